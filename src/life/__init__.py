@@ -1,0 +1,3 @@
+"""Life: an operating system for AI agents."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,95 @@
+"""Reading event records in the three spellings there are (aios.md §3).
+
+    record     event_id … sequence, timestamp (RFC 3339), causation_id, kind          written by us
+    envelope   seq, ts_ms or timestamp (microseconds, whatever the name says), parent_event_id, kind, metadata
+    Lago's     seq, timestamp (microseconds), parent_id, payload, metadata; no agent, actor or schema
+
+All become an EventRecord. What the older spellings do not carry gets a stable default, so reading twice gives the same
+record: no agent means `unknown`, no actor means the original's daemon. `metadata` keys `aios.correlation_id` and
+`aios.run_id` are taken up; other metadata is kept by importers that want it, not by the record.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from life.aios.errors import MalformedEventError
+from life.aios.events import decode_kind
+from life.aios.events.codec import kind_tag
+from life.aios.ids import MAIN_BRANCH
+from life.aios.record import DEFAULT_SCHEMA, Actor, EventRecord, Schema, parse_timestamp
+
+UNKNOWN_AGENT: Final = "unknown"
+LEGACY_ACTOR: Final = Actor("system", "arcan-daemon")
+
+
+class _AnySpelling(msgspec.Struct, kw_only=True):
+    event_id: str
+    session_id: str
+    branch_id: str = MAIN_BRANCH
+    agent_id: str = UNKNOWN_AGENT
+    sequence: int | None = None
+    seq: int | None = None
+    timestamp: str | int | None = None
+    ts_ms: int | None = None
+    actor: Actor = LEGACY_ACTOR
+    schema: Schema = DEFAULT_SCHEMA
+    causation_id: str | None = None
+    parent_event_id: str | None = None
+    parent_id: str | None = None
+    correlation_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    digest: str | None = None
+    kind: msgspec.Raw | None = None
+    payload: msgspec.Raw | None = None
+    metadata: dict[str, str] | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_AnySpelling)
+
+
+def decode_record(data: bytes) -> EventRecord:
+    """An event record from JSON in any of the three spellings; MalformedEventError when it is none."""
+    try:
+        read = _decoder.decode(data)
+        payload = read.kind if read.kind is not None else read.payload
+        if payload is None:
+            raise MalformedEventError("The event has neither 'kind' nor 'payload'.")
+        kind_bytes = bytes(payload)
+        name = kind_tag(kind_bytes)
+        kind = decode_kind(kind_bytes, name)
+        timestamp_us = _timestamp_us(read)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MalformedEventError(f"Not an event record: {error}") from None
+    metadata = read.metadata or {}
+    sequence = read.sequence if read.sequence is not None else read.seq
+    return EventRecord(
+        event_id=read.event_id,
+        session_id=read.session_id,
+        branch_id=read.branch_id,
+        agent_id=read.agent_id,
+        sequence=sequence or 0,
+        timestamp_us=timestamp_us,
+        actor=read.actor,
+        schema=read.schema,
+        kind_name=name,
+        payload=kind_bytes,
+        causation_id=read.causation_id or read.parent_event_id or read.parent_id,
+        correlation_id=read.correlation_id or metadata.get("aios.correlation_id"),
+        trace_id=read.trace_id,
+        span_id=read.span_id,
+        digest=read.digest,
+        _kind=kind,
+    )
+
+
+def _timestamp_us(read: _AnySpelling) -> int:
+    if isinstance(read.timestamp, str):
+        return parse_timestamp(read.timestamp)
+    value = read.timestamp if read.timestamp is not None else read.ts_ms
+    if value is None:
+        raise MalformedEventError("The event has no time.")
+    return value

@@ -1,0 +1,228 @@
+"""Pytest plugin: tests say which part of the system they need, and nothing is skipped unseen.
+
+A test that needs more than Python carries the mark ``part``::
+
+    @pytest.mark.part("anvil", "solc")
+    def test_settles_on_a_real_chain() -> None: ...
+
+Without the part the test is skipped, with a sentence that says what to install. Run with ``--require-all-parts`` (as
+continuous integration does), a missing part is a failure, and so is every other skip of the session: a skip that nobody
+reads is a test that does not exist. Expected failures (``xfail``) are not skips.
+
+Parts are looked for below pytest's root directory (the folder of ``pyproject.toml``), once per session.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+import pytest
+
+OPTION: Final = "--require-all-parts"
+MARKER: Final = (
+    "part(name, ...): needs a system part (anvil, node, solc …); without it the test skips and says what to install"
+)
+PEERS_FOLDER: Final = Path("tests") / "peers"
+OLDEST_NODE: Final = 18
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something a test may need that is not installed with the package.
+
+    `is_present` is asked with pytest's root directory; `install` is one sentence for the person who lacks the part.
+    """
+
+    is_present: Callable[[Path], bool]
+    install: str
+
+
+def has_node(root: Path) -> bool:
+    """Whether `node` is on the path and at least `OLDEST_NODE`; `root` plays no role."""
+    node = shutil.which("node")
+    if node is None:
+        return False
+    try:
+        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    version = re.match(r"v(\d+)\.", answer.stdout)
+    return version is not None and int(version.group(1)) >= OLDEST_NODE
+
+
+def has_npm_peers(root: Path) -> bool:
+    """Whether every package of ``tests/peers/package.json`` is installed in exactly the version pinned there."""
+    try:
+        manifest = json.loads((root / PEERS_FOLDER / "package.json").read_text())
+        pins: dict[str, str] = manifest["dependencies"]
+        return bool(pins) and all(_installed_version(root, name) == version for name, version in pins.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _installed_version(root: Path, package: str) -> str | None:
+    """Version of a package below ``tests/peers/node_modules``, or None when it is not there."""
+    described = root / PEERS_FOLDER / "node_modules" / package / "package.json"
+    if not described.is_file():
+        return None
+    version: str = json.loads(described.read_text())["version"]
+    return version
+
+
+def find_anvil(root: Path) -> Path | None:
+    """Path of the anvil executable itself: the npm package's first, then one on the path.
+
+    The npm package also installs a JavaScript launcher of the same name. Killing a launcher leaves the chain running, so
+    scripts are never returned.
+    """
+    packaged = sorted((root / PEERS_FOLDER / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil*"))
+    on_path = shutil.which("anvil")
+    for candidate in [*packaged, *([Path(on_path)] if on_path else [])]:
+        if candidate.is_file() and not _is_script(candidate):
+            return candidate.resolve()
+    return None
+
+
+def _is_script(file: Path) -> bool:
+    """Whether the file starts with an interpreter line."""
+    with file.open("rb") as opened:
+        return opened.read(2) == b"#!"
+
+
+def has_anvil(root: Path) -> bool:
+    """Whether an anvil executable can be started."""
+    return find_anvil(root) is not None
+
+
+def has_solc(root: Path) -> bool:
+    """Whether the Solidity compiler is installed among the npm peers, and node to run it."""
+    return (root / PEERS_FOLDER / "node_modules" / "solc" / "package.json").is_file() and has_node(root)
+
+
+def has_x402_python(root: Path) -> bool:
+    """Whether the official Python x402 package and what its EVM and FastAPI halves import are installed."""
+    wanted = ("x402", "web3", "eth_account", "httpx", "fastapi", "uvicorn")
+    return all(importlib.util.find_spec(name) is not None for name in wanted)
+
+
+PARTS: Final[Mapping[str, Part]] = MappingProxyType(
+    {
+        "node": Part(has_node, f"Install Node.js {OLDEST_NODE} or newer and put `node` on the path."),
+        "npm-peers": Part(
+            has_npm_peers, "Run `make peers` (npm ci in tests/peers) to install the official npm packages."
+        ),
+        "anvil": Part(has_anvil, "Run `make peers` (npm ci in tests/peers), or put Foundry's `anvil` on the path."),
+        "solc": Part(
+            has_solc, "Run `make peers` (npm ci in tests/peers) to install the Solidity compiler; it needs Node.js."
+        ),
+        "x402-python": Part(
+            has_x402_python, "Install the dependency group `peers` (it has `x402[evm,httpx,fastapi]`)."
+        ),
+    }
+)
+"""Every name `pytest.mark.part` takes."""
+
+
+class PartsPlugin:
+    """Skips or fails tests whose parts are missing, and counts skips when none is allowed."""
+
+    def __init__(self, root: Path, *, require_all: bool) -> None:
+        self._root = root
+        self._require_all = require_all
+        self._presence: dict[str, bool] = {}
+        self._skipped: list[str] = []
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Refuse a part that the table does not know: a misspelt name would skip for ever."""
+        for item in items:
+            for name in _wanted_parts(item):
+                if name not in PARTS:
+                    raise pytest.UsageError(
+                        f"{item.nodeid}: unknown part {name!r}; known parts: {', '.join(sorted(PARTS))}"
+                    )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip, or fail, before any fixture starts."""
+        missing = [name for name in _wanted_parts(item) if not self._is_present(name)]
+        if not missing:
+            return
+        reason = " ".join(f"Part '{name}' is missing. {PARTS[name].install}" for name in missing)
+        if self._require_all:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+    def _is_present(self, name: str) -> bool:
+        if name not in self._presence:
+            self._presence[name] = PARTS[name].is_present(self._root)
+        return self._presence[name]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember a skipped test; under pytest-xdist the workers' reports arrive here too."""
+        self._remember_skip(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember a module that skipped itself while it was being collected."""
+        self._remember_skip(report)
+
+    def _remember_skip(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._skipped.append(f"{report.nodeid}: {_skip_reason(report)}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Turn a session that would pass into a failed one when something was skipped."""
+        if self._require_all and self._skipped and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Name every skip that made the session fail."""
+        if not (self._require_all and self._skipped):
+            return
+        terminalreporter.section(f"{OPTION}: skipped tests are failures", red=True, bold=True)
+        for line in self._skipped:
+            terminalreporter.write_line(line)
+
+
+def _wanted_parts(item: pytest.Item) -> list[str]:
+    """Names in the test's `part` marks, its class's and its module's, without repeats."""
+    names: dict[str, None] = {}
+    for mark in item.iter_markers("part"):
+        if not mark.args or mark.kwargs or not all(isinstance(name, str) for name in mark.args):
+            raise pytest.UsageError(f"{item.nodeid}: the mark `part` takes one or more names of parts")
+        names.update(dict.fromkeys(mark.args))
+    return list(names)
+
+
+def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """The sentence a skip was given."""
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register ``--require-all-parts``."""
+    parser.getgroup("life").addoption(
+        OPTION,
+        action="store_true",
+        dest="require_all_parts",
+        default=False,
+        help="fail where a part of the system is missing, and fail the session if any test was skipped",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the mark and start the plugin for this session."""
+    config.addinivalue_line("markers", MARKER)
+    require_all = bool(config.getoption("require_all_parts"))
+    config.pluginmanager.register(PartsPlugin(config.rootpath, require_all=require_all), "life-parts")
