@@ -1,0 +1,114 @@
+"""The data directory: where everything of a project lives.
+
+    .life/
+      journal.db      the journal
+      identity/       soul.json (public), seed.enc (0600)
+      workspaces/     one directory per session
+      token           the daemons' access token (0600)
+      config.toml     settings
+      arcand.lock     held by the daemon that works here
+
+It is made with mode 0700. A daemon holds an advisory lock on its lock file for as long as it lives; the kernel drops
+the lock when the process dies, so a crash leaves nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from life.host.errors import DataDirectoryError, DataDirectoryLockedError
+
+DEFAULT_NAME: Final = ".life"
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """Paths below one root. `create` makes the root."""
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: Path) -> Self:
+        """The directory, made with mode 0700 when it is new; DataDirectoryError when that or writing fails."""
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (root / "workspaces").mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise DataDirectoryError(f"{root} is not a directory.") from None
+        except OSError as error:
+            raise DataDirectoryError(
+                f"The data directory {root} can't be made: {error.strerror}.",
+                next_step="Choose another one with --data-dir.",
+            ) from None
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise DataDirectoryError(
+                f"The data directory {root} is not writable.", next_step="Choose another one with --data-dir."
+            )
+        return cls(root)
+
+    @property
+    def journal(self) -> Path:
+        """The journal's database file."""
+        return self.root / "journal.db"
+
+    @property
+    def identity(self) -> Path:
+        """The folder of soul and seed."""
+        return self.root / "identity"
+
+    @property
+    def token(self) -> Path:
+        """The daemons' access token."""
+        return self.root / "token"
+
+    @property
+    def config(self) -> Path:
+        """The settings file."""
+        return self.root / "config.toml"
+
+    def workspace(self, session_id: str) -> Path:
+        """The directory of a session (whose id passed `check_path_id`), made when it is new."""
+        path = self.root / "workspaces" / session_id
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
+    def lock(self, daemon: str) -> DirectoryLock:
+        """Claim the directory for one daemon of this name; DataDirectoryLockedError when one runs already."""
+        return DirectoryLock(self.root / f"{daemon}.lock", daemon)
+
+
+class DirectoryLock:
+    """An advisory lock that lives as long as the process."""
+
+    def __init__(self, path: Path, daemon: str) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._descriptor, 32).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise DataDirectoryLockedError(
+                f"Another {daemon} (process {holder or 'unknown'}) already works in {path.parent}.",
+                next_step="Stop it first, or choose another --data-dir.",
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next daemon in."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

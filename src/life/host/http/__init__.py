@@ -1,0 +1,1 @@
+"""What every daemon's HTTP surface shares: the guard at the door, problem details, server-sent events, OpenAPI."""

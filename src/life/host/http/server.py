@@ -1,0 +1,105 @@
+"""Running an application as a daemon: bind, serve, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from life.host.errors import BindRefusedError, HostError
+
+GRACE_S = 2
+"""How long open requests may take to finish after the signal to stop."""
+
+
+def check_bind(host: str, proxy_hosts: Sequence[str]) -> None:
+    """BindRefusedError unless `host` is loopback or a proxy with TLS is declared (ARCHITECTURE.md §2.11)."""
+    if host == "localhost" or proxy_hosts:
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise BindRefusedError(
+            f"Listening on {host} would offer this agent's money and tools to the network without TLS.",
+            next_step="Bind to 127.0.0.1, or put a proxy with TLS in front and name it with --proxy-host.",
+        )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound TCP socket; HostError when the address is taken or can't be used."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        raise HostError(
+            f"Can't listen on {host}:{port}: {error.strerror}.", next_step="Choose another port with --port."
+        ) from None
+    listener.set_inheritable(False)
+    return listener
+
+
+def host_names(host: str, port: int, proxy_hosts: Sequence[str]) -> list[str]:
+    """The Host header values under which this listener is known."""
+    names = {host, "127.0.0.1", "localhost", "[::1]"} if host in {"127.0.0.1", "localhost", "::1"} else {host}
+    return sorted({f"{name}:{port}" for name in names} | ({*names} if port == 80 else set()) | set(proxy_hosts))
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with our signals: SIGINT and SIGTERM mean a clean stop and exit code 0 (arcan.md §12.4)."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+async def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` is called when requests are answered."""
+    fast = importlib.util.find_spec("httptools") is not None
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        http="httptools" if fast else "h11",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    await _Server(config, on_ready).serve(sockets=[listener])
+
+
+def run_async(main: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run a daemon's coroutine, on uvloop when the extra `speed` is installed."""
+    factory = None
+    if importlib.util.find_spec("uvloop") is not None:
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
