@@ -1,0 +1,74 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from life.cli.lazy import Lazy, LazyGroup
+
+identity: Final = LazyGroup(
+    "identity",
+    {
+        "new": Lazy("life.cli.identity:new", "Make this project's agent identity, or show the one there is."),
+        "show": Lazy("life.cli.identity:show", "Show the identity, verified against its seed."),
+        "token": Lazy("life.cli.identity:token", "Issue an agent token (ES256, at most 60 seconds)."),
+    },
+    help="The agent's identity: DID, wallet, soul and seed.",
+)
+
+arcan: Final = LazyGroup(
+    "arcan",
+    {"identity": Lazy("life.cli.groups:identity", "The agent's identity: DID, wallet, soul and seed.")},
+    help="Arcan, the runtime.",
+)
+
+haima: Final = LazyGroup(
+    "haima",
+    {
+        "pay": Lazy("life.cli.haima_pay:pay", "Fetch a URL and pay for it when it asks (HTTP 402)."),
+        "serve": Lazy("life.cli.haima_serve:serve", "Serve a small shop that charges over x402."),
+        "facilitator": Lazy("life.cli.haima_facilitator:facilitator", "Verify and settle x402 payments for others."),
+    },
+    help="Haima, the finance engine.",
+)
+
+journal: Final = LazyGroup(
+    "journal",
+    {
+        "tail": Lazy("life.cli.journal:tail", "Show the newest events, and follow."),
+        "verify": Lazy("life.cli.journal:verify", "Check every event against the chain of digests."),
+        "export": Lazy("life.cli.journal:export", "Write events as JSON lines."),
+        "import": Lazy("life.cli.journal:import_", "Append events from JSON lines."),
+    },
+    help="The journal: read, verify, export, import.",
+)
+
+lago: Final = LazyGroup(
+    "lago",
+    {"journal": Lazy("life.cli.groups:journal", "The journal: read, verify, export, import.")},
+    help="Lago, the persistence.",
+)
+
+demo: Final = LazyGroup(
+    "demo",
+    {
+        "first-payment": Lazy(
+            "life.cli.demo:first_payment", "An agent meets a price, decides, pays and proves it, step by step."
+        )
+    },
+    help="Demonstrations that run offline on the real parts.",
+)
+
+life: Final = LazyGroup(
+    "life",
+    {
+        "up": Lazy("life.cli.arcand:up", "Start everything in one process and print a one-time link."),
+        "demo": Lazy("life.cli.groups:demo", "Demonstrations that run offline on the real parts."),
+        "login": Lazy("life.cli.login:login", "Print a fresh one-time link to the running daemon."),
+        "settings": Lazy("life.cli.settings:settings", "List every setting, its variable and its value."),
+        "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
+        "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
+        "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),
+    },
+    help="Life, an operating system for AI agents.",
+)
