@@ -1,0 +1,1 @@
+"""Official x402 counterparts, run as processes of their own."""
