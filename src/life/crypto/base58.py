@@ -1,0 +1,36 @@
+"""Base58 with the Bitcoin alphabet, as multibase prefix ``z`` means it (draft-msporny-base58, section 2)."""
+
+from life.crypto.errors import InvalidEncodingError
+
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_VALUE_OF = {character: value for value, character in enumerate(_ALPHABET)}
+
+MAX_TEXT_CHARACTERS = 128
+"""Longest text that is decoded. The work grows with the square of the length, and a key needs 50 characters."""
+
+
+def encode_base58(data: bytes) -> str:
+    """Encode ``data``; each leading zero byte becomes a leading ``1``."""
+    number, characters = int.from_bytes(data, "big"), []
+    while number:
+        number, digit = divmod(number, 58)
+        characters.append(_ALPHABET[digit])
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    return "1" * zeros + "".join(reversed(characters))
+
+
+def decode_base58(text: str) -> bytes:
+    """Decode ``text``. Every text of the alphabet is the canonical form of exactly one byte string.
+
+    Raises :class:`InvalidEncodingError` for a foreign character or more than ``MAX_TEXT_CHARACTERS``.
+    """
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise InvalidEncodingError("the base58 text is too long")
+    number = 0
+    for character in text:
+        value = _VALUE_OF.get(character)
+        if value is None:
+            raise InvalidEncodingError("the text holds a character that is not base58")
+        number = number * 58 + value
+    zeros = len(text) - len(text.lstrip("1"))
+    return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
