@@ -1,1 +1,1 @@
-""""""
+"""One tool per module, named as the model calls it."""
