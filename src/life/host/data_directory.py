@@ -7,6 +7,7 @@
       token           the daemons' access token (0600)
       config.toml     settings
       arcand.lock     held by the daemon that works here
+      .gitignore      keeps everything but config.toml and the public soul out of a repository
 
 It is made with mode 0700. A daemon holds an advisory lock on its lock file for as long as it lives; the kernel drops
 the lock when the process dies, so a crash leaves nothing to clean up.
@@ -25,6 +26,8 @@ from life.host.errors import DataDirectoryError, DataDirectoryLockedError
 
 DEFAULT_NAME: Final = ".life"
 
+_GIT_IGNORE: Final = "*\n!.gitignore\n!config.toml\n!identity/\n!identity/soul.json\n"
+
 
 @dataclass(frozen=True)
 class DataDirectory:
@@ -38,6 +41,8 @@ class DataDirectory:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             (root / "workspaces").mkdir(mode=0o700, exist_ok=True)
+            if not (root / ".gitignore").exists():
+                (root / ".gitignore").write_text(_GIT_IGNORE)
         except FileExistsError:
             raise DataDirectoryError(f"{root} is not a directory.") from None
         except OSError as error:

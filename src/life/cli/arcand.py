@@ -1,0 +1,96 @@
+"""`arcand`, and the same under its friendly name, `life up`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from life.cli.identity import ask_passphrase
+from life.cli.run import command_errors, data_dir_option
+from life.host.arcand import Started, run_arcand
+from life.host.data_directory import DataDirectory
+from life.host.http.server import run_async
+from life.host.settings import load_settings
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def _options(function: F) -> F:
+    for option in reversed(
+        (
+            data_dir_option,
+            click.option("--host", help="Address to listen on.  [default: 127.0.0.1]"),
+            click.option(
+                "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks one.  [default: 3000]"
+            ),
+            click.option("--proxy-host", help="Name under which a proxy with TLS forwards to this daemon."),
+            click.option(
+                "--provider",
+                help="Model: scripted, anthropic[:MODEL], openai[:MODEL], ollama[:MODEL].  [default: scripted]",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@_options
+@command_errors
+def arcand(data_dir: Path, host: str | None, port: int | None, proxy_host: str | None, provider: str | None) -> None:
+    """Serve the session API, the event stream and the pages of this project."""
+    _run(data_dir, host, port, proxy_host, provider, _tell_programs)
+
+
+@click.command()
+@_options
+@command_errors
+def up(data_dir: Path, host: str | None, port: int | None, proxy_host: str | None, provider: str | None) -> None:
+    """Start everything in one process and print a one-time link."""
+    _run(data_dir, host, port, proxy_host, provider, _tell_people)
+
+
+def _run(
+    data_dir: Path,
+    host: str | None,
+    port: int | None,
+    proxy_host: str | None,
+    provider: str | None,
+    tell: Callable[[Started], None],
+) -> None:
+    flags = {
+        "daemon.host": host,
+        "daemon.port": port,
+        "daemon.proxy_hosts": proxy_host,
+        "model.provider": provider,
+    }
+    settings = load_settings(DataDirectory(data_dir).config, os.environ, flags)
+    run_async(lambda: run_arcand(data_dir, settings, on_ready=tell, prompt=ask_passphrase))
+
+
+def _tell_people(started: Started) -> None:
+    _tell_identity(started)
+    click.echo("\nOpen this link once to log in; it works for ten minutes (`life login` prints a fresh one):\n")
+    click.echo(f"    {started.address}{started.login_path}\n")
+    click.echo("Ctrl-C stops it. Everything is in the journal.")
+
+
+def _tell_programs(started: Started) -> None:
+    _tell_identity(started)
+    click.echo(f"arcand listens on {started.address}")
+    click.echo(f"  token      {started.system.data.token}   (Authorization: Bearer …)")
+    click.echo(f"  API        {started.address}/openapi.json")
+    click.echo(f"  log in     {started.address}{started.login_path}   (once, within ten minutes)")
+
+
+def _tell_identity(started: Started) -> None:
+    system = started.system
+    if system.identity_is_new:
+        click.echo(f"Made this project's agent identity {system.identity.name} in {system.data.identity}.")
+    click.echo(f"Agent {system.identity.name} · {system.identity.did}")
+    if started.recovered:
+        click.echo(f"Took up {len(started.recovered)} interrupted run(s): {', '.join(started.recovered)}")

@@ -1,0 +1,93 @@
+"""What the ledger page shows: totals from Haima's fold, and the money events in plain words."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from life.aios.money import format_micro
+from life.aios.ports.journal import EventQuery, Journal
+from life.aios.record import EventRecord
+from life.haima import events
+from life.haima.state import FinancialState, fold_finance
+from life.haima.x402.networks import LOCAL
+from life.host.pages.transcript import short_time
+from life.host.system import System
+
+MAX_ROWS: Final = 200
+_PAGE: Final = 2000
+
+
+class Row(NamedTuple):
+    """One money event."""
+
+    time: str
+    event: str
+    amount: str = ""
+    purpose: str = ""
+    counterparty: str = ""
+    transaction: str = ""
+
+
+class Books(NamedTuple):
+    """What the template shows."""
+
+    figures: list[tuple[str, str]]
+    rows: list[Row]
+    network: str
+    play_money: bool
+
+
+async def read_books(system: System) -> Books:
+    """The books as of now."""
+    records = await finance_records(system.journal)
+    state = fold_finance(records)
+    network = system.settings.payments.network
+    rows = [row for record in reversed(records) if (row := _row(record)) is not None]
+    return Books(_figures(state), rows[:MAX_ROWS], network, play_money=network == LOCAL)
+
+
+async def finance_records(journal: Journal) -> list[EventRecord]:
+    """Every finance event of the journal, oldest first."""
+    found: list[EventRecord] = []
+    position = 0
+    while True:
+        page = await journal.read(EventQuery(after_position=position, kinds=("Custom",)), limit=_PAGE)
+        found += [record for record in page if events.read_finance(record) is not None]
+        if len(page) < _PAGE:
+            return found
+        position = page[-1].position
+
+
+def _figures(state: FinancialState) -> list[tuple[str, str]]:
+    return [
+        ("Spent", format_micro(state.total_expenses)),
+        ("Earned", format_micro(state.total_revenue)),
+        ("Net", format_micro(state.net_balance)),
+        ("Payments", str(state.payment_count)),
+        ("Failed", str(state.failed_count)),
+    ]
+
+
+def _row(record: EventRecord) -> Row | None:
+    time = short_time(record.timestamp_us)
+    match events.read_finance(record):
+        case events.PaymentReserved() as event:
+            return Row(time, "reserved", format_micro(event.amount_micro), event.resource_url, event.payee)
+        case events.PaymentSettled() as event:
+            amount = format_micro(event.amount_micro_credits)
+            return Row(time, "paid", amount, "", event.payee or "", event.tx_hash)
+        case events.PaymentFailed() as event:
+            return Row(time, f"refused: {event.reason}", format_micro(event.amount_micro_credits), event.resource_url)
+        case events.PaymentDeclined() as event:
+            return Row(
+                time, f"declined: {event.code}", f"{event.amount_atomic} atomic", event.resource_url, event.payee
+            )
+        case events.PaymentAmbiguous() as event:
+            return Row(time, f"outcome unknown: {event.reason}")
+        case events.PaymentReleased() as event:
+            return Row(time, f"given back: {event.reason}")
+        case events.RevenueReceived() as event:
+            amount = format_micro(event.amount_micro_credits)
+            return Row(time, "earned", amount, "", event.payer_address, event.tx_hash)
+        case _:
+            return None
