@@ -1,0 +1,320 @@
+"""InProcessAnima: both keys in this process's memory (anima.md §13.1). For development and single-user machines.
+
+The P-256 key lives inside an object of the `cryptography` package, the wallet key in a locked page that libsecp256k1
+reads in place; neither is ever a Python `int` or `bytes`, and `close` wipes both. Whoever can read this process's memory
+can use the keys: daemons call `process_hardening.harden_process` first.
+
+Signatures are deterministic (RFC 6979), so signing the same thing again gives the same bytes (AN-CUS-5). A token is
+verified before it is handed out; a wallet signature is not, because it comes from the very library that would verify it,
+and a payment would take three times as long. Typed errors: StaleHandleError after `close`, UnsupportedOperationError for
+what `capabilities` does not list, CustodyInputError and PolicyDeniedError from the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final, NoReturn
+
+from life.aios.errors import CustodyError
+from life.aios.json import JsonObject
+from life.aios.ports.clock import Clock
+from life.aios.ports.custody import Capabilities, EvmTransaction, Operation, TransferAuthorization
+from life.anima.custody.locked_memory import LockedSecret
+from life.anima.custody.wallet_rules import (
+    MAX_MESSAGE_BYTES,
+    CustodyObserver,
+    OwnAddress,
+    PersonalMessage,
+    WalletRules,
+)
+from life.anima.errors import (
+    BadSignatureError,
+    CustodyInputError,
+    StaleHandleError,
+    UnsupportedOperationError,
+)
+from life.anima.events import CustodyDenied, CustodySigned
+from life.crypto import jws, secp256k1
+from life.crypto.address import format_address, parse_address
+from life.crypto.derivation import derive_p256_secret, derive_secp256k1_secret
+from life.crypto.did import Curve, DidKey, encode_did, resolve_did
+from life.crypto.eip191 import personal_message_digest
+from life.crypto.errors import CryptoError, InvalidSignatureError
+from life.crypto.jwk import thumbprint
+from life.crypto.p256 import P256PrivateKey, load_private_key
+from life.crypto.transaction import Eip1559Transaction, assemble, signing_hash
+from life.crypto.wiping import wiped
+
+_DEFAULT_RULES: Final = WalletRules()
+
+
+class InProcessAnima:
+    """The Custody port over keys in memory. Make one with `from_seed`, `from_seeds` or `from_wallet_key`; close it."""
+
+    __slots__ = (
+        "__weakref__",
+        "_auth",
+        "_capabilities",
+        "_clock",
+        "_did",
+        "_issuers",
+        "_observer",
+        "_own",
+        "_rules",
+        "_wallet",
+    )
+
+    def __init__(
+        self,
+        auth: P256PrivateKey | None,
+        wallet: LockedSecret | None,
+        *,
+        clock: Clock,
+        rules: WalletRules = _DEFAULT_RULES,
+        observer: CustodyObserver | None = None,
+    ) -> None:
+        """Takes over both keys. Callers outside this package use the constructors below."""
+        self._auth = auth
+        self._wallet = wallet
+        self._clock = clock
+        self._rules = rules
+        self._observer = observer
+        self._did: DidKey | None = None if auth is None else resolve_did(encode_did(Curve.P256, auth.public_key))
+        self._issuers = () if self._did is None else (self._did.did, thumbprint(self._did))
+        self._own: OwnAddress | None = None
+        if wallet is not None:
+            raw = secp256k1.address_of(secp256k1.public_key(wallet.view))
+            text = format_address(raw)
+            self._own = OwnAddress(text, text.lower(), raw)
+        self._capabilities = Capabilities(
+            backend="in_process",
+            operations=rules.operations(auth=auth is not None, wallet=wallet is not None),
+            did=None if self._did is None else self._did.did,
+            wallet_address=None if self._own is None else self._own.text,
+            exportable=True,
+        )
+
+    @classmethod
+    def from_seed(
+        cls,
+        seed: bytearray | memoryview,
+        *,
+        clock: Clock,
+        rules: WalletRules = _DEFAULT_RULES,
+        observer: CustodyObserver | None = None,
+    ) -> InProcessAnima:
+        """Both keys from one 32-byte master seed (AN-KEY-1), which stays the caller's to wipe. CustodyInputError for a
+        bad seed."""
+        return cls.from_seeds(seed, seed, clock=clock, rules=rules, observer=observer)
+
+    @classmethod
+    def from_seeds(
+        cls,
+        auth_seed: bytearray | memoryview,
+        wallet_seed: bytearray | memoryview,
+        *,
+        clock: Clock,
+        rules: WalletRules = _DEFAULT_RULES,
+        observer: CustodyObserver | None = None,
+    ) -> InProcessAnima:
+        """Each key from its own seed, as a seed file holds them. Otherwise as `from_seed`."""
+        try:
+            with wiped(derive_p256_secret(auth_seed)) as secret:
+                auth = load_private_key(secret)
+            with wiped(derive_secp256k1_secret(wallet_seed)) as secret:
+                wallet = LockedSecret(secret)
+        except CryptoError as error:
+            raise CustodyInputError(f"The seed can't be used: {error}.") from None
+        return cls(auth, wallet, clock=clock, rules=rules, observer=observer)
+
+    @classmethod
+    def from_wallet_key(
+        cls,
+        key: bytearray | memoryview,
+        *,
+        clock: Clock,
+        rules: WalletRules = _DEFAULT_RULES,
+        observer: CustodyObserver | None = None,
+    ) -> InProcessAnima:
+        """Only a wallet, from its 32-byte secp256k1 key, which stays the caller's to wipe. No DID, no tokens.
+
+        CustodyInputError when the key is out of range.
+        """
+        try:
+            secp256k1.public_key(key)
+        except CryptoError as error:
+            raise CustodyInputError(f"The wallet key can't be used: {error}.") from None
+        return cls(None, LockedSecret(key), clock=clock, rules=rules, observer=observer)
+
+    @property
+    def memory_locked(self) -> bool:
+        """Whether the system keeps the wallet key out of swap."""
+        return self._wallet is not None and self._wallet.locked
+
+    def close(self) -> None:
+        """Wipe the keys. Every later signing call is a StaleHandleError; `capabilities` stays readable."""
+        wallet, self._wallet, self._auth = self._wallet, None, None
+        if wallet is not None:
+            wallet.wipe()
+
+    def capabilities(self) -> Capabilities:
+        """What this handle can do, and its public names."""
+        return self._capabilities
+
+    async def sign_token(self, claims: JsonObject, *, typ: str = "JWT") -> str:
+        """A compact JWS (ES256, `kid` = the DID) over `claims`. An `iss` must name this handle's own key."""
+        return self.sign_claims(claims, typ=typ)
+
+    def sign_claims(self, claims: JsonObject, *, typ: str = "JWT") -> str:
+        """`sign_token` for callers without an event loop."""
+        try:
+            token = self._token(claims, typ)
+        except CustodyError as error:
+            self._denied("sign_token", error)
+            raise
+        self._signed("sign_token", typ, sha256(token.rpartition(".")[0].encode("ascii")).digest())
+        return token
+
+    async def sign_message(self, message: bytes) -> bytes:
+        """EIP-191 personal signature by the wallet: 65 bytes r‖s‖v, v 27 or 28, low s. At most 64 KiB."""
+        try:
+            secret, _ = self._wallet_for("sign_message")
+            if not isinstance(message, bytes) or len(message) > MAX_MESSAGE_BYTES:
+                raise CustodyInputError(f"A message to sign is at most {MAX_MESSAGE_BYTES} bytes.")
+            self._rules.ask_guard(PersonalMessage(message))
+            digest = personal_message_digest(message)
+            signature = _signature(digest, secret)
+        except CustodyError as error:
+            self._denied("sign_message", error)
+            raise
+        self._signed("sign_message", "eip191", digest)
+        return signature
+
+    async def sign_authorization(self, authorization: TransferAuthorization) -> bytes:
+        """EIP-712 signature over an EIP-3009 authorization: 65 bytes r‖s‖v, v 27 or 28, low s.
+
+        Refused: another wallet's `from_address`, a missing reservation where one is required, an amount or window out of
+        range, a chain that is not permitted, and whatever the guard says.
+        """
+        try:
+            secret, own = self._wallet_for("sign_authorization")
+            digest = self._rules.digest_to_sign(authorization, own=own, now_s=self._clock.now_us() // 1_000_000)
+            signature = _signature(digest, secret)
+        except CustodyError as error:
+            self._denied("sign_authorization", error)
+            raise
+        if self._observer is not None:
+            self._signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
+        return signature
+
+    async def sign_transaction(self, transaction: EvmTransaction) -> bytes:
+        """The raw signed EIP-1559 transaction, ready to broadcast."""
+        try:
+            secret, own = self._wallet_for("sign_transaction")
+            fields, digest = _eip1559(transaction)
+            self._rules.check_chain(fields.chain_id)
+            self._rules.ask_guard(transaction)
+            signed = assemble(fields, _signature(digest, secret))
+            if signed.sender != own.raw:
+                raise BadSignatureError("The signature is not that of this wallet; nothing was released.")
+        except CustodyError as error:
+            self._denied("sign_transaction", error)
+            raise
+        self._signed("sign_transaction", "eip1559", digest)
+        return signed.raw
+
+    def _token(self, claims: JsonObject, typ: str) -> str:
+        auth, key = self._auth, self._did
+        if key is None:
+            raise UnsupportedOperationError("This custody handle has no identity key, so it can't sign tokens.")
+        if auth is None:
+            raise _closed()
+        if not 0 < len(typ) <= 64 or not typ.isascii() or not typ.isprintable():
+            raise CustodyInputError("The type of a token is 1 to 64 printable ASCII characters.")
+        if not isinstance(claims, Mapping):
+            raise CustodyInputError("The claims of a token are a JSON object.")
+        if "iss" in claims and claims["iss"] not in self._issuers:
+            raise CustodyInputError("A token's issuer must be this identity's DID or the thumbprint of its key.")
+        try:
+            token = jws.sign(claims, key=key, typ=typ, signer=auth.sign)
+        except InvalidSignatureError:
+            raise BadSignatureError("The token's signature does not verify; nothing was released.") from None
+        except (TypeError, ValueError, RecursionError):
+            raise CustodyInputError("The claims of a token are a JSON object.") from None
+        if len(token) > jws.MAX_TOKEN_BYTES:
+            raise CustodyInputError(f"A token has at most {jws.MAX_TOKEN_BYTES} bytes.")
+        return token
+
+    def _wallet_for(self, operation: Operation) -> tuple[LockedSecret, OwnAddress]:
+        """Key and address for an operation that `capabilities` lists; UnsupportedOperationError or StaleHandleError."""
+        wallet, own = self._wallet, self._own
+        if own is None:
+            raise UnsupportedOperationError("This custody handle has no wallet.")
+        if operation not in self._capabilities.operations:
+            raise UnsupportedOperationError(
+                "This wallet signs only what has a reservation; a transaction has none, so it needs a guard."
+            )
+        if wallet is None:
+            raise _closed()
+        return wallet, own
+
+    def _signed(self, operation: Operation, purpose: str, digest: bytes, request_id: str = "") -> None:
+        if self._observer is None:
+            return
+        guarded = self._rules.guard is not None and operation != "sign_token"
+        self._observer(
+            CustodySigned(
+                did=self._capabilities.did,
+                op=operation,
+                purpose=purpose,
+                payload_hash=digest.hex(),
+                policy_decision="guard_allowed" if guarded else "allowed",
+                backend="in_process",
+                request_id=request_id,
+            )
+        )
+
+    def _denied(self, operation: Operation, error: CustodyError) -> None:
+        if self._observer is not None:
+            self._observer(CustodyDenied(did=self._capabilities.did, op=operation, reason=error.code))
+
+    def __repr__(self) -> str:
+        closed = self._auth is None and self._wallet is None
+        names = f"did={self._capabilities.did}, wallet={self._capabilities.wallet_address}"
+        return f"<InProcessAnima {names}{', closed' if closed else ''}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a custody handle is not pickled or copied")
+
+
+def _signature(digest: bytes, secret: LockedSecret) -> bytes:
+    """65 bytes over a digest; StaleHandleError when the key is gone: closed by another thread, or in a forked process."""
+    try:
+        return secp256k1.sign_recoverable(digest, secret.view)
+    except ValueError:  # a wiped secret, or (a CryptoError) the zeros that a fork leaves of it
+        raise _closed() from None
+
+
+def _eip1559(transaction: EvmTransaction) -> tuple[Eip1559Transaction, bytes]:
+    """The transaction in the form that is hashed, and its hash."""
+    try:
+        fields = Eip1559Transaction(
+            chain_id=transaction.chain_id,
+            nonce=transaction.nonce,
+            max_priority_fee_per_gas_wei=transaction.max_priority_fee_per_gas_wei,
+            max_fee_per_gas_wei=transaction.max_fee_per_gas_wei,
+            gas_limit=transaction.gas_limit,
+            to=parse_address(transaction.to_address),
+            value_wei=transaction.value_wei,
+            data=transaction.data,
+        )
+        return fields, signing_hash(fields)
+    except CryptoError as error:
+        raise CustodyInputError(f"The transaction can't be right: {error}.") from None
+    except (TypeError, AttributeError):
+        raise CustodyInputError("The transaction has a field of the wrong type.") from None
+
+
+def _closed() -> StaleHandleError:
+    return StaleHandleError("This custody handle is closed.", next_step="Open the identity again.")
