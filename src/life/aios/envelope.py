@@ -5,8 +5,10 @@
     Lago's     seq, timestamp (microseconds), parent_id, payload, metadata; no agent, actor or schema
 
 All become an EventRecord. What the older spellings do not carry gets a stable default, so reading twice gives the same
-record: no agent means `unknown`, no actor means the original's daemon. `metadata` keys `aios.correlation_id` and
-`aios.run_id` are taken up; other metadata is kept by importers that want it, not by the record.
+record: no agent means `unknown`, no actor means the original's daemon. A run id (`run_id`, or `aios.run_id` in `metadata`)
+becomes the correlation id where the event has none of its own (`correlation_id`, `aios.correlation_id`); other metadata
+is kept by importers that want it, not by the record. Raw line breaks between a kind's tokens become blanks, so that a
+record always fits on one line.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import msgspec
 
 from life.aios.errors import MalformedEventError
 from life.aios.events import decode_kind
-from life.aios.events.codec import kind_tag
+from life.aios.events.codec import kind_tag, one_line
 from life.aios.ids import MAIN_BRANCH
 from life.aios.record import DEFAULT_SCHEMA, Actor, EventRecord, Schema, parse_timestamp
 
@@ -40,6 +42,7 @@ class _AnySpelling(msgspec.Struct, kw_only=True):
     parent_event_id: str | None = None
     parent_id: str | None = None
     correlation_id: str | None = None
+    run_id: str | None = None
     trace_id: str | None = None
     span_id: str | None = None
     digest: str | None = None
@@ -58,11 +61,11 @@ def decode_record(data: bytes) -> EventRecord:
         payload = read.kind if read.kind is not None else read.payload
         if payload is None:
             raise MalformedEventError("The event has neither 'kind' nor 'payload'.")
-        kind_bytes = bytes(payload)
+        kind_bytes = one_line(bytes(payload))
         name = kind_tag(kind_bytes)
         kind = decode_kind(kind_bytes, name)
         timestamp_us = _timestamp_us(read)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise MalformedEventError(f"Not an event record: {error}") from None
     metadata = read.metadata or {}
     sequence = read.sequence if read.sequence is not None else read.seq
@@ -78,7 +81,10 @@ def decode_record(data: bytes) -> EventRecord:
         kind_name=name,
         payload=kind_bytes,
         causation_id=read.causation_id or read.parent_event_id or read.parent_id,
-        correlation_id=read.correlation_id or metadata.get("aios.correlation_id"),
+        correlation_id=read.correlation_id
+        or metadata.get("aios.correlation_id")
+        or read.run_id
+        or metadata.get("aios.run_id"),
         trace_id=read.trace_id,
         span_id=read.span_id,
         digest=read.digest,

@@ -25,8 +25,11 @@ MAX_ID_LENGTH: Final = 255
 """Longest accepted id in characters."""
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUE: Final = {character: value for value, character in enumerate(_ALPHABET)}
-_ULID: Final = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_BASE_32: Final = bytes(
+    b"0123456789abcdefghijklmnopqrstuv"[_ALPHABET.index(chr(code))] if chr(code) in _ALPHABET else 0x7E
+    for code in range(256)
+)
+"""Crockford's digits to those that `int(…, 32)` reads; every other byte becomes `~`, which is a digit in no base."""
 _PATH_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
@@ -57,12 +60,12 @@ def encode_ulid(value: bytes) -> str:
 
 def decode_ulid(text: str) -> bytes | None:
     """The 16 bytes of a canonical (upper-case) ULID, or None when the text is not one."""
-    if len(text) != 26 or _ULID.fullmatch(text) is None:
+    if len(text) != 26:
         return None
-    number = 0
-    for character in text:
-        number = number << 5 | _VALUE[character]
-    return number.to_bytes(16, "big")
+    try:
+        return int(text.encode().translate(_BASE_32), 32).to_bytes(16, "big")
+    except (ValueError, OverflowError):  # a foreign character; a first digit above 7
+        return None
 
 
 def new_id(clock: Clock, entropy: Entropy) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -10,5 +12,5 @@ if TYPE_CHECKING:
     Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
     JsonObject: TypeAlias = Mapping[str, "Json"]
 else:  # msgspec does not follow recursive aliases; `object` means "any JSON value" to it
-    Json: TypeAlias = object
-    JsonObject: TypeAlias = dict[str, object]
+    Json: TypeAlias = Annotated[object, msgspec.Meta(extra_json_schema={"description": "Any JSON value."})]
+    JsonObject: TypeAlias = dict[str, Json]

@@ -66,6 +66,7 @@ life: Final = LazyGroup(
         "demo": Lazy("life.cli.groups:demo", "Demonstrations that run offline on the real parts."),
         "login": Lazy("life.cli.login:login", "Print a fresh one-time link to the running daemon."),
         "settings": Lazy("life.cli.settings:settings", "List every setting, its variable and its value."),
+        "identity": Lazy("life.cli.groups:identity", "The agent's identity: DID, wallet, soul and seed."),
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),
