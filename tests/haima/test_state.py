@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from life.aios.events import Custom, ErrorRaised, Kind, encode_kind
 from life.aios.record import DEFAULT_SCHEMA, SYSTEM, EventRecord
 from life.haima import events
-from life.haima.state import FinancialState, apply, encode_state, fold_finance
+from life.haima.state import FinancialState, apply, encode, fold
 
 
 def record(kind: Kind, at_us: int = 1) -> EventRecord:
@@ -59,7 +59,7 @@ def test_each_event_has_the_effect_of_the_table() -> None:
     synced = events.BalanceSynced(
         address="0xa", chain="eip155:1", on_chain_micro_credits=90, internal_micro_credits=100, drift=-10
     )
-    state = fold_finance(
+    state = fold(
         [
             settled(30, "s1"),
             settled(12, "s1"),
@@ -73,14 +73,16 @@ def test_each_event_has_the_effect_of_the_table() -> None:
     )
     assert (state.total_expenses, state.total_revenue, state.net_balance) == (43, 100, 57)
     assert (state.payment_count, state.revenue_count, state.failed_count) == (3, 1, 1)
-    assert state.session_spend == {"s1": 42, "": 1}
+    assert state.spend_by_session == {"s1": 42, "": 1}
     assert (state.wallet_address, state.on_chain_balance) == ("0xa", 90)
-    assert [(bill.task_id, bill.price_micro_credits, bill.billed_us) for bill in state.pending_bills] == [("t1", 50, 7)]
+    assert [(bill.task_id, bill.price_micro_credits, bill.billed_at_us) for bill in state.pending_bills] == [
+        ("t1", 50, 7)
+    ]
 
 
 def test_revenue_with_a_task_clears_its_bills_only() -> None:
     """Other tasks' bills stay; revenue without a task clears nothing."""
-    state = fold_finance([billed("t1", 1), billed("t2", 2), billed("t1", 3), revenue(9), revenue(1, "t1")])
+    state = fold([billed("t1", 1), billed("t2", 2), billed("t1", 3), revenue(9), revenue(1, "t1")])
     assert [bill.task_id for bill in state.pending_bills] == ["t2"]
 
 
@@ -101,21 +103,21 @@ foreign = st.one_of(
 @given(st.lists(foreign, max_size=8))
 def test_events_that_are_not_understood_change_nothing(kinds: list[Kind]) -> None:
     """Unknown kinds, unknown finance names and payloads that do not fit never raise and never move money."""
-    assert fold_finance([record(kind) for kind in kinds]) == FinancialState()
+    assert fold([record(kind) for kind in kinds]) == FinancialState()
 
 
 @given(st.lists(st.tuples(st.sampled_from(["pay", "earn"]), st.integers(1, 10**15)), max_size=20), st.integers(0, 20))
 def test_folding_in_two_parts_gives_the_same_bytes(moves: list[tuple[str, int]], cut: int) -> None:
     """fold(all) equals fold(rest, fold(first)); the balance is what came minus what went."""
     records = [settled(amount) if move == "pay" else revenue(amount) for move, amount in moves]
-    whole = fold_finance(records)
-    parts = fold_finance(records[cut:], fold_finance(records[:cut]))
-    assert encode_state(whole) == encode_state(parts)
+    whole = fold(records)
+    parts = fold(records[cut:], fold(records[:cut]))
+    assert encode(whole) == encode(parts)
     assert whole.net_balance == sum(amount if move == "earn" else -amount for move, amount in moves)
 
 
 def test_apply_leaves_the_earlier_state_alone() -> None:
     """States are values."""
     before = FinancialState()
-    apply(before, settled(5, "s"))
+    apply(before, events.read_finance(settled(5, "s")), 1)
     assert before == FinancialState()

@@ -1,15 +1,17 @@
-"""The financial state: a pure, total fold over every finance event of a journal (haima.md §1.15, HM-FOLD).
+"""The financial state: a pure fold over `finance.*` events (haima.md §1.15).
 
-    payment_settled    expenses += a, net −= a, session_spend += a, payment_count += 1
+    payment_settled    total_expenses += a; net_balance -= a; session_spend += a; payment_count += 1
     payment_failed     failed_count += 1
-    revenue_received   revenue += a, net += a, revenue_count += 1; its task's bills are cleared
+    revenue_received   total_revenue += a; net_balance += a; revenue_count += 1; its task's bills are done
     wallet_created     wallet_address
     balance_synced     on_chain_balance
-    task_billed        one more pending bill
+    task_billed        a pending bill
 
-Every finance event sets `last_event_us`; everything else changes nothing. Amounts are micro-credits. `session_spend` is
-kept per session, since the original's single counter could not be replayed (W52, W53). `encode_state` gives canonical
-bytes: equal bytes, equal state.
+Every known finance event sets `last_event_at_us`; unknown ones change nothing. Amounts are micro-credits. The original had
+one `session_spend` that a call reset, which no replay could reproduce; here each session has its own sum, taken from the
+events, and `session_spend` is that of all of them.
+
+The same events give the same bytes (`encode`), and folding on from a decoded state gives what folding everything gives.
 """
 
 from __future__ import annotations
@@ -18,25 +20,31 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from life.aios.record import EventRecord
-from life.haima import events
-
-_encoder: Final = msgspec.json.Encoder(order="sorted")
+from life.haima.events import (
+    BalanceSynced,
+    FinanceEvent,
+    PaymentFailed,
+    PaymentSettled,
+    RevenueReceived,
+    TaskBilled,
+    WalletCreated,
+    read_finance,
+)
 
 
 class PendingBill(msgspec.Struct, frozen=True, kw_only=True):
-    """A bill that no revenue has cleared yet."""
+    """What a customer owes for a finished task."""
 
     task_id: str
     description: str
     price_micro_credits: int
-    billed_us: int
+    billed_at_us: int
 
 
 class FinancialState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the books say. Micro-credits; times in microseconds since the epoch."""
+    """What was spent, earned and is owed, in micro-credits."""
 
     total_expenses: int = 0
     total_revenue: int = 0
@@ -44,74 +52,80 @@ class FinancialState(msgspec.Struct, frozen=True, kw_only=True):
     payment_count: int = 0
     revenue_count: int = 0
     failed_count: int = 0
-    session_spend: dict[str, int] = {}
-    """Settled spending by session; the empty name for payments that name none."""
-    last_event_us: int | None = None
+    session_spend: int = 0
+    spend_by_session: dict[str, int] = {}
+    """Payments that name no session count under the empty name."""
+    last_event_at_us: int | None = None
     wallet_address: str | None = None
     on_chain_balance: int | None = None
     pending_bills: tuple[PendingBill, ...] = ()
 
+    def spent_in(self, session_id: str) -> int:
+        """What one session has spent."""
+        return self.spend_by_session.get(session_id, 0)
 
-def fold_finance(records: Iterable[EventRecord], state: FinancialState | None = None) -> FinancialState:
-    """The state after all these events, oldest first."""
-    state = state or FinancialState()
+
+EMPTY: Final = FinancialState()
+
+_decoder: Final = msgspec.json.Decoder(FinancialState)
+_replace: Final = msgspec.structs.replace
+
+
+def apply(state: FinancialState, event: FinanceEvent | None, timestamp_us: int) -> FinancialState:
+    """The state after one event; the given one stays as it is."""
+    if event is None:
+        return state
+    if isinstance(event, PaymentSettled):
+        amount, session = event.amount_micro_credits, event.session_id or ""
+        return _replace(
+            state,
+            total_expenses=state.total_expenses + amount,
+            net_balance=state.net_balance - amount,
+            payment_count=state.payment_count + 1,
+            session_spend=state.session_spend + amount,
+            spend_by_session={**state.spend_by_session, session: state.spent_in(session) + amount},
+            last_event_at_us=timestamp_us,
+        )
+    if isinstance(event, RevenueReceived):
+        amount, task = event.amount_micro_credits, event.task_id
+        bills = state.pending_bills
+        return _replace(
+            state,
+            total_revenue=state.total_revenue + amount,
+            net_balance=state.net_balance + amount,
+            revenue_count=state.revenue_count + 1,
+            pending_bills=bills if task is None else tuple(bill for bill in bills if bill.task_id != task),
+            last_event_at_us=timestamp_us,
+        )
+    if isinstance(event, PaymentFailed):
+        return _replace(state, failed_count=state.failed_count + 1, last_event_at_us=timestamp_us)
+    if isinstance(event, WalletCreated):
+        return _replace(state, wallet_address=event.address, last_event_at_us=timestamp_us)
+    if isinstance(event, BalanceSynced):
+        return _replace(state, on_chain_balance=event.on_chain_micro_credits, last_event_at_us=timestamp_us)
+    if isinstance(event, TaskBilled):
+        bill = PendingBill(
+            task_id=event.task_id,
+            description=event.description,
+            price_micro_credits=event.price_micro_credits,
+            billed_at_us=timestamp_us,
+        )
+        return _replace(state, pending_bills=(*state.pending_bills, bill), last_event_at_us=timestamp_us)
+    return _replace(state, last_event_at_us=timestamp_us)
+
+
+def fold(records: Iterable[EventRecord], state: FinancialState = EMPTY) -> FinancialState:
+    """The state after all records, in their order; records that are no finance events change nothing."""
     for record in records:
-        state = apply(state, record)
+        state = apply(state, read_finance(record), record.timestamp_us)
     return state
 
 
-def apply(state: FinancialState, record: EventRecord) -> FinancialState:
-    """The state after one more event of any kind."""
-    event = events.read_finance(record)
-    if event is None:
-        return state
-    return replace(_changed(state, event, record.timestamp_us), last_event_us=record.timestamp_us)
+def encode(state: FinancialState) -> bytes:
+    """The state as JSON; equal states give equal bytes."""
+    return msgspec.json.encode(state, order="deterministic")
 
 
-def encode_state(state: FinancialState) -> bytes:
-    """The state's canonical bytes."""
-    return _encoder.encode(state)
-
-
-def _changed(state: FinancialState, event: events.FinanceEvent, at_us: int) -> FinancialState:
-    match event:
-        case events.PaymentSettled():
-            amount = event.amount_micro_credits
-            session = event.session_id or ""
-            spend = {**state.session_spend, session: state.session_spend.get(session, 0) + amount}
-            return replace(
-                state,
-                total_expenses=state.total_expenses + amount,
-                net_balance=state.net_balance - amount,
-                payment_count=state.payment_count + 1,
-                session_spend=spend,
-            )
-        case events.PaymentFailed():
-            return replace(state, failed_count=state.failed_count + 1)
-        case events.RevenueReceived():
-            amount = event.amount_micro_credits
-            return replace(
-                state,
-                total_revenue=state.total_revenue + amount,
-                net_balance=state.net_balance + amount,
-                revenue_count=state.revenue_count + 1,
-                pending_bills=_without(state.pending_bills, event.task_id),
-            )
-        case events.WalletCreated():
-            return replace(state, wallet_address=event.address)
-        case events.BalanceSynced():
-            return replace(state, on_chain_balance=event.on_chain_micro_credits)
-        case events.TaskBilled():
-            bill = PendingBill(
-                task_id=event.task_id,
-                description=event.description,
-                price_micro_credits=event.price_micro_credits,
-                billed_us=at_us,
-            )
-            return replace(state, pending_bills=(*state.pending_bills, bill))
-        case _:
-            return state
-
-
-def _without(bills: tuple[PendingBill, ...], task_id: str | None) -> tuple[PendingBill, ...]:
-    return bills if task_id is None else tuple(bill for bill in bills if bill.task_id != task_id)
+def decode(content: bytes) -> FinancialState:
+    """What `encode` wrote; msgspec.DecodeError for anything else."""
+    return _decoder.decode(content)

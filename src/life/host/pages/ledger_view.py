@@ -8,7 +8,7 @@ from life.aios.money import format_micro
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import EventRecord
 from life.haima import events
-from life.haima.state import FinancialState, fold_finance
+from life.haima.state import FinancialState, fold
 from life.haima.x402.networks import LOCAL
 from life.host.pages.transcript import short_time
 from life.host.system import System
@@ -40,7 +40,7 @@ class Books(NamedTuple):
 async def read_books(system: System) -> Books:
     """The books as of now."""
     records = await finance_records(system.journal)
-    state = fold_finance(records)
+    state = fold(records)
     network = system.settings.payments.network
     rows = [row for record in reversed(records) if (row := _row(record)) is not None]
     return Books(_figures(state), rows[:MAX_ROWS], network, play_money=network == LOCAL)
