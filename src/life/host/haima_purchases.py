@@ -75,9 +75,10 @@ class Purchases:
                 if not _is_over(await payer.find(purchase_id)):
                     return taken
                 await taken.end(payer)
-        made = self._lock(request_key, PREFIX + new_id(self._clock, self._entropy), is_repeated=False)
-        assert made is not None  # nobody else knows this id
-        return made
+        while True:
+            made = self._lock(request_key, PREFIX + new_id(self._clock, self._entropy), is_repeated=False)
+            if made is not None:
+                return made  # otherwise somebody looked at the new file before it was locked: a new id costs nothing
 
     def _candidates(self, payer: Payer, request_key: str) -> Iterator[str]:
         """Ids of purchases of this request that may be unclear, each once."""

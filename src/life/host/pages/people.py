@@ -229,10 +229,16 @@ def _event_row(record: EventRecord) -> dict[str, object]:
         "sequence": record.sequence,
         "time": short_time(record.timestamp_us),
         "kind": name,
-        "summary": content if len(content) <= 120 else content[:119] + "…",
+        "summary": _summary(content, record.kind_name),
         "content": content,
         "digest": record.digest or "",
     }
+
+
+def _summary(content: str, kind_name: str) -> str:
+    """The content's beginning without the tag, which has a column of its own."""
+    text = content.replace(f'{{"type":"{kind_name}",', "{", 1).replace(f'{{"type":"{kind_name}"}}', "{}", 1)
+    return text if len(text) <= 120 else text[:119] + "…"
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -1,0 +1,330 @@
+"""A payer in a directory of its own, and one purchase of a person's command.
+
+    async with open_payer(".life/wallet", key=key, network="eip155:84532") as payer:
+        async with httpx2.AsyncClient(transport=AsyncPayingTransport(payer)) as client:
+            answer = await client.get("https://example.org/report")
+
+The directory holds the journal: every process that uses it shares its books and its caps. Opening it clears up first what
+an earlier process left open.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import httpx2
+
+from life.aios.errors import InvalidInputError, LifeError, UnavailableError
+from life.aios.money import atomic_to_micro
+from life.aios.ports.clock import Clock, Entropy
+from life.anima.custody.wallet_rules import WalletRules
+from life.haima.chain.json_rpc import JsonRpc
+from life.haima.errors import OutcomeUnknownError, PaymentRefusedError
+from life.haima.payer import Payer
+from life.haima.policy import MAX_AMOUNT_MICRO, PaymentPolicy
+from life.haima.x402.driving import CONTEXT, RECEIPT, purchase_request
+from life.haima.x402.networks import BUILT_IN, KnownToken
+from life.haima.x402.purchase import Receipt
+from life.haima.x402.transport import AsyncPayingTransport
+from life.haima.x402.wire import PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettlementResponse, decode_payment_response
+from life.host.clock import SystemClock, SystemEntropy
+from life.host.haima_chain import AuthorizationLookup
+from life.host.haima_directory import JOURNAL_FILE, open_directory
+from life.host.haima_purchases import Purchases
+from life.host.haima_wallet import read_network, wallet_of_identity, wallet_of_key
+from life.host.keys import Prompt, nobody
+from life.host.settings import PaymentSettings, load_settings
+from life.lago.journal.sqlite import SqliteJournal
+
+MAX_PAYMENT_ATOMIC: Final = 1_000_000
+"""What one payment may cost unless the caller says otherwise: 1 USDC."""
+
+_NO_RATE: Final = 2**31
+"""Payments a minute: a person's own command is not rationed, its caps are amounts."""
+_CONNECT_TIMEOUT_S: Final = 10.0
+
+
+@asynccontextmanager
+async def open_payer(
+    directory: Path | str,
+    *,
+    network: str,
+    key: str | None = None,
+    max_payment_atomic: int = MAX_PAYMENT_ATOMIC,
+    total_cap_atomic: int | None = None,
+    rpc_url: str | None = None,
+    allow_insecure_http: bool = False,
+    environment: Mapping[str, str] | None = None,
+    prompt: Prompt = nobody,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+) -> AsyncIterator[Payer]:
+    """A payer on one network (CAIP-2 or alias), with its journal in `directory`.
+
+    `key` is `0x` and 64 hex digits; without one the project's identity in this directory pays, within its soul's limits and
+    the total cap of its settings. Up to `max_payment_atomic` a payment needs no further approval, above it is declined.
+    `total_cap_atomic` is kept with the wallet: it binds every process of this directory until another one is set. With
+    `rpc_url` the chain is asked about payments whose outcome is open.
+
+    InvalidInputError for a key, network or amount that can't be right; the errors of the journal, the directory, the
+    identity and the chain's node.
+    """
+    environment = os.environ if environment is None else environment
+    clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
+    token = _token_on(network)
+    policy = _policy(token, max_payment_atomic, total_cap_atomic)
+    root = Path(directory)
+    rules = WalletRules(require_reservation=True)
+    async with AsyncExitStack() as stack:
+        if key is None:
+            wallet = await wallet_of_identity(root, environment=environment, prompt=prompt, clock=clock, rules=rules)
+            policy = _within_settings(policy, load_settings(root / "config.toml", environment).payments)
+        else:
+            wallet = wallet_of_key(key, clock=clock, rules=rules, agent_id="haima-pay")
+        stack.callback(wallet.custody.close)
+        lookup: AuthorizationLookup | None = None
+        if rpc_url is not None:
+            rpc = JsonRpc(rpc_url)
+            stack.push_async_callback(rpc.aclose)
+            lookup = AuthorizationLookup(rpc, network=token.network, clock=clock)
+            await lookup.open()
+        path = open_directory(root) / JOURNAL_FILE
+        journal = await stack.enter_async_context(SqliteJournal.open(path, clock=clock))
+        payer = await stack.enter_async_context(
+            Payer(
+                journal=journal,
+                custody=wallet.custody,
+                clock=clock,
+                entropy=entropy,
+                agent_id=wallet.agent_id,
+                policy=policy,
+                soul=wallet.soul,
+                authorization_state=lookup,
+                allow_insecure_http=allow_insecure_http,
+            )
+        )
+        if total_cap_atomic is not None:
+            await _keep_cap(payer, token, total_cap_atomic)
+        yield payer
+
+
+async def _keep_cap(payer: Payer, token: KnownToken, total_cap_atomic: int) -> None:
+    purse = payer.purse(token.network)
+    cap_micro = _micro(token, total_cap_atomic)
+    if purse.state.total_cap_micro != cap_micro:
+        await purse.set_total_cap(cap_micro)
+
+
+def _token_on(network: str) -> KnownToken:
+    known = read_network(network)
+    token = BUILT_IN.default_token(known.caip2)
+    if token is None:
+        names = ", ".join(entry.caip2 for entry in BUILT_IN.networks)
+        raise InvalidInputError(
+            f"No token is known on {known.caip2}, so nothing can be paid for there.", next_step=f"Known: {names}."
+        )
+    return token
+
+
+def _policy(token: KnownToken, max_payment_atomic: int, total_cap_atomic: int | None) -> PaymentPolicy:
+    """The policy of a person's own command: being run is the approval, amounts are the limits."""
+    if max_payment_atomic < 0 or (total_cap_atomic is not None and total_cap_atomic < 0):
+        raise InvalidInputError("An amount must not be negative.")
+    limit_micro = _micro(token, max_payment_atomic)
+    return PaymentPolicy(
+        auto_approve_cap_micro=limit_micro,
+        hard_cap_per_tx_micro=limit_micro,
+        session_spend_cap_micro=MAX_AMOUNT_MICRO,
+        total_cap_micro=None if total_cap_atomic is None else _micro(token, total_cap_atomic),
+        max_tx_per_minute=_NO_RATE,
+        networks=(token.network,),
+    )
+
+
+def _within_settings(policy: PaymentPolicy, settings: PaymentSettings) -> PaymentPolicy:
+    """What the project's settings say about the agent's wallet as a whole also binds commands that use it."""
+    caps = [cap for cap in (policy.total_cap_micro, settings.total_spend_cap_micro) if cap is not None]
+    return PaymentPolicy(
+        enabled=settings.enabled,
+        auto_approve_cap_micro=policy.auto_approve_cap_micro,
+        hard_cap_per_tx_micro=policy.hard_cap_per_tx_micro,
+        session_spend_cap_micro=policy.session_spend_cap_micro,
+        total_cap_micro=min(caps, default=None),
+        max_tx_per_minute=policy.max_tx_per_minute,
+        networks=policy.networks,
+    )
+
+
+def _micro(token: KnownToken, amount_atomic: int) -> int:
+    return min(atomic_to_micro(amount_atomic, token.decimals), MAX_AMOUNT_MICRO)
+
+
+# --- one purchase -----------------------------------------------------------------------------------------------------
+
+
+class Wanted(NamedTuple):
+    """What a command asks for."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+class Outcome(NamedTuple):
+    """What a command has to tell. `status` is that of the last answer, None when the last request got none."""
+
+    status: int | None
+    settlement: SettlementResponse | None
+    error: LifeError | None
+    receipt: Receipt | None = None
+    is_repeated: bool = False
+    """Whether this finished the purchase of an earlier command."""
+
+
+class UnexpectedAnswerError(UnavailableError):
+    """The server answered with a status that is not 2xx. Its code is `http.<status>`."""
+
+    code = "http.unexpected_status"
+
+    def __init__(self, status: int, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.code = f"http.{status}"  # type: ignore[misc]
+
+
+async def buy(
+    payer: Payer,
+    wanted: Wanted,
+    *,
+    purchases: Purchases,
+    body: Callable[[bytes], None],
+    tell: Callable[[Outcome], None],
+    anew: bool = False,
+    timeout_s: float = 60.0,
+) -> Outcome:
+    """Fetch, and pay where it is asked for. The answer's body goes to `body` piece by piece, then `tell` gets the outcome;
+    only when both have returned the purchase counts as delivered. Refusals and failures are outcomes, not exceptions."""
+    line = _Line()
+    timeout = httpx2.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
+    async with httpx2.AsyncClient(
+        transport=AsyncPayingTransport(payer, line), timeout=timeout, trust_env=False
+    ) as client:
+        request = _request(client, wanted)
+        purchase = await purchases.begin(payer, purchase_request(request, wanted.body).key(), anew=anew)
+        request.extensions[CONTEXT] = {"purchase_id": purchase.purchase_id}
+        try:
+            outcome = await _exchange(client, request, line, body, is_repeated=purchase.is_repeated)
+            tell(outcome)
+            if outcome.error is None and outcome.receipt is not None:
+                payer.note_delivered(outcome.receipt.payment)
+                await payer.flush()
+            return outcome
+        finally:
+            await purchase.end(payer)
+
+
+class _Line(httpx2.AsyncBaseTransport):
+    """The transport beneath the one that pays. Remembers the last answer's status and settlement."""
+
+    def __init__(self) -> None:
+        self._inner = httpx2.AsyncHTTPTransport()
+        self.status: int | None = None
+        self.settlement: SettlementResponse | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """See httpx2."""
+        self.status = self.settlement = None
+        response = await self._inner.handle_async_request(request)
+        self.status = response.status_code
+        header = response.headers.get(PAYMENT_RESPONSE)
+        if header is not None:
+            try:
+                self.settlement = decode_payment_response(header)
+            except LifeError:
+                pass  # it says nothing
+        return response
+
+    async def aclose(self) -> None:
+        """See httpx2."""
+        await self._inner.aclose()
+
+
+def _request(client: httpx2.AsyncClient, wanted: Wanted) -> httpx2.Request:
+    try:
+        request = client.build_request(
+            wanted.method, wanted.url, headers=list(wanted.headers), content=wanted.body or None
+        )
+    except (httpx2.InvalidURL, ValueError, TypeError):
+        raise InvalidInputError("The URL or a header can't be right.") from None
+    if request.url.scheme not in ("http", "https") or not request.url.host:
+        raise InvalidInputError("The URL must begin with http:// or https:// and name a host.")
+    return request
+
+
+async def _exchange(
+    client: httpx2.AsyncClient,
+    request: httpx2.Request,
+    line: _Line,
+    body: Callable[[bytes], None],
+    *,
+    is_repeated: bool,
+) -> Outcome:
+    receipt: Receipt | None = None
+    try:
+        response = await client.send(request, stream=True)
+        receipt = response.extensions.get(RECEIPT)
+        try:
+            async for part in response.aiter_bytes():
+                body(part)
+        finally:
+            await response.aclose()
+    except httpx2.HTTPError as error:
+        return Outcome(line.status, line.settlement, _lost(error, request, receipt), receipt, is_repeated)
+    except LifeError as error:
+        return Outcome(line.status, line.settlement, error, receipt, is_repeated)
+    return Outcome(
+        response.status_code, line.settlement, _refusal(response, receipt, line.settlement), receipt, is_repeated
+    )
+
+
+def _lost(error: httpx2.HTTPError, request: httpx2.Request, receipt: Receipt | None) -> LifeError:
+    """A connection that failed. (While a payment was under way it is an OutcomeUnknownError already.)"""
+    what = type(error).__name__
+    if receipt is not None:
+        return OutcomeUnknownError(
+            f"The answer to the payment broke off ({what}).",
+            next_step="Repeat the same command: the identical payment is sent again and can't be charged twice.",
+        )
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return UnavailableError(f"No connection to {request.url.host} ({what}). Nothing was sent, nothing was paid.")
+    return UnavailableError(f"{request.url.host} gave no answer ({what}). Nothing was paid.")
+
+
+def _refusal(
+    response: httpx2.Response, receipt: Receipt | None, settlement: SettlementResponse | None
+) -> LifeError | None:
+    """What is wrong with an answer; None for 2xx."""
+    status = response.status_code
+    if response.is_success:
+        return None
+    if receipt is not None and receipt.state == "refused":
+        message = settlement.error_message if settlement is not None else None
+        return PaymentRefusedError(
+            receipt.reason,
+            f"The seller refused the payment: {receipt.reason}." + (f" {message}" if message else ""),
+            details={"payment_id": receipt.payment.payment_id},
+        )
+    words = f"{status} {response.reason_phrase}".strip()
+    if status == 402 and PAYMENT_REQUIRED not in response.headers:
+        return UnexpectedAnswerError(status, f"The server answered {words} without terms that x402 version 2 knows.")
+    if response.is_redirect:
+        target = response.headers.get("location", "")
+        return UnexpectedAnswerError(
+            status, f"The server answered {words}: it is elsewhere.", next_step=f"Ask for {target[:500]}"
+        )
+    paid = " It was paid for." if receipt is not None else " Nothing was paid."
+    return UnexpectedAnswerError(status, f"The server answered {words}.{paid}")
