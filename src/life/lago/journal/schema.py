@@ -1,0 +1,277 @@
+"""The journal's file: what is in it, how it is opened, and what its engine's errors mean.
+
+Tables::
+
+    event    one row per event, in the order of commits (`pos`, without gaps), with two indexes: (stream, seq) and (id)
+    stream   one row per (session, branch), with the sequence and digest of its last event
+    kind     names of kinds, by number
+    origin   agent, actor and schema of events, by number
+    meta     when the file was made
+    snapshot states of projections (life.lago.snapshots); may be deleted at any time
+
+Identifiers in `event` are compact: a ULID is its 16 bytes, a hexadecimal trace or span id its bytes, anything else text.
+`body` is the JSON of the kind as it was appended. `digest` is described in life.lago.journal.chain.
+
+The file runs in WAL mode with `synchronous=FULL`: a commit is on disk when it returns. Engines before 3.51.3 can corrupt a
+WAL when a checkpoint and a writer meet, so they are refused (ARCHITECTURE.md §4).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import apsw
+
+from life.aios.errors import JournalError, JournalFullError, JournalUnavailableError
+from life.lago.errors import JournalFileDamagedError, JournalFormatError
+
+APPLICATION_ID: Final = 0x4C494645
+"""`LIFE`, in the header of the file."""
+
+FORMAT: Final = 1
+"""Version of the tables below, in the header of the file (`user_version`)."""
+
+OLDEST_ENGINE: Final = (3, 51, 3)
+
+CHECKPOINT_PAGES: Final = 4000
+"""The WAL is copied into the file every 16 MB and then used again from its beginning."""
+
+Row: TypeAlias = tuple[Any, ...]
+"""What the engine gives back for a row; SQLite has no types that a checker could follow."""
+
+_BUSY_TIMEOUT_MS: Final = 5000
+_CACHE_KIB: Final = 8192
+
+_TABLES: Final = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE stream (
+  no INTEGER PRIMARY KEY,
+  session TEXT NOT NULL,
+  branch TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  UNIQUE (session, branch)
+);
+CREATE TABLE kind (no INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE origin (
+  no INTEGER PRIMARY KEY,
+  agent TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  component TEXT,
+  schema_name TEXT NOT NULL,
+  schema_version TEXT NOT NULL
+);
+CREATE TABLE event (
+  pos INTEGER PRIMARY KEY,
+  stream INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  id BLOB NOT NULL,
+  kind INTEGER NOT NULL,
+  ts_us INTEGER NOT NULL,
+  origin INTEGER NOT NULL,
+  causation BLOB,
+  correlation BLOB,
+  trace BLOB,
+  span BLOB,
+  body BLOB NOT NULL,
+  digest BLOB NOT NULL
+);
+CREATE UNIQUE INDEX event_by_sequence ON event (stream, seq);
+CREATE UNIQUE INDEX event_by_id ON event (id);
+CREATE TABLE snapshot (
+  name TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  state BLOB NOT NULL,
+  PRIMARY KEY (name, version)
+);
+"""
+
+
+def create(path: Path, *, created_us: int) -> None:
+    """Make the file (mode 0600) with its tables, unless it is there. Errors are JournalErrors."""
+    try:
+        _touch(path)
+        connection = _connect(path)
+        try:
+            if _identity(connection, path) == "empty":
+                _fill(connection, created_us)
+                _sync_folder(path)
+        finally:
+            connection.close()
+    except (apsw.Error, OSError) as error:
+        raise explain(error, path) from None
+
+
+def connect(path: Path, *, purpose: Literal["write", "read", "snapshot"]) -> apsw.Connection:
+    """A connection to a file that `create` made or found. "snapshot" commits without waiting for the disk."""
+    try:
+        connection = _connect(path)
+        try:
+            if _identity(connection, path) == "empty":
+                raise JournalFormatError(f"{path} is not a journal: it is empty.")
+            connection.pragma("synchronous", "NORMAL" if purpose == "snapshot" else "FULL")
+            connection.pragma("cache_size", -_CACHE_KIB)
+            connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+            if purpose == "read":
+                connection.pragma("query_only", True)
+        except BaseException:
+            connection.close()
+            raise
+    except (apsw.Error, OSError) as error:
+        raise explain(error, path) from None
+    return connection
+
+
+def fetch(connection: apsw.Connection, statement: str, values: tuple[Any, ...] = ()) -> list[Row]:
+    """All rows of a query."""
+    return connection.execute(statement, values).fetchall()
+
+
+def fetch_one(connection: apsw.Connection, statement: str, values: tuple[Any, ...] = ()) -> Row | None:
+    """The first row of a query, or None."""
+    return connection.execute(statement, values).fetchone()
+
+
+def warm_log(connection: apsw.Connection) -> None:
+    """Grow the WAL to its working size by writing a transaction that is taken back.
+
+    A commit into blocks that are already there costs about half of one that makes the file grow. Without room on the
+    disk nothing happens; the WAL then grows as it goes.
+    """
+    spill = connection.pragma("cache_size")
+    try:
+        connection.pragma("cache_size", 10)  # so that pages go to the WAL before the end of the transaction
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("CREATE TABLE warming (page)")
+            connection.execute("INSERT INTO warming VALUES (zeroblob(?))", (CHECKPOINT_PAGES * 4096,))
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    except (apsw.FullError, apsw.BusyError, apsw.IOError):
+        pass
+    finally:
+        connection.pragma("cache_size", spill)
+
+
+def explain(error: apsw.Error | OSError, path: Path) -> JournalError:
+    """What a failure of the engine or the system means to whoever uses the journal."""
+    if isinstance(error, OSError) and not isinstance(error, apsw.Error):
+        return _explain_system(error.errno, error.strerror or str(error), path)
+    match error:
+        case apsw.FullError():
+            return _full(path)
+        case apsw.NotADBError():
+            return JournalFormatError(f"{path} is not a journal.")
+        case apsw.CorruptError() | apsw.FormatError():
+            return JournalFileDamagedError(str(path), _sentence(error))
+        case apsw.BusyError() | apsw.LockedError():
+            return JournalUnavailableError(f"The journal {path} is locked by another process.")
+        case apsw.ReadOnlyError() | apsw.PermissionsError():
+            return _unwritable(path, _sentence(error))
+        case apsw.CantOpenError():
+            return (
+                _unwritable(path, "its folder does not exist or does not let us write")
+                if not path.exists()
+                else _unwritable(path, _sentence(error))
+            )
+        case _:
+            return JournalUnavailableError(f"The journal {path} can't be used: {_sentence(error)}.")
+
+
+def is_out_of_room(error: apsw.Error, connection: apsw.Connection) -> bool:
+    """Whether a write failed because the disk, a quota or a size limit leaves no room."""
+    if isinstance(error, apsw.FullError):
+        return True
+    return isinstance(error, apsw.IOError) and connection.system_errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _explain_system(number: int | None, reason: str, path: Path) -> JournalError:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return _full(path)
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return _unwritable(path, reason.lower())
+    return JournalUnavailableError(f"The journal {path} can't be opened: {reason.lower()}.")
+
+
+def _full(path: Path) -> JournalFullError:
+    return JournalFullError(
+        f"The disk has no room for the journal {path}; nothing of the batch was stored.",
+        next_step="Make room and append again.",
+    )
+
+
+def _unwritable(path: Path, reason: str) -> JournalUnavailableError:
+    return JournalUnavailableError(
+        f"The journal {path} can't be written: {reason}.",
+        next_step="The journal's file and folder must be writable, also for reading (the WAL stands beside the file).",
+    )
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).removeprefix("sqlite3: ").rstrip(".")
+
+
+def _connect(path: Path) -> apsw.Connection:
+    engine = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if engine < OLDEST_ENGINE:
+        raise JournalUnavailableError(
+            f"SQLite {apsw.sqlite_lib_version()} can damage a journal; {'.'.join(map(str, OLDEST_ENGINE))} or newer is needed.",
+            next_step="pip install --upgrade apsw",
+        )
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(_BUSY_TIMEOUT_MS)
+    return connection
+
+
+def _identity(connection: apsw.Connection, path: Path) -> Literal["empty", "journal"]:
+    """JournalFormatError for a file that is not ours, or newer than we are."""
+    application: int = connection.pragma("application_id")
+    version: int = connection.pragma("user_version")
+    if application == 0 and version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0:
+        return "empty"
+    if application != APPLICATION_ID:
+        raise JournalFormatError(f"{path} is a database of another program, not a journal.")
+    if version > FORMAT:
+        raise JournalFormatError(
+            f"{path} was written by a newer version of Life (format {version}; this one knows {FORMAT}).",
+            next_step="pip install --upgrade lifeos",
+        )
+    return "journal"
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return
+
+
+def _fill(connection: apsw.Connection, created_us: int) -> None:
+    connection.pragma("page_size", 4096)
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.pragma("user_version") == 0:  # another process may have been first
+            connection.execute(_TABLES)
+            connection.execute("INSERT INTO meta VALUES ('created_us', ?)", (created_us,))
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", FORMAT)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,391 @@
+"""The one code path that writes the journal's file: batches in, one transaction, outcomes out.
+
+It runs in the event loop or in the writer process; neither knows the difference. What it remembers between transactions
+(heads, numbers of streams, kinds and origins) holds only while nobody else has written to the file, which SQLite's
+`data_version` says at the start of each transaction.
+
+A group is first stored on the assumption that its events are new and its expectations hold. If SQLite finds an id twice,
+or a head is elsewhere, the transaction is taken back and the same group is stored again with each id looked up; so the
+common case costs no look-up, and an error reaches only the batch that it belongs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import apsw
+
+from life.aios.errors import (
+    EventConflictError,
+    JournalError,
+    JournalFullError,
+    LifeError,
+    SequenceConflictError,
+)
+from life.lago.errors import JournalFileDamagedError
+from life.lago.journal import chain, schema
+from life.lago.journal.entries import Batch, Compact, Entry, Placed, expand_id, origin_fields
+from life.lago.journal.schema import fetch_one
+
+Outcome: TypeAlias = list[Placed] | LifeError
+"""What became of one batch."""
+
+_Row: TypeAlias = tuple[
+    int,
+    int,
+    int,
+    Compact,
+    int,
+    int,
+    int,
+    Compact | None,
+    Compact | None,
+    Compact | None,
+    Compact | None,
+    bytes,
+    bytes,
+]
+
+_INSERT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BY_ID: Final = "SELECT pos, stream, seq, kind, origin, causation, body, digest FROM event WHERE id = ?"
+_REMEMBERED_STREAMS: Final = 50_000
+
+_sha256: Final = hashlib.sha256
+_join: Final = b"".join
+_pack: Final = chain.pack
+
+
+class WriteLockBusyError(Exception):
+    """Another process writes at this moment. Nothing happened; try again shortly."""
+
+
+class _LookAgainError(Exception):
+    """The group is not as simple as assumed: an id occurs twice, or a head is not where it was expected."""
+
+
+class _Stream:
+    """A stream's number and its head."""
+
+    __slots__ = ("digest", "no", "sequence")
+
+    def __init__(self, no: int, sequence: int, digest: bytes) -> None:
+        self.no = no
+        self.sequence = sequence
+        self.digest = digest
+
+
+class _Numbers(dict[str, int]):
+    """Numbers of names; a name that has none gets one."""
+
+    def __init__(self, number: Callable[[str], int]) -> None:
+        self._number = number
+
+    def __missing__(self, name: str) -> int:
+        no = self[name] = self._number(name)
+        return no
+
+
+class _OriginNumbers(dict[bytes, int]):
+    """Numbers of origins; one that has none gets one."""
+
+    def __init__(self, number: Callable[[bytes], int]) -> None:
+        self._number = number
+
+    def __missing__(self, origin: bytes) -> int:
+        no = self[origin] = self._number(origin)
+        return no
+
+
+class Store:
+    """A writing connection with what it remembers. For one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = schema.connect(path, purpose="write")
+        self._connection.set_busy_timeout(0)
+        self._data_version = -1
+        self._position = -1
+        self._forget()
+
+    def close(self) -> None:
+        """Close the file. The last connection copies the WAL into it."""
+        self._connection.close()
+
+    def warm(self) -> None:
+        """Grow the WAL once (schema.warm_log)."""
+        schema.warm_log(self._connection)
+
+    def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Store all batches in one transaction; each is stored whole or not at all, and has its own outcome.
+
+        WriteLockBusyError when another process holds the write lock; then nothing happened. Every other failure is an
+        outcome.
+        """
+        try:
+            try:
+                return self._transaction(batches, careful=False)
+            except _LookAgainError:
+                return self._transaction(batches, careful=True)
+        except JournalFullError as error:
+            if len(batches) == 1:
+                return [error]
+            return [self._commit_alone(batch) for batch in batches]
+        except JournalError as error:
+            return [error] * len(batches)
+
+    def _commit_alone(self, batch: Batch) -> Outcome:
+        """One batch of a group that did not fit; a smaller one may."""
+        try:
+            return self.commit([batch])[0]
+        except WriteLockBusyError:
+            return schema.explain(apsw.BusyError(), self._path)
+
+    def _transaction(self, batches: Sequence[Batch], *, careful: bool) -> list[Outcome]:
+        connection = self._connection
+        try:
+            self._begin()
+            rows: list[_Row] = []
+            touched: set[_Stream] = set()
+            if careful:
+                outcomes = self._place_carefully(batches, rows, touched)
+            else:
+                outcomes = self._place_all(batches, rows, touched)
+            if not rows:
+                connection.execute("ROLLBACK")
+                return outcomes
+            connection.executemany(_INSERT, rows)
+            connection.executemany(
+                "UPDATE stream SET seq = ?, digest = ? WHERE no = ?",
+                [(stream.sequence, stream.digest, stream.no) for stream in touched],
+            )
+            connection.execute("COMMIT")
+            return outcomes
+        except apsw.BusyError:
+            self._take_back()
+            raise WriteLockBusyError from None
+        except apsw.ConstraintError:
+            self._take_back()
+            if careful:
+                reason = "an event already stands where the next one of its stream should go"
+                raise JournalFileDamagedError(str(self._path), reason) from None
+            raise _LookAgainError from None
+        except apsw.Error as error:
+            out_of_room = schema.is_out_of_room(error, connection)
+            self._take_back()
+            explained = schema.explain(apsw.FullError() if out_of_room else error, self._path)
+            raise explained from None
+        except BaseException:
+            self._take_back()
+            raise
+
+    def _begin(self) -> None:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        data_version: int = connection.execute("PRAGMA data_version").get
+        if data_version != self._data_version or len(self._streams) > _REMEMBERED_STREAMS:
+            self._forget()
+            self._data_version = data_version
+        if self._position < 0:
+            self._position = connection.execute("SELECT coalesce(max(pos), 0) FROM event").get
+
+    def _forget(self) -> None:
+        self._position = -1
+        self._streams: dict[bytes, _Stream] = {}
+        self._kinds = _Numbers(self._number_kind)
+        self._origins = _OriginNumbers(self._number_origin)
+
+    def _take_back(self) -> None:
+        self._forget()
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except apsw.Error:  # a failed rollback leaves the transaction to be undone by the next begin
+                return
+
+    def _place_all(self, batches: Sequence[Batch], rows: list[_Row], touched: set[_Stream]) -> list[Outcome]:
+        """Every event as a new one. _LookAgainError when an expectation fails."""
+        outcomes: list[Outcome] = []
+        for entries, expected in batches:
+            for session_id, branch_id, sequence in expected:
+                if self._head(chain.place(session_id, branch_id)) != sequence:
+                    raise _LookAgainError
+            outcomes.append(self._place(entries, rows, touched))
+        return outcomes
+
+    def _place(self, entries: Sequence[Entry], rows: list[_Row], touched: set[_Stream]) -> list[Placed]:
+        """Rows for new events, and where they stand."""
+        streams = self._streams
+        position = self._position
+        placed: list[Placed] = []
+        for place, key, kind, timestamp_us, origin, causation, correlation, trace, span, described, payload in entries:
+            stream = streams.get(place) or self._stream(place)
+            position += 1
+            sequence = stream.sequence = stream.sequence + 1
+            digest = stream.digest = _sha256(
+                _join((stream.digest, place, _pack(sequence), described, payload))
+            ).digest()
+            rows.append(
+                (
+                    position,
+                    stream.no,
+                    sequence,
+                    key,
+                    self._kinds[kind],
+                    timestamp_us,
+                    self._origins[origin],
+                    causation,
+                    correlation,
+                    trace,
+                    span,
+                    payload,
+                    digest,
+                )
+            )
+            placed.append((sequence, position, digest, False))
+            touched.add(stream)
+        self._position = position
+        return placed
+
+    def _place_carefully(self, batches: Sequence[Batch], rows: list[_Row], touched: set[_Stream]) -> list[Outcome]:
+        """Like `_place_all`, with each id looked up in the file and among the group's own events."""
+        fresh: dict[Compact, tuple[Entry, Placed]] = {}
+        outcomes: list[Outcome] = []
+        for batch in batches:
+            try:
+                outcomes.append(self._place_one_carefully(batch, rows, touched, fresh))
+            except (EventConflictError, SequenceConflictError) as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _place_one_carefully(
+        self,
+        batch: Batch,
+        rows: list[_Row],
+        touched: set[_Stream],
+        fresh: dict[Compact, tuple[Entry, Placed]],
+    ) -> list[Placed]:
+        entries = batch[0]
+        known: list[Placed | None] = []
+        own: dict[Compact, Entry] = {}
+        for entry in entries:
+            placed = self._stored(entry, fresh)
+            twin = own.setdefault(entry[1], entry)
+            if not _is_same(entry, twin):
+                raise EventConflictError(expand_id(entry[1]))
+            known.append(placed)
+        if not known or any(placed is None for placed in known):
+            self._check_expected(batch)
+        outcome: list[Placed] = []
+        for entry, placed in zip(entries, known, strict=True):
+            if placed is None and entry[1] in fresh:
+                placed = (*fresh[entry[1]][1][:3], True)
+            if placed is None:
+                (placed,) = self._place([entry], rows, touched)
+                fresh[entry[1]] = (entry, placed)
+            outcome.append(placed)
+        return outcome
+
+    def _check_expected(self, batch: Batch) -> None:
+        for session_id, branch_id, sequence in batch[1]:
+            actual = self._head(chain.place(session_id, branch_id))
+            if actual != sequence:
+                raise SequenceConflictError(session_id, branch_id, expected=sequence, actual=actual)
+
+    def _stored(self, entry: Entry, fresh: dict[Compact, tuple[Entry, Placed]]) -> Placed | None:
+        """Where the event already stands; EventConflictError when another one has its id."""
+        place, key, kind, _, origin, causation, _, _, _, _, payload = entry
+        earlier = fresh.get(key)
+        if earlier is not None:
+            if not _is_same(entry, earlier[0]):
+                raise EventConflictError(expand_id(key))
+            return (*earlier[1][:3], True)
+        row = fetch_one(self._connection, _BY_ID, (key,))
+        if row is None:
+            return None
+        position, stream_no, sequence, kind_no, origin_no, stored_causation, body, digest = row
+        is_same = (
+            self._place_of(stream_no) == chain.place_fields(place)
+            and self._origin_of(origin_no)[:3] == origin_fields(origin)[:3]
+            and self._kind_of(kind_no) == kind
+            and body == payload
+            and stored_causation == causation
+        )
+        if not is_same:
+            raise EventConflictError(expand_id(key))
+        return (sequence, position, digest, True)
+
+    def _head(self, place: bytes) -> int:
+        stream = self._streams.get(place) or self._find_stream(place)
+        return 0 if stream is None else stream.sequence
+
+    def _find_stream(self, place: bytes) -> _Stream | None:
+        row = fetch_one(
+            self._connection,
+            "SELECT no, seq, digest FROM stream WHERE session = ? AND branch = ?",
+            chain.place_fields(place),
+        )
+        if row is None:
+            return None
+        stream = self._streams[place] = _Stream(*row)
+        return stream
+
+    def _stream(self, place: bytes) -> _Stream:
+        stream = self._find_stream(place)
+        if stream is None:
+            session_id, branch_id = chain.place_fields(place)
+            self._connection.execute(
+                "INSERT INTO stream (session, branch, seq, digest) VALUES (?, ?, 0, ?)",
+                (session_id, branch_id, chain.GENESIS),
+            )
+            stream = self._streams[place] = _Stream(self._connection.last_insert_rowid(), 0, chain.GENESIS)
+        return stream
+
+    def _number_kind(self, name: str) -> int:
+        no: int | None = self._connection.execute("SELECT no FROM kind WHERE name = ?", (name,)).get
+        if no is None:
+            self._connection.execute("INSERT INTO kind (name) VALUES (?)", (name,))
+            no = self._connection.last_insert_rowid()
+        return no
+
+    def _number_origin(self, origin: bytes) -> int:
+        fields = origin_fields(origin)
+        no: int | None = self._connection.execute(
+            "SELECT no FROM origin WHERE agent = ? AND actor = ? AND component IS ?"
+            " AND schema_name = ? AND schema_version = ?",
+            fields,
+        ).get
+        if no is None:
+            self._connection.execute(
+                "INSERT INTO origin (agent, actor, component, schema_name, schema_version) VALUES (?, ?, ?, ?, ?)",
+                fields,
+            )
+            no = self._connection.last_insert_rowid()
+        return no
+
+    def _place_of(self, no: int) -> tuple[str, str]:
+        row: tuple[str, str] = self._connection.execute("SELECT session, branch FROM stream WHERE no = ?", (no,)).get
+        return row
+
+    def _kind_of(self, no: int) -> str:
+        name: str = self._connection.execute("SELECT name FROM kind WHERE no = ?", (no,)).get
+        return name
+
+    def _origin_of(self, no: int) -> tuple[str | None, ...]:
+        row: tuple[str | None, ...] = self._connection.execute(
+            "SELECT agent, actor, component FROM origin WHERE no = ?", (no,)
+        ).get
+        return row
+
+
+def _is_same(entry: Entry, other: Entry) -> bool:
+    """Whether two entries with one id are the same event: stream, kind, agent, actor, causation and payload."""
+    return (
+        entry[0] == other[0]
+        and entry[2] == other[2]
+        and origin_fields(entry[4])[:3] == origin_fields(other[4])[:3]
+        and entry[5] == other[5]
+        and entry[10] == other[10]
+    )
