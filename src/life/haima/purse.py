@@ -1,0 +1,371 @@
+"""The purse: every payment is reserved here, under every cap, before it is signed (HM-POL, haima.md §1.19).
+
+One purse is one wallet on one network. It decides on the fold of the wallet's stream and writes through the wallet log,
+so that the caps hold over every process that shares the journal. It says no only on a fresh view: before a refusal it
+catches up with the others and gives back what has expired.
+
+Each attempt at a purchase has one possible payment id, derived from the wallet, the purchase and the attempt, and the
+journal stores an id once. So a purchase has one payment, however many processes try; a second attempt exists only after
+the first was released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from msgspec import Raw, UnsetType
+
+from life.aios.errors import InvalidInputError, NotFoundError
+from life.aios.ids import derived_event_id, new_id
+from life.aios.ports.clock import Clock, Entropy
+from life.aios.ports.journal import Journal
+from life.haima.errors import PolicyDeniedError, PurchaseConflictError
+from life.haima.events import (
+    ApprovalRequested,
+    ApprovalResolved,
+    FinanceEvent,
+    PaymentDeclined,
+    PaymentReleased,
+    PaymentReserved,
+    PaymentSettled,
+    SpendingCapSet,
+    read_finance,
+    wallet_stream,
+)
+from life.haima.policy import Mode, PaymentPolicy, Proposal, SoulLimits, Verdict, decide
+from life.haima.reservations import Payment, Ticket, WalletState
+from life.haima.wallet_log import RIDE_ALONG_US, Reserved, WalletLog
+from life.haima.x402.extensions import echo
+from life.haima.x402.networks import TokenDomain
+
+APPROVAL_LIFETIME_S: Final = 900
+"""How long a question to a person, and then the grant, stays good."""
+
+
+class Order(NamedTuple):
+    """A payment that somebody wants to make: the chosen offer, and on whose behalf."""
+
+    purchase_id: str
+    request_key: str
+    resource_url: str
+    network: str
+    network_known: bool
+    asset: str
+    domain: TokenDomain | None
+    """None when the token is not known here; the policy then says no."""
+    payee: str | None
+    amount_atomic: int
+    amount_micro: int | None
+    timeout_s: int
+    accepted: Raw
+    resource: Raw | UnsetType
+    extensions: Raw | UnsetType
+    session_id: str
+    task_id: str | None = None
+    ceiling_micro: int | None = None
+    attempt: int = 1
+    """At least this attempt: earlier ones are over and may be forgotten here."""
+
+
+class _DeniedError(Exception):
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+class Purse:
+    """The reservations of one wallet on one network. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        network: str,
+        address: str,
+        agent_id: str,
+        policy: PaymentPolicy,
+        mode: Callable[[], Mode] | None = None,
+        soul: SoulLimits | None = None,
+        refusals_expire: bool = True,
+        ride_along_us: int = RIDE_ALONG_US,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        """`address` is the wallet's, EIP-55. `mode` gives the present economic mode, `unknown` when it is stale; None
+        means that no regulator is wired in.
+
+        `refusals_expire`: what the payee refused is released by the clock alone. Switch it off where the chain can be
+        asked instead. `wake`: see WalletLog.
+        """
+        self.network = network
+        self.address = address
+        self.policy = policy
+        self._journal = journal
+        self._clock = clock
+        self._entropy = entropy
+        self._mode = mode
+        self._soul = soul
+        self._refusals_expire = refusals_expire
+        self._name = wallet_stream(network, address)
+        self._log = WalletLog(
+            journal,
+            clock,
+            entropy,
+            stream=self._name,
+            agent_id=agent_id,
+            ride_along_us=ride_along_us,
+            wake=wake,
+        )
+
+    @property
+    def state(self) -> WalletState:
+        """The fold, with what is on its way to the journal on top. For reading."""
+        return self._log.state
+
+    async def open(self) -> None:
+        """Read the wallet's history."""
+        await self._log.catch_up()
+
+    async def catch_up(self) -> None:
+        """Read what other processes wrote since."""
+        await self._log.catch_up()
+
+    async def flush(self) -> None:
+        """Return when everything noted so far is on disk."""
+        await self._log.flush()
+
+    async def aclose(self) -> None:
+        """Store what waits, then stop."""
+        await self._log.aclose()
+
+    # --- reserving ------------------------------------------------------------------------------------------------
+
+    async def reserve(self, order: Order) -> Reserved:
+        """Reserve the amount under every cap; durable on return.
+
+        PolicyDeniedError when the policy says no, with a ticket when a person may say yes. PurchaseConflictError when
+        the purchase id belongs to another request. JournalError when the intent may not be on disk: sign nothing then.
+        """
+        try:
+            return await self._log.reserve(lambda: self._decide(order))
+        except _DeniedError:
+            await self._log.catch_up()
+            self.release_expired()
+        try:
+            return await self._log.reserve(lambda: self._decide(order))
+        except _DeniedError as denied:
+            error = await self._denied(order, denied.verdict)
+        raise error
+
+    def note(self, event: FinanceEvent) -> None:
+        """Fold an event in now and store it soon."""
+        self._log.note(event)
+
+    async def record(self, event: FinanceEvent) -> None:
+        """Fold an event in and return when it is on disk."""
+        await self._log.record(event)
+
+    def settle(self, event: PaymentSettled) -> None:
+        """Note a settlement, under the one id it can have: two observers make one event."""
+        assert event.payment_id is not None
+        self._log.note(event, event_id=_settled_id(event.payment_id))
+
+    def release(self, payment: Payment, reason: str) -> None:
+        """Give a reservation back: its signature never left this process, or can no longer land."""
+        self._log.note(PaymentReleased(payment_id=payment.payment_id, reason=reason))
+
+    def release_expired(self) -> int:
+        """Give back what the payee refused and what can no longer land, by the clock; how many."""
+        if not self._refusals_expire:
+            return 0
+        now_us = self._clock.now_us()
+        over = [p for p in self.state.open_payments() if p.state == "refused" and p.expired(now_us)]
+        for payment in over:
+            self.release(payment, "refused_and_expired")
+        return len(over)
+
+    async def set_total_cap(self, cap_micro: int | None) -> None:
+        """Keep a lifetime cap with the wallet, for every process; None lifts it. Durable on return."""
+        if cap_micro is not None and cap_micro < 0:
+            raise InvalidInputError("A cap must not be negative.")
+        await self.record(SpendingCapSet(wallet=self.address, network=self.network, total_cap_micro=cap_micro))
+
+    async def resolve_ticket(self, ticket_id: str, *, approved: bool, by: str | None = None) -> None:
+        """A person's answer. A grant is good for one payment of exactly the asked terms. NotFoundError when there is no
+        such open question; durable on return."""
+        await self._log.catch_up()
+        ticket = self.state.ticket(ticket_id)
+        now_us = self._clock.now_us()
+        if ticket is None or ticket.state != "pending" or now_us >= ticket.expires_at_us:
+            raise NotFoundError("There is no open question with this id.", details={"ticket_id": ticket_id})
+        expires_at_us = now_us + APPROVAL_LIFETIME_S * 1_000_000
+        await self.record(ApprovalResolved(ticket_id=ticket_id, approved=approved, expires_at_us=expires_at_us, by=by))
+
+    # --- looking up -----------------------------------------------------------------------------------------------
+
+    async def find_purchase(self, purchase_id: str) -> Payment | None:
+        """The newest payment of a purchase, even one that is long finished and no longer in memory."""
+        known = self.state.of_purchase(purchase_id)
+        found: Payment | None = None
+        attempt = 1
+        while known is None:
+            payment_id = self.payment_id(purchase_id, attempt)
+            record = await self._journal.get(payment_id)
+            reserved = read_finance(record) if record is not None else None
+            if record is None or not isinstance(reserved, PaymentReserved):
+                return found
+            settled = await self._journal.get(_settled_id(payment_id))
+            event = read_finance(settled) if settled is not None else None
+            # Everything open is in memory; what is neither there nor settled was released.
+            found = Payment(reserved, "released", record.timestamp_us)
+            if isinstance(event, PaymentSettled):
+                return found._replace(state="settled", transaction=event.tx_hash)
+            attempt += 1
+            known = self.state.of_purchase(purchase_id)
+        return known
+
+    def payment_id(self, purchase_id: str, attempt: int) -> str:
+        """The one id that this attempt at this purchase can have, in whatever process."""
+        return derived_event_id("haima.payment", self._name.session_id, purchase_id, str(attempt))
+
+    # --- deciding -------------------------------------------------------------------------------------------------
+
+    def _decide(self, order: Order) -> PaymentReserved | Payment:
+        """The reservation to write, or the one that stands already. Looks at the clock, the fold and the mode only."""
+        earlier = self.state.of_purchase(order.purchase_id)
+        if earlier is not None and earlier.reserved.request_key != order.request_key:
+            raise PurchaseConflictError(
+                "This purchase id was used for another request.", details={"purchase_id": order.purchase_id}
+            )
+        if earlier is not None and earlier.state != "released":
+            return earlier
+        now_us = self._clock.now_us()
+        verdict = decide(
+            self.policy,
+            Proposal(
+                order.network,
+                order.asset,
+                order.payee,
+                order.amount_micro,
+                order.domain is not None,
+                order.network_known,
+                order.ceiling_micro,
+            ),
+            self.state.spending(session_id=order.session_id, task_id=order.task_id, payee=order.payee, now_us=now_us),
+            now_us=now_us,
+            mode=self._mode() if self._mode is not None else None,
+            soul=self._soul,
+            total_cap_micro=self.state.total_cap_micro,
+        )
+        grant: Ticket | None = None
+        if verdict.decision == "needs_approval":
+            grant = self.state.ticket_for(self._terms_digest(order), "granted", now_us=now_us)
+        if verdict.decision != "allow" and grant is None:
+            raise _DeniedError(verdict)
+        attempt = order.attempt if earlier is None else max(order.attempt, earlier.reserved.attempt + 1)
+        return self._reservation(order, attempt, grant, now_us)
+
+    def _reservation(self, order: Order, attempt: int, grant: Ticket | None, now_us: int) -> PaymentReserved:
+        assert order.domain is not None and order.payee is not None and order.amount_micro is not None  # HM-POL, step 1
+        payment_id = self.payment_id(order.purchase_id, attempt)
+        now_s = now_us // 1_000_000
+        return PaymentReserved(
+            payment_id=payment_id,
+            purchase_id=order.purchase_id,
+            attempt=attempt,
+            request_key=order.request_key,
+            wallet=self.address,
+            network=self.network,
+            asset=order.domain.contract,
+            token_name=order.domain.name,
+            token_version=order.domain.version,
+            payee=order.payee,
+            amount_atomic=str(order.amount_atomic),
+            amount_micro=order.amount_micro,
+            valid_after_s=max(0, now_s - self.policy.backdate_s),
+            valid_before_s=now_s + min(order.timeout_s, self.policy.max_validity_s),
+            nonce="0x" + self._entropy.token_bytes(32).hex(),
+            resource_url=order.resource_url,
+            accepted=order.accepted,
+            resource=order.resource,
+            extensions=echo(order.extensions, payment_id),
+            session_id=order.session_id,
+            task_id=order.task_id,
+            approval_id=grant.request.ticket_id if grant is not None else None,
+        )
+
+    async def _denied(self, order: Order, verdict: Verdict) -> PolicyDeniedError:
+        """The refusal with its event, and a ticket when a person may decide."""
+        assert verdict.code is not None
+        ticket_id: str | None = None
+        if verdict.decision == "needs_approval":
+            ticket_id = await self._ask(order)
+        else:
+            self.note(
+                PaymentDeclined(
+                    code=verdict.code,
+                    reason=verdict.reason,
+                    resource_url=order.resource_url,
+                    network=order.network,
+                    asset=order.asset,
+                    payee=order.payee or "",
+                    amount_atomic=str(order.amount_atomic),
+                    wallet=self.address,
+                    purchase_id=order.purchase_id,
+                    session_id=order.session_id,
+                    task_id=order.task_id,
+                )
+            )
+        return PolicyDeniedError(
+            verdict.code,
+            verdict.reason,
+            retry_after_ms=verdict.retry_after_ms,
+            ticket_id=ticket_id,
+            details={"resource_url": order.resource_url, "network": order.network},
+        )
+
+    async def _ask(self, order: Order) -> str:
+        """The ticket under which a person can grant exactly this payment; an open question is not asked twice."""
+        digest = self._terms_digest(order)
+        now_us = self._clock.now_us()
+        pending = self.state.ticket_for(digest, "pending", now_us=now_us)
+        if pending is not None:
+            return pending.request.ticket_id
+        assert order.payee is not None and order.amount_micro is not None  # HM-POL, step 1
+        ticket_id = new_id(self._clock, self._entropy)
+        await self.record(
+            ApprovalRequested(
+                ticket_id=ticket_id,
+                terms_digest=digest,
+                wallet=self.address,
+                network=self.network,
+                asset=order.asset,
+                payee=order.payee,
+                amount_atomic=str(order.amount_atomic),
+                amount_micro=order.amount_micro,
+                resource_url=order.resource_url,
+                expires_at_us=now_us + APPROVAL_LIFETIME_S * 1_000_000,
+                session_id=order.session_id,
+                task_id=order.task_id,
+            )
+        )
+        return ticket_id
+
+    def _terms_digest(self, order: Order) -> str:
+        """What a grant is bound to: wallet, network, token, payee, exact amount, resource (HM-POL)."""
+        parts = (
+            self.address,
+            self.network,
+            order.asset.lower(),
+            order.payee or "",
+            str(order.amount_atomic),
+            order.resource_url,
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _settled_id(payment_id: str) -> str:
+    return derived_event_id("haima.settled", payment_id)

@@ -1,0 +1,444 @@
+"""What a wallet has promised and paid: the pure fold over the wallet's own stream (haima.md §1.19).
+
+    held ─ signed ─ submitted ─┬─ settled            money moved: counts as spend for ever
+                    │          ├─ refused            the payee said no, but could still settle until validBefore
+                    │          └─ ambiguous          nobody knows
+                    └─ released                      never signed, or the authorization can no longer land
+
+Everything but `released` counts against the caps. A reservation is created with its whole authorization (payee, amount,
+window, nonce), so `held` after a crash may mean "signed and sent, and the note of it was lost": it is treated as that.
+`expired` is not a state of the fold but of the clock (`PaymentView.expired`): past validBefore, with some margin for the
+chain's clock, the authorization can't land any more. A payment with an unknown outcome keeps counting even then, until
+the chain, the payee or an operator says what happened; one that the payee refused is over (invariant 8 of haima.md §8.7).
+
+Folding gives the changes it made, and they can be taken back: so that a purse can decide on top of events that are not
+stored yet, and start over when another process was quicker.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from life.aios.ports.custody import TransferAuthorization
+from life.haima.events import (
+    ApprovalRequested,
+    ApprovalResolved,
+    FinanceEvent,
+    PaymentAmbiguous,
+    PaymentDelivered,
+    PaymentFailed,
+    PaymentReleased,
+    PaymentReserved,
+    PaymentSettled,
+    PaymentSigned,
+    PaymentSubmitted,
+    PaymentUndelivered,
+    SpendingCapSet,
+)
+from life.haima.policy import RATE_WINDOW_US, Spending
+
+EXPIRY_MARGIN_S: Final = 120
+"""How long after validBefore an authorization may still land by our clock: clocks differ, and a chain that catches up
+stamps its blocks in the past."""
+
+KEPT_FINAL: Final = 1024
+"""How many finished payments stay in memory. Older ones are found through the journal."""
+
+PaymentState = Literal["held", "signed", "submitted", "refused", "ambiguous", "settled", "released"]
+Delivery = Literal["open", "delivered", "lost"]
+
+
+class Payment(NamedTuple):
+    """One reservation and what became of it."""
+
+    reserved: PaymentReserved
+    state: PaymentState
+    reserved_at_us: int
+    signature: str | None = None
+    transaction: str = ""
+    reason: str = ""
+    resends: int = 0
+    delivery: Delivery = "open"
+    """Whether the paid answer was read to its end; `lost` when it broke off."""
+
+    @property
+    def payment_id(self) -> str:
+        """The id of the reservation, of its journal event and of the payment identifier sent to the payee."""
+        return self.reserved.payment_id
+
+    @property
+    def open(self) -> bool:
+        """Whether the outcome is not final."""
+        return self.state not in ("settled", "released")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the outcome is open, or the answer broke off."""
+        return self.delivery == "lost" or self.state not in ("settled", "released")
+
+    def expired(self, now_us: int) -> bool:
+        """Whether the authorization can no longer land, by the clock."""
+        return now_us >= (self.reserved.valid_before_s + EXPIRY_MARGIN_S) * 1_000_000
+
+    def sendable(self, now_us: int) -> bool:
+        """Whether the signed payment is still worth sending."""
+        return self.state != "released" and now_us < self.reserved.valid_before_s * 1_000_000
+
+
+class Ticket(NamedTuple):
+    """A payment that waits for a person, or was granted or refused by one."""
+
+    request: ApprovalRequested
+    state: Literal["pending", "granted", "refused", "used"]
+    expires_at_us: int
+
+
+class Change(NamedTuple):
+    """What stood somewhere before an event was folded in."""
+
+    kind: Literal["payment", "ticket", "cap", "forgotten"]
+    key: str
+    before: Payment | Ticket | int | None
+
+
+def authorization_of(reserved: PaymentReserved) -> TransferAuthorization:
+    """The authorization that was reserved: the only one that may ever be signed for this payment."""
+    return TransferAuthorization(
+        network=reserved.network,
+        asset=reserved.asset,
+        token_name=reserved.token_name,
+        token_version=reserved.token_version,
+        from_address=reserved.wallet,
+        to_address=reserved.payee,
+        value_atomic=int(reserved.amount_atomic),
+        valid_after_s=reserved.valid_after_s,
+        valid_before_s=reserved.valid_before_s,
+        nonce=bytes.fromhex(reserved.nonce[2:]),
+        reservation_id=reserved.payment_id,
+    )
+
+
+class WalletState:
+    """All reservations of one wallet, with the sums that the caps need, each in constant time."""
+
+    def __init__(self) -> None:
+        self.outstanding_micro = 0
+        self.settled_micro = 0
+        self.total_cap_micro: int | None = None
+        self._payments: dict[str, Payment] = {}
+        self._final: deque[str] = deque()
+        self._by_purchase: dict[str, list[str]] = {}
+        self._by_request: dict[str, list[str]] = {}
+        self._unfinished: dict[str, dict[str, None]] = {}
+        self._by_session: dict[str, int] = {}
+        self._by_task: dict[str, int] = {}
+        self._by_payee: dict[str, int] = {}
+        self._reserved_at: list[int] = []
+        self._tickets: dict[str, Ticket] = {}
+        self._changes: list[Change] = []
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def payment(self, payment_id: str) -> Payment | None:
+        """The payment, as long as it is in memory."""
+        return self._payments.get(payment_id)
+
+    def of_purchase(self, purchase_id: str) -> Payment | None:
+        """The newest payment of a purchase, as long as it is in memory."""
+        ids = self._by_purchase.get(purchase_id)
+        return self._payments[ids[-1]] if ids else None
+
+    def unfinished(self, request_key: str) -> list[Payment]:
+        """The payments for one request that are open or whose answer was lost, newest first."""
+        ids = self._unfinished.get(request_key)
+        return [self._payments[payment_id] for payment_id in reversed(ids)] if ids else []
+
+    def latest(self, request_key: str) -> Payment | None:
+        """The newest payment for one request, as long as it is in memory."""
+        ids = self._by_request.get(request_key)
+        return self._payments[ids[-1]] if ids else None
+
+    def open_payments(self) -> list[Payment]:
+        """Every payment whose outcome is not final, oldest first."""
+        return sorted(
+            (payment for payment in self._payments.values() if payment.open),
+            key=lambda payment: (payment.reserved_at_us, payment.payment_id),
+        )
+
+    def tickets(self) -> list[Ticket]:
+        """Every approval that was asked for and is not forgotten, oldest first."""
+        return [self._tickets[ticket_id] for ticket_id in sorted(self._tickets)]
+
+    def ticket(self, ticket_id: str) -> Ticket | None:
+        """One approval."""
+        return self._tickets.get(ticket_id)
+
+    def ticket_for(self, terms_digest: str, state: Literal["pending", "granted"], *, now_us: int) -> Ticket | None:
+        """An unexpired ticket in this state for exactly these terms."""
+        for ticket in self._tickets.values():
+            if ticket.state == state and ticket.request.terms_digest == terms_digest and now_us < ticket.expires_at_us:
+                return ticket
+        return None
+
+    def spending(self, *, session_id: str, task_id: str | None, payee: str | None, now_us: int) -> Spending:
+        """What counts against the caps for a payment in this session, for this task, to this payee."""
+        times = self._reserved_at
+        # The newest reservation's time stands in for a clock that stepped back.
+        edge = max(now_us, times[-1] if times else 0) - RATE_WINDOW_US
+        first = bisect_right(times, edge)
+        return Spending(
+            session_micro=self._by_session.get(session_id, 0),
+            total_micro=self.outstanding_micro + self.settled_micro,
+            task_micro=self._by_task.get(task_id, 0) if task_id else 0,
+            payee_micro=self._by_payee.get(payee, 0) if payee else 0,
+            recent_reservations=len(times) - first,
+            window_opens_us=times[first] + RATE_WINDOW_US if first < len(times) else now_us,
+        )
+
+    def encode(self) -> bytes:
+        """The whole state as JSON: equal histories give equal bytes."""
+        times = self._reserved_at
+        edge = times[-1] - RATE_WINDOW_US if times else 0
+        return msgspec.json.encode(
+            {
+                "outstanding_micro": self.outstanding_micro,
+                "settled_micro": self.settled_micro,
+                "total_cap_micro": self.total_cap_micro,
+                "payments": self._payments,
+                "final": list(self._final),
+                "by_purchase": self._by_purchase,
+                "by_request": self._by_request,
+                "by_session": self._by_session,
+                "by_task": self._by_task,
+                "by_payee": self._by_payee,
+                "reserved_at_us": times[bisect_right(times, edge) :],
+                "tickets": self._tickets,
+            },
+            order="deterministic",
+        )
+
+    # --- folding --------------------------------------------------------------------------------------------------
+
+    def apply(self, event: FinanceEvent | None, timestamp_us: int) -> list[Change]:
+        """Fold one event in, and say what changed: nothing when it is unknown, foreign or out of turn."""
+        self._changes = []
+        if isinstance(event, _MOVES):
+            before = self._payments.get(event.payment_id) if event.payment_id is not None else None
+            after = _advance(before, event) if before is not None else None
+            if after is not None:
+                self._put_payment(after.payment_id, before, after)
+        elif isinstance(event, PaymentReserved):
+            self._reserve(event, timestamp_us)
+        elif isinstance(event, ApprovalRequested):
+            self._ask(event, timestamp_us)
+        elif isinstance(event, ApprovalResolved):
+            self._resolve(event)
+        elif isinstance(event, SpendingCapSet):
+            self._changes.append(Change("cap", "", self.total_cap_micro))
+            self.total_cap_micro = event.total_cap_micro
+        return self._changes
+
+    def take_back(self, changes: list[Change]) -> None:
+        """Undo what `apply` did. Several events are taken back newest first."""
+        for change in reversed(changes):
+            before = change.before
+            if change.kind == "cap":
+                assert not isinstance(before, tuple)
+                self.total_cap_micro = before
+            elif change.kind == "ticket":
+                if before is None:
+                    del self._tickets[change.key]
+                else:
+                    assert isinstance(before, Ticket)
+                    self._tickets[change.key] = before
+            else:
+                assert before is None or isinstance(before, Payment)
+                self._take_back(change.kind, change.key, before)
+
+    def _reserve(self, event: PaymentReserved, timestamp_us: int) -> None:
+        if event.payment_id in self._payments:
+            return
+        self._put_payment(event.payment_id, None, Payment(event, "held", timestamp_us))
+        ticket = self._tickets.get(event.approval_id) if event.approval_id is not None else None
+        if ticket is not None:
+            self._put_ticket(ticket.request.ticket_id, ticket._replace(state="used"))
+
+    def _ask(self, event: ApprovalRequested, timestamp_us: int) -> None:
+        if event.ticket_id in self._tickets:
+            return
+        for ticket_id in [key for key, old in self._tickets.items() if old.expires_at_us <= timestamp_us]:
+            self._put_ticket(ticket_id, None)
+        self._put_ticket(event.ticket_id, Ticket(event, "pending", event.expires_at_us))
+
+    def _resolve(self, event: ApprovalResolved) -> None:
+        ticket = self._tickets.get(event.ticket_id)
+        if ticket is None or ticket.state != "pending":
+            return
+        state: Literal["granted", "refused"] = "granted" if event.approved else "refused"
+        self._put_ticket(event.ticket_id, Ticket(ticket.request, state, event.expires_at_us))
+
+    def _take_back(self, kind: str, payment_id: str, before: Payment | None) -> None:
+        if kind == "forgotten":
+            assert before is not None
+            self._remember(before, newest=False)
+            self._list_unfinished(None, before)
+            self._final.appendleft(payment_id)
+            return
+        now = self._payments[payment_id]
+        self._count(now, before)
+        self._list_unfinished(now, before)
+        if not now.open and (before is None or before.open):
+            self._final.pop()
+        if before is None:
+            self._forget(now)
+            self._reserved_at.pop()
+        else:
+            self._payments[payment_id] = before
+
+    def _put_ticket(self, ticket_id: str, ticket: Ticket | None) -> None:
+        self._changes.append(Change("ticket", ticket_id, self._tickets.get(ticket_id)))
+        if ticket is None:
+            del self._tickets[ticket_id]
+        else:
+            self._tickets[ticket_id] = ticket
+
+    def _put_payment(self, payment_id: str, before: Payment | None, after: Payment) -> None:
+        self._changes.append(Change("payment", payment_id, before))
+        if before is None:
+            self._count(None, after)
+            self._remember(after, newest=True)
+            times = self._reserved_at
+            times.append(max(after.reserved_at_us, times[-1]) if times else after.reserved_at_us)
+        else:
+            self._payments[payment_id] = after
+            if before.open != after.open or (before.state != after.state and not after.open):
+                self._count(before, after)
+        if before is None or before.unfinished != after.unfinished:
+            self._list_unfinished(before, after)
+        if not after.open and (before is None or before.open):
+            self._final.append(payment_id)
+            if len(self._final) > KEPT_FINAL:
+                oldest = self._payments[self._final.popleft()]
+                self._changes.append(Change("forgotten", oldest.payment_id, oldest))
+                self._forget(oldest)
+                self._list_unfinished(oldest, None)
+                self._shorten_times()
+
+    def _shorten_times(self) -> None:
+        """Forget, now and then, when reservations were made that no window can see any more."""
+        times = self._reserved_at
+        if len(times) > 4 * KEPT_FINAL and times[KEPT_FINAL] < times[-1] - 2 * RATE_WINDOW_US:
+            del times[:KEPT_FINAL]
+
+    def _remember(self, payment: Payment, *, newest: bool) -> None:
+        reserved = payment.reserved
+        self._payments[reserved.payment_id] = payment
+        for index, key in ((self._by_purchase, reserved.purchase_id), (self._by_request, reserved.request_key)):
+            ids = index.setdefault(key, [])
+            ids.insert(len(ids) if newest else 0, reserved.payment_id)
+
+    def _forget(self, payment: Payment) -> None:
+        reserved = payment.reserved
+        del self._payments[reserved.payment_id]
+        for index, key in ((self._by_purchase, reserved.purchase_id), (self._by_request, reserved.request_key)):
+            index[key].remove(reserved.payment_id)
+            if not index[key]:
+                del index[key]
+
+    def _list_unfinished(self, before: Payment | None, after: Payment | None) -> None:
+        """Keep the index of what may have to be finished, by request."""
+        payment = after or before
+        assert payment is not None
+        was, now = before is not None and before.unfinished, after is not None and after.unfinished
+        if was == now:
+            return
+        key, payment_id = payment.reserved.request_key, payment.payment_id
+        ids = self._unfinished.setdefault(key, {})
+        if now:
+            ids[payment_id] = None
+        else:
+            del ids[payment_id]
+            if not ids:
+                del self._unfinished[key]
+
+    def _count(self, before: Payment | None, after: Payment | None) -> None:
+        """Move the amount between the sums. Either side may be missing."""
+        payment = after or before
+        assert payment is not None
+        reserved = payment.reserved
+        amount = reserved.amount_micro
+        self.outstanding_micro += amount * (_is(after, "open") - _is(before, "open"))
+        self.settled_micro += amount * (_is(after, "settled") - _is(before, "settled"))
+        change = amount * (_is(after, "counting") - _is(before, "counting"))
+        if change:
+            _add(self._by_session, reserved.session_id or "", change)
+            _add(self._by_payee, reserved.payee, change)
+            if reserved.task_id:
+                _add(self._by_task, reserved.task_id, change)
+
+
+_Move = (
+    PaymentSigned
+    | PaymentSubmitted
+    | PaymentFailed
+    | PaymentAmbiguous
+    | PaymentSettled
+    | PaymentReleased
+    | PaymentDelivered
+    | PaymentUndelivered
+)
+_MOVES: Final = (
+    PaymentSigned,
+    PaymentSubmitted,
+    PaymentFailed,
+    PaymentAmbiguous,
+    PaymentSettled,
+    PaymentReleased,
+    PaymentDelivered,
+    PaymentUndelivered,
+)
+
+
+def _advance(before: Payment, event: _Move) -> Payment | None:
+    """The payment after `event`; None when the event has no place in its state."""
+    state = before.state
+    if isinstance(event, PaymentSettled):
+        if state == "settled" and (before.transaction or not event.tx_hash):
+            return None
+        return before._replace(state="settled", transaction=event.tx_hash)
+    if isinstance(event, PaymentDelivered):
+        return before._replace(delivery="delivered") if before.delivery != "delivered" else None
+    if isinstance(event, PaymentUndelivered):
+        return before._replace(delivery="lost") if before.delivery == "open" else None
+    if not before.open:
+        return None
+    if isinstance(event, PaymentSigned):
+        return before._replace(state="signed" if state == "held" else state, signature=event.signature)
+    if isinstance(event, PaymentSubmitted):
+        return before._replace(state="submitted" if state in ("held", "signed") else state, resends=event.resend)
+    if isinstance(event, PaymentReleased):
+        return before._replace(state="released", reason=event.reason)
+    if isinstance(event, PaymentAmbiguous):
+        return before._replace(state="ambiguous", reason=event.reason)
+    # A refusal after an unknown outcome proves nothing about the first try: it stays unknown.
+    return before._replace(state="ambiguous" if state == "ambiguous" else "refused", reason=event.reason)
+
+
+def _is(payment: Payment | None, what: Literal["open", "settled", "counting"]) -> bool:
+    if payment is None:
+        return False
+    if what == "open":
+        return payment.open
+    return payment.state == "settled" if what == "settled" else payment.state != "released"
+
+
+def _add(sums: dict[str, int], key: str, change: int) -> None:
+    value = sums.get(key, 0) + change
+    if value:
+        sums[key] = value
+    else:
+        sums.pop(key, None)

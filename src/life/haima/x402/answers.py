@@ -1,0 +1,210 @@
+"""What a paid route answers itself: asking for money, refusing, and saying that it does not know yet.
+
+Bodies are problem details (RFC 9457); what programs need stands in the x402 headers. None of these answers may be stored by
+a cache.
+
+    400  the payment can't be read              nothing was charged
+    402  no payment, or it was refused          nothing was charged; a new payment may be made
+    409  an identifier of another payment, or an answer that is no longer kept
+    500  charged, and the handler did not answer (only with settle-first)
+    503  the outcome is open, or the facilitator is down: repeat the same payment, never make a new one
+
+Source: x402.md §2, §16.5, §16.12; HM-X402-3.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import msgspec
+
+from life.haima.facilitator.port import settlement_header
+from life.haima.x402.price import Offer
+from life.haima.x402.wire import PAYMENT_IDENTIFIER, X402_VERSION, ResourceInfo, SettlementResponse
+
+Headers = list[tuple[bytes, bytes]]
+
+PAYMENT_REQUIRED: Final = b"payment-required"
+PAYMENT_RESPONSE: Final = b"payment-response"
+_NO_STORE: Final = (b"cache-control", b"no-store")
+_PROBLEM: Final = (b"content-type", b"application/problem+json")
+_RETRY_AFTER: Final = (b"retry-after", b"2")
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """An HTTP answer, whole."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class _Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool = False
+    reason: str | None = None
+
+
+class IdentifierTerms(NamedTuple):
+    """Whether payers may or must send a payment identifier (x402.md §5)."""
+
+    required: bool
+
+    def declaration(self) -> bytes:
+        """The extension as it stands in the terms: `info` and the JSON Schema of what a payer completes it to."""
+        schema = {
+            "type": "object",
+            "properties": {
+                "required": {"type": "boolean"},
+                "id": {"type": "string", "pattern": "^[a-zA-Z0-9_-]{16,128}$"},
+            },
+            "required": ["required"],
+        }
+        return _encode({PAYMENT_IDENTIFIER: {"info": {"required": self.required}, "schema": schema}})
+
+
+class Terms(NamedTuple):
+    """Everything that stands in a 402's PAYMENT-REQUIRED header but the error."""
+
+    offers: tuple[Offer, ...]
+    resource: ResourceInfo
+    identifier: IdentifierTerms | None
+
+    def header(self, error: str) -> bytes:
+        """The header's value."""
+        parts = [
+            b'{"x402Version":%d,"error":' % X402_VERSION,
+            _encode(error),
+            b',"resource":',
+            _encode(self.resource),
+            b',"accepts":[',
+            b",".join(offer.raw for offer in self.offers),
+            b"]",
+        ]
+        if self.identifier is not None:
+            parts += (b',"extensions":', self.identifier.declaration())
+        return binascii.b2a_base64(b"".join((*parts, b"}")), newline=False)
+
+
+def payment_required(terms: Terms) -> Answer:
+    """402 to a request without payment. Made once per resource and sent to everybody."""
+    body = _problem(
+        402, "haima.payment_required", "Payment Required", "This resource costs money; see PAYMENT-REQUIRED."
+    )
+    header = (PAYMENT_REQUIRED, terms.header("Payment required"))
+    return Answer(402, [header, _NO_STORE, _PROBLEM, _length(body)], body)
+
+
+def refused(terms: Terms, reason: str, detail: str, *, settlement: SettlementResponse | None = None) -> Answer:
+    """402 to a payment that was not taken, with its reason and the terms for a new one."""
+    body = _problem(402, "haima.payment_refused", "Payment Refused", detail, reason=reason)
+    headers = [(PAYMENT_REQUIRED, terms.header(reason)), _NO_STORE, _PROBLEM, _length(body)]
+    if settlement is not None:
+        headers.append((PAYMENT_RESPONSE, settlement_header(settlement)))
+    return Answer(402, headers, body)
+
+
+def malformed(detail: str) -> Answer:
+    """400 to a payment that can't be read."""
+    body = _problem(400, "haima.malformed_payment", "Malformed Payment", detail)
+    return Answer(400, [_NO_STORE, _PROBLEM, _length(body)], body)
+
+
+def identifier_conflict() -> Answer:
+    """409 to a second payment under the identifier of a first."""
+    detail = "This payment identifier belongs to another payment of the same payer."
+    body = _problem(409, "haima.identifier_conflict", "Identifier Conflict", detail)
+    return Answer(409, [_NO_STORE, _PROBLEM, _length(body)], body)
+
+
+def answer_not_kept(settlement: SettlementResponse) -> Answer:
+    """409 to a repetition whose answer was too large or too old to be kept: paid, and delivered once."""
+    detail = "This payment was settled and its answer was given; it is not kept any longer."
+    body = _problem(409, "haima.already_paid", "Already Paid", detail)
+    headers = [(PAYMENT_RESPONSE, settlement_header(settlement)), _NO_STORE, _PROBLEM, _length(body)]
+    return Answer(409, headers, body)
+
+
+def interrupted_after_charge(settlement: SettlementResponse) -> Answer:
+    """500 where the money was taken first and the handler then gave no answer: the payer is owed a refund."""
+    detail = "The payment was settled, and the handler did not finish. A refund is due; do not pay again for this call."
+    body = _problem(500, "haima.delivery_failed", "Delivery Failed", detail)
+    headers = [(PAYMENT_RESPONSE, settlement_header(settlement)), _NO_STORE, _PROBLEM, _length(body)]
+    return Answer(500, headers, body)
+
+
+def handler_failed() -> Answer:
+    """500 to those who waited for an arrival whose handler raised. Nothing was charged."""
+    body = _problem(500, "haima.handler_failed", "Handler Failed", "The handler failed; the payment was not charged.")
+    return Answer(500, [_NO_STORE, _PROBLEM, _length(body)], body)
+
+
+def facilitator_unavailable(detail: str) -> Answer:
+    """503: the payment could not be checked. Nothing was charged."""
+    body = _problem(503, "haima.facilitator_unavailable", "Facilitator Unavailable", detail, retryable=True)
+    return Answer(503, [_RETRY_AFTER, _NO_STORE, _PROBLEM, _length(body)], body)
+
+
+def outcome_unknown(detail: str, settlement: SettlementResponse | None = None) -> Answer:
+    """503: money may have moved. The same payment again will tell, and is never charged twice."""
+    body = _problem(503, "haima.outcome_unknown", "Outcome Unknown", detail, retryable=True)
+    headers = [_RETRY_AFTER, _NO_STORE, _PROBLEM, _length(body)]
+    if settlement is not None:
+        headers.append((PAYMENT_RESPONSE, settlement_header(settlement)))
+    return Answer(503, headers, body)
+
+
+def paid(answer: Answer, settlement: SettlementResponse) -> Answer:
+    """The handler's answer with its settlement, marked as one person's own (`Cache-Control: private`)."""
+    headers: Headers = []
+    cache = b"private"
+    for header in answer.headers:
+        name = header[0].lower()
+        if name == b"cache-control":
+            cache = _with_private(header[1])
+        elif name != PAYMENT_RESPONSE:
+            headers.append(header)
+    headers += ((b"cache-control", cache), (PAYMENT_RESPONSE, settlement_header(settlement)))
+    return Answer(answer.status, headers, answer.body)
+
+
+@lru_cache(maxsize=64)
+def _with_private(directives: bytes) -> bytes:
+    named = {part.strip().lower() for part in directives.split(b",")}
+    return directives if named & {b"private", b"no-store"} else directives + b", private"
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return b"content-length", b"%d" % len(body)
+
+
+def _problem(
+    status: int, code: str, title: str, detail: str, *, reason: str | None = None, retryable: bool = False
+) -> bytes:
+    return _encode(_Problem(f"urn:life:error:{code}", title, status, detail, code, retryable, reason))
+
+
+__all__: Sequence[str] = [
+    "Answer",
+    "Headers",
+    "IdentifierTerms",
+    "Terms",
+    "answer_not_kept",
+    "facilitator_unavailable",
+    "identifier_conflict",
+    "interrupted_after_charge",
+    "malformed",
+    "outcome_unknown",
+    "paid",
+    "payment_required",
+    "refused",
+]

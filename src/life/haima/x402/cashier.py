@@ -1,0 +1,406 @@
+"""Selling one answer for one payment, whatever crashes, repeats or arrives at once.
+
+    read → match the offer → check offline → (facilitator's check) → claim on disk → handler → answer on disk → settle
+         → outcome on disk → the answer leaves
+
+Of several arrivals of one payment the first goes this way; the others wait for it and get the same answer. Later ones get
+the answer that was kept. Whoever finds a claim without an end goes on from where it stands (`life.haima.x402.claims` has
+the rule for every case). An outcome that is not known is a 503 to be repeated with the same payment, never a 402 that makes
+a client pay again.
+
+A repetition gets the kept answer only for the request that was paid for, and only with the payment identifier of the first,
+if that had one: after the settlement the signed payment is public on the chain, the identifier is not.
+
+Source: x402.md §1, §2, §12, §16.4 to §16.6; ARCHITECTURE.md decision 7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from life.aios.ports.chain import Refusal
+from life.aios.ports.clock import Clock
+from life.haima.errors import (
+    FacilitatorUnavailableError,
+    MalformedPaymentError,
+    OutcomeUnknownError,
+    PaymentRefusedError,
+)
+from life.haima.facilitator.port import Facilitator
+from life.haima.x402 import answers, codes, exact
+from life.haima.x402.answers import Answer, Terms
+from life.haima.x402.claims import Claim, Claims, ClaimState, Request
+from life.haima.x402.closing import Closer
+from life.haima.x402.exact import SignedAuthorization
+from life.haima.x402.networks import BUILT_IN, NetworkRegistry
+from life.haima.x402.price import Offer
+from life.haima.x402.wire import PAYMENT_IDENTIFIER, PaymentPayload, decode_payment_signature, present
+
+MAX_KEPT_BODY_BYTES: Final = 256 * 1024
+MAX_ATTEMPTS: Final = 64
+"""How often one payment may be presented to a handler that fails."""
+_REMEMBERED: Final = 4096
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
+_raw_parts: Final = msgspec.json.Decoder(dict[str, Raw])
+_info: Final = msgspec.json.Decoder(dict[str, object])
+_log: Final = logging.getLogger(__name__)
+
+
+class Payment(NamedTuple):
+    """What a handler learns of the payment it works for, as `scope["x402"]`. `payment_id` is the same for every attempt
+    of the same payment: an idempotency key for the handler's own effects."""
+
+    payment_id: str
+    attempt: int
+    payer: str
+    network: str
+    asset: str
+    amount_atomic: int
+    identifier: str | None
+
+
+class Sale(NamedTuple):
+    """One request for something that costs money."""
+
+    header: bytes
+    """The value of PAYMENT-SIGNATURE."""
+    terms: Terms
+    request: str
+    """Method, path and query; `sha256:` and hex where that is long."""
+    settle_first: bool
+    rerun_interrupted: bool
+    handler: Callable[[Payment], Awaitable[Answer]]
+
+
+class _Bought(NamedTuple):
+    """A payment that was read and checked offline, for one sale."""
+
+    sale: Sale
+    payload: PaymentPayload
+    signed: SignedAuthorization
+    offer: Offer
+    identifier: str | None
+    late: Refusal | None
+    """Why it can only be a repetition: its window has closed."""
+
+
+class _Flight:
+    """The arrival that is being served, and those that wait for it."""
+
+    __slots__ = ("identifier", "request", "waiters")
+
+    def __init__(self, request: str, identifier: str | None) -> None:
+        self.request = request
+        self.identifier = identifier
+        self.waiters: list[asyncio.Future[Answer | None]] | None = None
+
+    async def wait(self) -> Answer | None:
+        """The first arrival's answer; None when it ended without one."""
+        waiter: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append(waiter)
+        return await waiter
+
+    def land(self, answer: Answer | None) -> None:
+        """Wake everybody who waits."""
+        for waiter in self.waiters or ():
+            if not waiter.done():
+                waiter.set_result(answer)
+
+
+class Cashier:
+    """Serves paid requests. One per process and stream of claims."""
+
+    def __init__(
+        self,
+        facilitator: Facilitator,
+        claims: Claims,
+        closer: Closer,
+        clock: Clock,
+        *,
+        verify_with_facilitator: bool = True,
+        max_kept_body_bytes: int = MAX_KEPT_BODY_BYTES,
+        registry: NetworkRegistry = BUILT_IN,
+    ) -> None:
+        self._facilitator = facilitator
+        self._claims = claims
+        self._closer = closer
+        self._clock = clock
+        self._verify_with_facilitator = verify_with_facilitator
+        self._max_kept_body_bytes = max_kept_body_bytes
+        self._registry = registry
+        self._flights: dict[str, _Flight] = {}
+        self._next_attempt: OrderedDict[str, int] = OrderedDict()
+        self._handled: OrderedDict[str, int] = OrderedDict()
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def sell(self, sale: Sale) -> Answer:
+        """The answer to a request that carries a payment. Raises what the handler raised.
+
+        The first arrival of a payment is served; others that come meanwhile wait for it."""
+        bought = self._read(sale)
+        if isinstance(bought, Answer):
+            return bought
+        key = bought.signed.key
+        while (flight := self._flights.get(key)) is not None:
+            if flight.request != sale.request or flight.identifier != bought.identifier:
+                return _spent(bought)
+            answer = await flight.wait()
+            if answer is not None:
+                return answer
+        flight = self._flights[key] = _Flight(sale.request, bought.identifier)
+        answer = None
+        try:
+            answer = await (self._serve(bought) if bought.late is None else self._serve_late(bought, bought.late))
+            return answer
+        except asyncio.CancelledError:
+            self._spawn(self._tidy(key))
+            raise
+        except Exception:
+            answer = answers.handler_failed()
+            raise
+        finally:
+            del self._flights[key]
+            if flight.waiters is not None:
+                flight.land(answer)
+
+    async def aclose(self) -> None:
+        """Wait for requests that were cut off and are being tidied up."""
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    # ---- arrivals
+
+    def _read(self, sale: Sale) -> _Bought | Answer:
+        """The payment, read and checked as far as it can be without asking anybody; or why it is refused."""
+        terms = sale.terms
+        try:
+            payload = decode_payment_signature(sale.header.decode("latin-1"))
+            accepted = bytes(payload.accepted)
+            for offer in terms.offers:
+                if offer.matches(accepted):
+                    break
+            else:
+                payload.requirements()  # unreadable terms are malformed, others do not match
+                return answers.refused(terms, codes.NO_MATCHING_REQUIREMENTS, "The accepted terms are not ours.")
+            signed = exact.parse_exact(payload, offer.requirements, registry=self._registry)
+            identifier = None
+            if terms.identifier is not None:
+                identifier = _read_identifier(payload, required=terms.identifier.required)
+        except MalformedPaymentError as error:
+            return answers.malformed(error.message)
+        except PaymentRefusedError as error:
+            return answers.refused(terms, error.reason, error.message)
+        refusal = exact.verify_offline(signed, offer.requirements, now_s=self._clock.now_us() // 1_000_000)
+        if refusal is None or (refusal.code == codes.VALID_BEFORE and _is_right_but_late(signed, offer)):
+            return _Bought(sale, payload, signed, offer, identifier, refusal)
+        return answers.refused(terms, refusal.code, refusal.message)
+
+    async def _serve_late(self, bought: _Bought, late: Refusal) -> Answer:
+        """Too late for a new sale; but was it sold before?"""
+        state = await self._claims.find(bought.signed.key)
+        if state is None or state.is_reusable:
+            return answers.refused(bought.sale.terms, late.code, late.message)
+        return await self._repeat(bought, await self._take_over(bought, state))
+
+    async def _serve(self, bought: _Bought) -> Answer:
+        key, sale = bought.signed.key, bought.sale
+        if self._verify_with_facilitator:
+            refused = await self._verify(bought)
+            if refused is not None:
+                # A payment that was sold before is no good to the chain, but it is to us.
+                state = await self._claims.find(key)
+                if state is None or state.is_reusable:
+                    return refused
+                return await self._repeat(bought, await self._take_over(bought, state))
+        request = Request(sale.request, sale.terms.resource.url, bought.identifier, sale.settle_first)
+        attempt = self._next_attempt.get(key, 0) if self._next_attempt else 0
+        while attempt < MAX_ATTEMPTS:
+            claim = await self._claims.claim(bought.signed, bought.offer, request, attempt=attempt)
+            if isinstance(claim, Claim):
+                return await (self._settle_then_run if sale.settle_first else self._run_then_settle)(bought, claim)
+            if claim.identifier:
+                return answers.identifier_conflict()
+            state = await self._claims.find(key)
+            if state is None:
+                break
+            state = await self._take_over(bought, state)
+            if not (state.is_reusable or (state.is_void and sale.rerun_interrupted)):
+                return await self._repeat(bought, state)
+            attempt = state.claim.attempt + 1
+        return _spent(bought)
+
+    async def _verify(self, bought: _Bought) -> Answer | None:
+        """The facilitator's word before anything is done; None is a yes."""
+        try:
+            verified = await self._facilitator.verify(bought.payload, bought.offer.requirements)
+        except (FacilitatorUnavailableError, OutcomeUnknownError) as error:
+            return answers.facilitator_unavailable(error.message)
+        if verified.is_valid:
+            return None
+        reason = verified.invalid_reason or codes.UNEXPECTED_VERIFY_ERROR
+        return answers.refused(bought.sale.terms, reason, verified.invalid_message or "The payment was refused.")
+
+    # ---- the first arrival
+
+    async def _run_then_settle(self, bought: _Bought, claim: Claim) -> Answer:
+        """The usual order: the payer pays for an answer that exists."""
+        try:
+            answer = await bought.sale.handler(_payment(claim, bought))
+        except Exception as error:
+            await self._release(claim, f"the handler raised {type(error).__name__}")
+            raise
+        if answer.status >= 400:
+            await self._release(claim, f"the handler answered {answer.status}")
+            return answer
+        _keep(self._handled, claim.key, claim.attempt)
+        if not await self._claims.serve(claim, answer, max_body_bytes=self._max_kept_body_bytes):
+            return await self._after(bought, claim)
+        charged = await self._closer.charge(claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms)
+        return charged if isinstance(charged, Answer) else answers.paid(answer, charged.settlement)
+
+    async def _settle_then_run(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Answer:
+        """For work that can't be undone. Of several that settle the same claim only the one that booked it runs."""
+        charged = await self._closer.charge(
+            claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms, repeated=repeated
+        )
+        if isinstance(charged, Answer):
+            return charged
+        if not charged.is_ours:
+            return await self._after(bought, claim)
+        try:
+            answer = await bought.sale.handler(_payment(claim, bought))
+        except Exception as error:
+            await self._claims.interrupt(claim, f"the handler raised {type(error).__name__}")
+            raise
+        if await self._claims.serve(claim, answer, max_body_bytes=self._max_kept_body_bytes):
+            return answers.paid(answer, charged.settlement)
+        return await self._after(bought, claim)
+
+    async def _release(self, claim: Claim, reason: str) -> None:
+        if await self._claims.release(claim, reason):
+            _keep(self._next_attempt, claim.key, claim.attempt + 1)
+
+    # ---- later arrivals
+
+    async def _take_over(self, bought: _Bought, state: ClaimState) -> ClaimState:
+        """A claim that can't be somebody's work any more: its owner is done, or is gone and has lost it."""
+        if bought.sale.request != state.claim.event.request:
+            return state
+        state = await self._closer.owner_is_done(state)
+        claim = state.claim
+        if state.decision is not None or state.outcome is not None or claim.event.settle_first:
+            return state
+        if self._was_cut_off(claim):
+            await self._release(claim, "the request was cut off")
+        else:
+            await self._claims.interrupt(claim, "its owner is gone")
+        return await self._claims.find(claim.key) or state
+
+    async def _after(self, bought: _Bought, claim: Claim) -> Answer:
+        """The answer to a claim that another process took from us."""
+        state = await self._claims.find(claim.key)
+        return await self._repeat(bought, None if state is None else await self._take_over(bought, state))
+
+    async def _repeat(self, bought: _Bought, state: ClaimState | None) -> Answer:
+        """The answer to a payment that was claimed before."""
+        if state is None:
+            return _spent(bought)
+        claimed = state.claim.event
+        if claimed.request != bought.sale.request or claimed.identifier != bought.identifier:
+            return _spent(bought)
+        if claimed.settle_first and state.decision is None and state.outcome is None:
+            # Its handler runs only after the settlement was booked, so it has not run.
+            return await self._settle_then_run(bought, state.claim, repeated=True)
+        return await self._closer.answer_of(state, terms=bought.sale.terms)
+
+    # ---- requests that were cut off
+
+    async def _tidy(self, key: str) -> None:
+        """Give the payment back, or finish the settlement that had begun."""
+        state = await self._claims.find(key)
+        if state is None or state.claim.event.owner != self._claims.owner or key in self._flights:
+            return
+        try:
+            is_undecided = state.decision is None and state.outcome is None
+            if is_undecided and not state.claim.event.settle_first and self._was_cut_off(state.claim):
+                await self._release(state.claim, "the request was cut off")
+            elif state.is_unfinished:
+                await self._closer.conclude(state)
+        except Exception:
+            _log.exception("a claim that was cut off stays open")
+
+    def _was_cut_off(self, claim: Claim) -> bool:
+        """Whether a claim of this process, which nobody works on, never saw its handler finish."""
+        return claim.event.owner == self._claims.owner and self._handled.get(claim.key) != claim.attempt
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _payment(claim: Claim, bought: _Bought) -> Payment:
+    signed = bought.signed
+    sent = signed.authorization
+    return Payment(
+        claim.payment_id,
+        claim.attempt,
+        signed.payer,
+        sent.network,
+        sent.asset,
+        sent.value_atomic,
+        bought.identifier,
+    )
+
+
+def _spent(bought: _Bought) -> Answer:
+    """402 to a payment that was used for something else."""
+    return answers.refused(bought.sale.terms, codes.NONCE_ALREADY_USED, "This payment was used before.")
+
+
+def _is_right_but_late(signed: SignedAuthorization, offer: Offer) -> bool:
+    """Whether everything but the window is right."""
+    moment_s = max(signed.authorization.valid_after_s, signed.authorization.valid_before_s - exact.SETTLING_MARGIN_S)
+    return exact.verify_offline(signed, offer.requirements, now_s=moment_s) is None
+
+
+def _read_identifier(payload: PaymentPayload, *, required: bool) -> str | None:
+    """The payment identifier. MalformedPaymentError when it is unfit, or required and missing; PaymentRefusedError when
+    what we advertised of it did not come back unchanged (x402.md §1)."""
+    info = _identifier_info(payload)
+    if info is not None and info.get("required") is not required:
+        raise PaymentRefusedError(codes.EXTENSION_ECHO_MISMATCH, "The extension payment-identifier was changed.")
+    identifier = None if info is None else info.get("id")
+    if identifier is None:
+        if required:
+            raise MalformedPaymentError("This resource wants a payment identifier.")
+        return None
+    if not isinstance(identifier, str) or _IDENTIFIER.fullmatch(identifier) is None:
+        raise MalformedPaymentError("A payment identifier has 16 to 128 letters, digits, '-' and '_'.")
+    return identifier
+
+
+def _identifier_info(payload: PaymentPayload) -> dict[str, object] | None:
+    content = present(payload.extensions)
+    if content is None or b"payment-identifier" not in content:
+        return None
+    try:
+        extension = _raw_parts.decode(content).get(PAYMENT_IDENTIFIER)
+        return None if extension is None else _info.decode(_raw_parts.decode(extension)["info"])
+    except (msgspec.DecodeError, RecursionError, KeyError):
+        raise MalformedPaymentError("The extension payment-identifier can't be read.") from None
+
+
+def _keep(kept: OrderedDict[str, int], key: str, value: int) -> None:
+    kept[key] = value
+    while len(kept) > _REMEMBERED:
+        kept.popitem(last=False)

@@ -1,0 +1,47 @@
+"""Error codes of x402, in the spelling of the specification and the Python SDK (x402.md §7).
+
+We emit these spellings. From peers we accept any text and branch on one only: `SETTLEMENT_PENDING`, which is not a
+refusal but "the transaction is out, its receipt is not in yet" (x402.md §16.6).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+UNSUPPORTED_SCHEME: Final = "unsupported_scheme"
+INVALID_SCHEME: Final = "invalid_scheme"
+INVALID_NETWORK: Final = "invalid_network"
+NETWORK_MISMATCH: Final = "network_mismatch"
+INVALID_PAYLOAD: Final = "invalid_payload"
+INVALID_PAYMENT_REQUIREMENTS: Final = "invalid_payment_requirements"
+INVALID_X402_VERSION: Final = "invalid_x402_version"
+INVALID_TRANSACTION_STATE: Final = "invalid_transaction_state"
+UNEXPECTED_VERIFY_ERROR: Final = "unexpected_verify_error"
+UNEXPECTED_SETTLE_ERROR: Final = "unexpected_settle_error"
+
+NO_MATCHING_REQUIREMENTS: Final = "No matching payment requirements"
+"""What both SDK servers say when `accepted` equals none of their offers (x402.md §1)."""
+
+MISSING_EIP712_DOMAIN: Final = "missing_eip712_domain"
+TOKEN_NAME_MISMATCH: Final = "invalid_exact_evm_token_name_mismatch"  # noqa: S105 — the name of an error
+TOKEN_VERSION_MISMATCH: Final = "invalid_exact_evm_token_version_mismatch"  # noqa: S105
+EIP3009_NOT_SUPPORTED: Final = "invalid_exact_evm_eip3009_not_supported"
+RECIPIENT_MISMATCH: Final = "invalid_exact_evm_payload_recipient_mismatch"
+VALUE_MISMATCH: Final = "invalid_exact_evm_payload_authorization_value_mismatch"
+VALID_BEFORE: Final = "invalid_exact_evm_payload_authorization_valid_before"
+VALID_AFTER: Final = "invalid_exact_evm_payload_authorization_valid_after"
+INVALID_SIGNATURE: Final = "invalid_exact_evm_payload_signature"
+UNDEPLOYED_SMART_WALLET: Final = "invalid_exact_evm_payload_undeployed_smart_wallet"
+ASSET_NOT_DEPLOYED: Final = "asset_not_deployed_contract"
+INSUFFICIENT_BALANCE: Final = "invalid_exact_evm_insufficient_balance"
+INSUFFICIENT_FUNDS: Final = "insufficient_funds"
+NONCE_ALREADY_USED: Final = "invalid_exact_evm_nonce_already_used"
+SIMULATION_FAILED: Final = "invalid_exact_evm_transaction_simulation_failed"
+TRANSFER_EVENT_MISMATCH: Final = "invalid_exact_evm_transfer_event_mismatch"
+TRANSACTION_FAILED: Final = "transaction_failed"
+
+SETTLEMENT_PENDING: Final = "settlement_pending"
+"""Not a refusal: the outcome is open, and the identical call may be repeated."""
+
+DUPLICATE_SETTLEMENT: Final = "duplicate_settlement"
+EXTENSION_ECHO_MISMATCH: Final = "extension_echo_mismatch"
