@@ -1,0 +1,69 @@
+"""Limits of a run, judged from its folded state alone (arcan.md §2.7).
+
+Steps are asked before a model call only; everything else also before a tool's effect, so that a run whose tokens are
+used up does not go on acting.
+"""
+
+from __future__ import annotations
+
+from life.aios.errors import InvalidInputError
+from life.arcan.events import LimitName, LimitReached, RunLimits
+from life.arcan.session_state import RunState, cost_micro, worked_us
+
+WORDS: dict[LimitName, str] = {
+    "steps": "steps",
+    "tokens": "tokens",
+    "time": "milliseconds of work",
+    "tool_calls": "tool calls",
+    "errors": "errors",
+    "cost": "micro-credits",
+}
+"""What each limit counts, for people and models."""
+
+
+def exceeded(run: RunState, now_us: int) -> LimitReached | None:
+    """The first limit that forbids both another tool run and another model call, or None."""
+    limits = run.limits
+    used: list[tuple[LimitName, int, int]] = [
+        ("tokens", limits.max_tokens, run.prompt_tokens + run.completion_tokens),
+        ("time", limits.max_time_ms, worked_us(run, now_us) // 1000),
+        ("errors", limits.max_errors, run.errors),
+    ]
+    if limits.max_cost_micro is not None:
+        used.append(("cost", limits.max_cost_micro, cost_micro(run)))
+    for name, allowed, amount in used:
+        if amount >= allowed:
+            return LimitReached(limit=name, allowed=allowed, used=amount)
+    return None
+
+
+def no_more_tools(run: RunState, now_us: int) -> LimitReached | None:
+    """The limit that forbids another tool run, or None."""
+    if run.tool_calls >= run.limits.max_tool_calls:
+        return LimitReached(limit="tool_calls", allowed=run.limits.max_tool_calls, used=run.tool_calls)
+    return exceeded(run, now_us)
+
+
+def no_more_steps(run: RunState, now_us: int) -> LimitReached | None:
+    """The limit that forbids another model call, or None."""
+    reached = exceeded(run, now_us)
+    if reached is not None:
+        return reached
+    if run.steps >= run.limits.max_steps:
+        return LimitReached(limit="steps", allowed=run.limits.max_steps, used=run.steps)
+    return None
+
+
+def check_limits(limits: RunLimits) -> RunLimits:
+    """`limits`, when a run can start under them; otherwise an InvalidInputError."""
+    for name in ("max_steps", "max_tokens", "max_time_ms", "max_tool_calls", "max_errors"):
+        if getattr(limits, name) < (0 if name == "max_tool_calls" else 1):
+            raise InvalidInputError(f"The limit {name} must be positive.")
+    if limits.max_cost_micro is not None:
+        if limits.price is None:
+            raise InvalidInputError(
+                "A cost limit needs the model's price.", next_step="Give a price, or limit the tokens instead."
+            )
+        if limits.max_cost_micro < 1:
+            raise InvalidInputError("The limit max_cost_micro must be positive.")
+    return limits

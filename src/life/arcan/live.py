@@ -1,0 +1,127 @@
+"""A session in memory: its log, its feed, and the run that is being driven, if one is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from life.aios.ports.provider import ModelProvider
+from life.aios.record import Stream
+from life.arcan.errors import RuntimeClosedError
+from life.arcan.interrupts import Interrupts
+from life.arcan.loop import RunDriver
+from life.arcan.session_log import SessionLog
+from life.arcan.settings import Parts
+from life.arcan.stream import SessionFeed
+
+_log = logging.getLogger("life.arcan")
+
+
+class LiveSession:
+    """One loaded session. `lock` is held by whoever decides what happens next; the driver runs without it."""
+
+    def __init__(self, parts: Parts, session_id: str, *, agent_id: str, paused: Callable[[LiveSession], None]) -> None:
+        """`paused` hears when the driver has come to rest, whatever the reason."""
+        self.stream = Stream(session_id)
+        self.feed = SessionFeed(parts.journal, self.stream, agent_id=agent_id)
+        self._agent_id = agent_id
+        self._paused = paused
+        self.lock = asyncio.Lock()
+        self.expiry: asyncio.Task[None] | None = None
+        """Counts down the open approval."""
+        self._parts = parts
+        self._task: asyncio.Task[None] | None = None
+        self._driver: RunDriver | None = None
+        self._interrupts: Interrupts | None = None
+        self.log = self._new_log()
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether this process drives the session's run right now."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be forgotten and read again later."""
+        return not (self.is_driven or self.lock.locked() or self.feed.has_subscribers or self.expiry is not None)
+
+    @property
+    def can_drive(self) -> bool:
+        """Whether anything can be done in the open run without a person."""
+        return self.log.state.run is not None and self.log.state.status == "running"
+
+    async def sync(self) -> None:
+        """Fold what the journal holds beyond what is known here. Only while nothing drives the session."""
+        if self.log.is_broken:
+            self.log = self._new_log()
+        await self.log.catch_up()
+
+    def drive(self, provider: ModelProvider, *, cancelled: bool = False) -> None:
+        """Begin to drive the open run; with `cancelled`, only to its orderly end."""
+        self._interrupts = Interrupts()
+        if cancelled:
+            self._interrupts.interrupt("cancelled")
+        self._driver = RunDriver(self._parts, self.log, self.feed, self._interrupts, provider)
+        self._task = asyncio.get_running_loop().create_task(_watched(self._driver))
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        """Stop the driven run."""
+        if self.is_driven and self._interrupts is not None:
+            self._interrupts.interrupt("cancelled")
+
+    async def driven(self) -> None:
+        """Wait until nothing is driven. Raises what ended the driver, if it was not the run's own end."""
+        task = self._task
+        if task is None:
+            return
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise RuntimeClosedError("The runtime was closed while the run went on.") from None
+            raise
+
+    async def shut_down(self, *, grace_ms: int) -> None:
+        """Leave an open run as it is: it can be recovered. Running tools get `grace_ms` to finish."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            await asyncio.gather(self.expiry, return_exceptions=True)
+        task = self._task
+        if task is not None and not task.done():
+            assert self._driver is not None
+            self._driver.stop_soon()
+            grace = asyncio.get_running_loop().create_task(self._parts.clock.sleep_us(grace_ms * 1000))
+            await asyncio.wait({task, grace}, return_when=asyncio.FIRST_COMPLETED)
+            grace.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await self.feed.aclose()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A driver that failed with nobody waiting must not fail in silence."""
+        if not task.cancelled() and task.exception() is not None:
+            _log.error(
+                "The run of session %s stopped: %r. It can be recovered.", self.stream.session_id, task.exception()
+            )
+        self._paused(self)
+
+    def _new_log(self) -> SessionLog:
+        return SessionLog(
+            self._parts.journal,
+            self.stream,
+            agent_id=self._agent_id,
+            clock=self._parts.clock,
+            entropy=self._parts.entropy,
+            published=self.feed.publish,
+        )
+
+
+async def _watched(driver: RunDriver) -> None:
+    """Drive with the clocks running."""
+    watch = asyncio.get_running_loop().create_task(driver.deadlines.watch())
+    try:
+        await driver.drive()
+    finally:
+        watch.cancel()

@@ -1,0 +1,112 @@
+"""Finding sessions in the journal without folding them.
+
+A session is a stream of the main branch whose first event is SessionCreated. The first event tells its name and owner,
+the last one when it was used and whether a run is open; both are one small read each.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from life.aios import events
+from life.aios.ids import MAIN_BRANCH
+from life.aios.ports.journal import EventQuery, Journal
+from life.aios.record import EventRecord, Stream
+from life.arcan.session_state import SessionConfig
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A line in the list of sessions. Times in microseconds since the epoch."""
+
+    session_id: str
+    name: str
+    owner: str
+    agent_id: str
+    created_us: int
+    updated_us: int
+    head: int
+    state: Literal["idle", "open", "closed"]
+    """`open`: a run is going on, waits for a person, or was cut off. Read the session's state to know which."""
+
+
+class SessionIndex:
+    """Lists sessions; what never changes about one is read once."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._first: dict[str, EventRecord | None] = {}
+
+    async def list(self, owner: str | None = None) -> list[SessionSummary]:
+        """All sessions (of one owner), newest first."""
+        found: list[SessionSummary] = []
+        for stream in await self._journal.streams():
+            if stream.branch_id == MAIN_BRANCH:
+                summary = await self._summary(stream)
+                if summary is not None and owner in (None, summary.owner):
+                    found.append(summary)
+        found.sort(key=lambda summary: (summary.created_us, summary.session_id), reverse=True)
+        return found
+
+    async def _summary(self, stream: Stream) -> SessionSummary | None:
+        first = await self._first_event(stream.session_id)
+        if first is None:
+            return None
+        created = first.kind
+        assert isinstance(created, events.SessionCreated)
+        head = (await self._journal.head(stream)).sequence
+        last = await self._last_event(stream, head) or first
+        state: Literal["idle", "open", "closed"] = "open"
+        if last.kind_name == "SessionClosed":
+            state = "closed"
+        elif not await self._has_open_run(stream, last):
+            state = "idle"
+        return SessionSummary(
+            session_id=stream.session_id,
+            name=created.name,
+            owner=_owner(created),
+            agent_id=first.agent_id,
+            created_us=first.timestamp_us,
+            updated_us=last.timestamp_us,
+            head=head,
+            state=state,
+        )
+
+    async def _first_event(self, session_id: str) -> EventRecord | None:
+        if session_id not in self._first:
+            page = await self._journal.read(EventQuery(session_id, MAIN_BRANCH), limit=1)
+            first = page[0] if page and isinstance(page[0].kind, events.SessionCreated) else None
+            if not page:
+                return None
+            self._first[session_id] = first
+        return self._first[session_id]
+
+    async def _last_event(self, stream: Stream, head: int) -> EventRecord | None:
+        session_id, branch_id = stream
+        page = await self._journal.read(EventQuery(session_id, branch_id, after_sequence=max(0, head - 1)), limit=1)
+        return page[0] if page else None
+
+    async def _has_open_run(self, stream: Stream, last: EventRecord) -> bool:
+        """Whether a run is open after `last`: the newest event that starts, ends or belongs to a run decides."""
+        if last.kind_name in ("SessionCreated", "RunFinished", "RunErrored"):
+            return False
+        session_id, branch_id = stream
+        before = last.sequence + 1
+        while before > 1:
+            first = max(0, before - 1 - 64)
+            query = EventQuery(session_id, branch_id, after_sequence=first, before_sequence=before)
+            for record in reversed(await self._journal.read(query, limit=64)):
+                if record.kind_name in ("SessionCreated", "RunFinished", "RunErrored"):
+                    return False
+                if record.kind_name in ("RunStarted", "StepStarted", "Message", "ToolCallRequested", "SessionResumed"):
+                    return True
+            before = first + 1
+        return False
+
+
+def _owner(created: events.SessionCreated) -> str:
+    try:
+        return msgspec.convert(created.config, SessionConfig).owner
+    except msgspec.ValidationError:
+        return ""
