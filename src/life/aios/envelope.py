@@ -26,6 +26,8 @@ from life.aios.record import DEFAULT_SCHEMA, Actor, EventRecord, Schema, parse_t
 UNKNOWN_AGENT: Final = "unknown"
 LEGACY_ACTOR: Final = Actor("system", "arcan-daemon")
 
+_ABSENT: Final = msgspec.Raw(b"")
+
 
 class _AnySpelling(msgspec.Struct, kw_only=True):
     event_id: str
@@ -46,8 +48,8 @@ class _AnySpelling(msgspec.Struct, kw_only=True):
     trace_id: str | None = None
     span_id: str | None = None
     digest: str | None = None
-    kind: msgspec.Raw | None = None
-    payload: msgspec.Raw | None = None
+    kind: msgspec.Raw = _ABSENT
+    payload: msgspec.Raw = _ABSENT
     metadata: dict[str, str] | None = None
 
 
@@ -58,10 +60,10 @@ def decode_record(data: bytes) -> EventRecord:
     """An event record from JSON in any of the three spellings; MalformedEventError when it is none."""
     try:
         read = _decoder.decode(data)
-        payload = read.kind if read.kind is not None else read.payload
-        if payload is None:
+        payload = bytes(read.kind) or bytes(read.payload)
+        if not payload:
             raise MalformedEventError("The event has neither 'kind' nor 'payload'.")
-        kind_bytes = one_line(bytes(payload))
+        kind_bytes = one_line(payload)
         name = kind_tag(kind_bytes)
         kind = decode_kind(kind_bytes, name)
         timestamp_us = _timestamp_us(read)
