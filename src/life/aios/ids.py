@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from life.aios.errors import InvalidInputError
@@ -30,6 +31,34 @@ _BASE_32: Final = bytes(
     for code in range(256)
 )
 """Crockford's digits to those that `int(…, 32)` reads; every other byte becomes `~`, which is a digit in no base."""
+_DIGITS: Final = _ALPHABET.encode().ljust(256, b"~")
+"""Five bits to their character."""
+_LANES: Final = 64
+_LANE_PADDING: Final = bytes(10)
+
+
+def _spreading_steps() -> list[tuple[int, int, int]]:
+    """For each step of `encode_ulids`: the bits that stay, those that move up, and how far."""
+    every_lane = sum(1 << 208 * lane for lane in range(_LANES))
+    steps = []
+    groups = [(0, 26)]  # position of the lowest bit, and how many digits of five bits follow
+    for digits in (16, 8, 4, 2, 1):
+        distance = 3 * digits
+        kept = moved = 0
+        split = []
+        for bit, count in groups:
+            low = min(count, digits)
+            kept |= (1 << 5 * low) - 1 << bit
+            split.append((bit, low))
+            if count > digits:
+                moved |= (1 << 5 * (count - digits)) - 1 << bit + 5 * digits
+                split.append((bit + 8 * digits, count - digits))
+        groups = split
+        steps.append((kept * every_lane, moved * every_lane, distance))
+    return steps
+
+
+_SPREAD: Final = _spreading_steps()
 _PATH_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _PRINTABLE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
@@ -56,6 +85,26 @@ def encode_ulid(value: bytes) -> str:
             pairs[number & 1023],
         ]
     )
+
+
+def encode_ulids(values: Sequence[bytes]) -> list[str]:
+    """The 26 characters of each of many 16 bytes; four times faster than one by one.
+
+    Sixty-four numbers stand in one long integer, each at the bottom of a lane of 26 bytes. Five steps move groups of
+    16, 8, 4, 2 and 1 digits up to where their bytes will be, in all lanes at once; then each byte holds one digit.
+    """
+    texts: list[str] = []
+    for start in range(0, len(values), _LANES):
+        some = values[start : start + _LANES]
+        raw = _LANE_PADDING.join((b"", *some))
+        if len(raw) != 26 * len(some):
+            raise InvalidInputError("A ULID has 16 bytes.")
+        lanes = int.from_bytes(raw, "big")
+        for kept, moved, distance in _SPREAD:
+            lanes = lanes & kept | (lanes & moved) << distance
+        digits = lanes.to_bytes(26 * len(some), "big").translate(_DIGITS).decode()
+        texts += [digits[at : at + 26] for at in range(0, len(digits), 26)]
+    return texts
 
 
 def decode_ulid(text: str) -> bytes | None:

@@ -57,15 +57,19 @@ class CallRunner:
         """Ask the policy; run the call, refuse it, or ask a person."""
         state = self._log.state
         assert state.run is not None
-        ruling = rule_on(
-            call,
-            self._context(call),
-            toolbox=self._parts.toolbox,
-            definition=self._definitions.get(call.tool_name),
-            policy=state.config.policy or self._parts.settings.policy,
-            gates=state.gates,
-            run=state.run,
-        )
+        context = self._context(call)
+        try:
+            ruling = rule_on(
+                call,
+                context,
+                toolbox=self._parts.toolbox,
+                definition=self._definitions.get(call.tool_name),
+                policy=state.config.policy or self._parts.settings.policy,
+                gates=state.gates,
+                run=state.run,
+            )
+        except Exception as error:
+            ruling = Unfit(_defect("What this call needs could not be determined", call, error))
         if isinstance(ruling, Unfit):
             self.fail(call, ruling.error)
             return
@@ -90,17 +94,23 @@ class CallRunner:
                 )
             )
         else:
-            await self.run(call)
+            await self.run(call, context)
 
-    async def run(self, call: CallState) -> None:
+    async def run(self, call: CallState, context: ToolContext | None = None) -> None:
         """Intent, barrier, effect, outcome. The outcome becomes durable with the next commit."""
-        context = self._context(call)
+        if call.tool_name not in self._definitions:
+            self.fail(call, f"There is no tool named '{call.tool_name}'.")  # it was there when a person approved it
+            return
+        context = context or self._context(call)
         try:
             prepared = await self._interrupts.guard(lambda: self._parts.toolbox.prepare(_tool_call(call), context))
         except Interrupted:
             return  # nothing was started; the loop sees the interruption
         except ToolError as error:
             self.fail(call, error.message)
+            return
+        except Exception as error:
+            self.fail(call, _defect("The call could not be prepared", call, error))
             return
         tool_run_id = self._start(call, context, prepared)
         await self._log.commit()
@@ -214,8 +224,7 @@ class CallRunner:
         except ToolError as error:
             return ToolOutcome(status="error", output={"error": error.message})
         except Exception as error:
-            _log.exception("The tool %s crashed.", call.tool_name)
-            return ToolOutcome(status="error", output={"error": f"The tool crashed: {type(error).__name__}."})
+            return ToolOutcome(status="error", output={"error": _defect("The tool crashed", call, error)})
 
     async def _stopped(
         self,
@@ -257,8 +266,7 @@ class CallRunner:
         except ToolError as error:
             return Probe(answer="unknown", explanation=error.message)
         except Exception as error:
-            _log.exception("The probe of the tool %s crashed.", call.tool_name)
-            return Probe(answer="unknown", explanation=f"The probe crashed: {type(error).__name__}.")
+            return Probe(answer="unknown", explanation=_defect("The probe crashed", call, error))
 
     def _context(self, call: CallState) -> ToolContext:
         state = self._log.state
@@ -280,6 +288,12 @@ class CallRunner:
 
 def _tool_call(call: CallState) -> ToolCall:
     return ToolCall(call.call_id, call.tool_name, call.arguments)
+
+
+def _defect(words: str, call: CallState, error: Exception) -> str:
+    """What is told about a defect of the toolbox: its type only, because its words may hold anything."""
+    _log.error("%s: %s in the tool %s.", words, type(error).__name__, call.tool_name)
+    return f"{words}: {type(error).__name__}."
 
 
 def _as_json(value: Json) -> Json:

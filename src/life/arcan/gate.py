@@ -15,6 +15,9 @@ from life.aios.ports.tools import Toolbox, ToolCall, ToolContext, ToolDefinition
 from life.aios.state import GatingProfile, PolicyDecisionKind, RiskLevel
 from life.arcan.session_state import CallState, RunState
 
+_WORDS = 300
+"""Longest list of capabilities that is written with a permission."""
+
 _RISKS: tuple[RiskLevel, ...] = ("low", "medium", "high", "critical")
 
 
@@ -66,7 +69,7 @@ def rule_on(
         return Ruling("require_approval", "tool", "The tool asks to be confirmed.", risk)
     if gates is not None and _RISKS.index(risk) >= _RISKS.index(gates.require_approval_for_risk):
         return Ruling("require_approval", "gates", f"Calls of {risk} risk need approval now.", risk)
-    return Ruling("allow", "policy", None, risk)
+    return Ruling("allow", "policy", ", ".join(needed)[:_WORDS] or None, risk)
 
 
 def risk_of(definition: ToolDefinition, capabilities: tuple[str, ...]) -> RiskLevel:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from life.aios.errors import LifeError
 from life.aios.ports.provider import ModelProvider
 from life.aios.record import Stream
 from life.arcan.errors import RuntimeClosedError
@@ -101,10 +102,10 @@ class LiveSession:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A driver that failed with nobody waiting must not fail in silence."""
-        if not task.cancelled() and task.exception() is not None:
-            _log.error(
-                "The run of session %s stopped: %r. It can be recovered.", self.stream.session_id, task.exception()
-            )
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            words = error.message if isinstance(error, LifeError) else type(error).__name__
+            _log.error("The run of session %s stopped: %s It can be recovered.", self.stream.session_id, words)
         self._paused(self)
 
     def _new_log(self) -> SessionLog:

@@ -12,13 +12,15 @@ that the process that drove it before is dead, so whoever opens the journal hold
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
 
 import msgspec
 
 from life.aios import events
-from life.aios.errors import EventConflictError, InvalidInputError, JournalError, SequenceConflictError
+from life.aios.errors import EventConflictError, InvalidInputError, JournalError, LifeError, SequenceConflictError
 from life.aios.ids import check_id, check_path_id, derived_event_id, new_id
 from life.aios.policy import PolicySet
 from life.aios.ports.clock import Clock, Entropy
@@ -51,7 +53,9 @@ from life.arcan.sessions import SessionIndex, SessionSummary
 from life.arcan.settings import Parts, RuntimeSettings
 from life.arcan.unicode import whole_characters
 
-MAX_OBJECTIVE_CHARACTERS = 200_000
+_log = logging.getLogger("life.arcan")
+
+MAX_OBJECTIVE_CHARACTERS: Final = 200_000
 """Longest objective that is accepted."""
 
 
@@ -272,11 +276,17 @@ class Runtime:
             return run.run_id
 
     async def recover_all(self) -> list[str]:
-        """Recover every session with an open run; their ids. For the start of a process, before new work is taken."""
+        """Recover every session with an open run; their ids. For the start of a process, before new work is taken. A
+        session that can't be recovered now (its provider's key is missing, say) is logged and keeps its open run."""
         recovered = []
         for summary in await self._index.list():
-            if summary.state == "open" and await self.recover(summary.session_id) is not None:
-                recovered.append(summary.session_id)
+            if summary.state != "open":
+                continue
+            try:
+                if await self.recover(summary.session_id) is not None:
+                    recovered.append(summary.session_id)
+            except LifeError as error:
+                _log.warning("Session %s can't be recovered now: %s", summary.session_id, error.message)
         return recovered
 
     async def resume(self, session_id: str) -> RunReport | None:
@@ -316,8 +326,9 @@ class Runtime:
     async def subscribe(self, session_id: str, after_sequence: int = 0) -> AsyncGenerator[EventRecord, None]:
         """The session's events after `after_sequence`, then live with text as it is written (`life.arcan.stream`)."""
         live = await self._synced(session_id)
-        async for record in live.feed.subscribe(after_sequence):
-            yield record
+        async with aclosing(live.feed.subscribe(after_sequence)) as records:
+            async for record in records:
+                yield record
 
     # Inside
 

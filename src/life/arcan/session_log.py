@@ -104,7 +104,8 @@ class SessionLog:
         return self._failure is not None
 
     async def catch_up(self) -> None:
-        """Fold what the journal holds beyond the durable head. Only while nothing is staged."""
+        """Fold what the journal holds beyond the durable head. What is staged but was never committed is dropped."""
+        self._staged = []
         state = self._durable
         while True:
             page = await self._read_after(state.head)

@@ -148,10 +148,13 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return "closed"
         if self.run is None:
             return "idle"
-        phases = {call.phase for call in self.calls}
-        if "in_doubt" in phases:
-            return "in_doubt"
-        return "waiting" if "awaiting_approval" in phases else "running"
+        status: SessionStatus = "running"
+        for call in self.calls:
+            if call.phase == "in_doubt":
+                return "in_doubt"
+            if call.phase == "awaiting_approval":
+                status = "waiting"
+        return status
 
     def call(self, call_id: str) -> CallState | None:
         """The unresolved call of this id."""

@@ -15,7 +15,7 @@ Source: ARCHITECTURE.md §2.5; aios.md §6, §8, §14, §15; arcan.md §2.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -24,12 +24,12 @@ from life.aios import events
 from life.aios.events import Kind
 from life.aios.events.codec import read_custom
 from life.aios.ids import MAIN_BRANCH
-from life.aios.json import Json
 from life.aios.record import EventRecord
-from life.aios.state import AgentStateVector, BudgetState, OperatingMode, TokenUsage
+from life.aios.state import TokenUsage
+from life.arcan import call_folds
 from life.arcan import events as arcan
 from life.arcan import vector as vectors
-from life.arcan.conversation import result_text
+from life.arcan.accounting import accounted, bounded_budget, bounded_limits, converted, count, counted, mode
 from life.arcan.session_state import (
     CallState,
     FinishedRun,
@@ -57,10 +57,8 @@ __all__ = [
     "worked_us",
 ]
 
-_MAX_COUNT: Final = 2**53 - 1
 _CHARACTERS_PER_TOKEN: Final = 4
 
-_T = TypeVar("_T", bound=msgspec.Struct)
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -97,12 +95,12 @@ def encode_state(state: SessionState) -> bytes:
 def _session_created(state: SessionState, kind: events.SessionCreated, record: EventRecord) -> SessionState:
     if state.created_us:
         return state
-    config = _converted(kind.config, SessionConfig) or SessionConfig()
+    config = converted(kind.config, SessionConfig) or SessionConfig()
     return replace(state, name=kind.name, config=config, agent_id=record.agent_id, created_us=record.timestamp_us)
 
 
 def _session_resumed(state: SessionState, _kind: events.SessionResumed, record: EventRecord) -> SessionState:
-    totals = _counted(state.totals, recoveries=1)
+    totals = counted(state.totals, recoveries=1)
     run = state.run
     if run is None or run.active_since_us is None:
         return replace(state, totals=totals)
@@ -135,7 +133,7 @@ def _run_started(state: SessionState, kind: events.RunStarted, record: EventReco
     run = RunState(
         run_id=record.event_id,
         provider=kind.provider,
-        limits=arcan.RunLimits(max_steps=_count(kind.max_iterations)),
+        limits=arcan.RunLimits(max_steps=count(kind.max_iterations)),
         started_us=record.timestamp_us,
         active_since_us=record.timestamp_us,
     )
@@ -143,17 +141,17 @@ def _run_started(state: SessionState, kind: events.RunStarted, record: EventReco
         state,
         run=run,
         calls=(),
-        totals=_counted(state.totals, runs=1),
+        totals=counted(state.totals, runs=1),
         vector=vectors.new_objective(state.vector),
         conversation=state.conversation.seal(),
     )
-    return _accounted(started, record)
+    return accounted(started, record)
 
 
 def _run_limits(state: SessionState, limits: arcan.RunLimits, record: EventRecord) -> SessionState:
     if state.run is None:
         return state
-    return _accounted(replace(state, run=replace(state.run, limits=_bounded_limits(limits))), record)
+    return accounted(replace(state, run=replace(state.run, limits=bounded_limits(limits))), record)
 
 
 def _limit_reached(state: SessionState, reached: arcan.LimitReached, _record: EventRecord) -> SessionState:
@@ -164,7 +162,7 @@ def _step_started(state: SessionState, kind: events.StepStarted, _record: EventR
     conversation = state.conversation.seal()
     if state.run is None:
         return replace(state, conversation=conversation)
-    run = replace(state.run, open_step=_count(kind.index), step_calls=0, step_runs=0, step_mutations=0, answered=False)
+    run = replace(state.run, open_step=count(kind.index), step_calls=0, step_runs=0, step_mutations=0, answered=False)
     return replace(state, conversation=conversation, run=run)
 
 
@@ -182,11 +180,11 @@ def _message(
             prompt_tokens=state.conversation.characters // _CHARACTERS_PER_TOKEN,
             completion_tokens=len(kind.content) // _CHARACTERS_PER_TOKEN,
         )
-    prompt, completion = _count(usage.prompt_tokens), _count(usage.completion_tokens)
+    prompt, completion = count(usage.prompt_tokens), count(usage.completion_tokens)
     answered = replace(
         state,
         conversation=conversation,
-        totals=_counted(state.totals, steps=1, prompt_tokens=prompt, completion_tokens=completion),
+        totals=counted(state.totals, steps=1, prompt_tokens=prompt, completion_tokens=completion),
         vector=vectors.prompt_counted(state.vector, prompt),
     )
     run = state.run
@@ -196,11 +194,11 @@ def _message(
         run,
         answered=True,
         denied=False,
-        steps=_count(run.steps + 1),
-        prompt_tokens=_count(run.prompt_tokens + prompt),
-        completion_tokens=_count(run.completion_tokens + completion),
+        steps=count(run.steps + 1),
+        prompt_tokens=count(run.prompt_tokens + prompt),
+        completion_tokens=count(run.completion_tokens + completion),
     )
-    return _accounted(replace(answered, run=run), record)
+    return accounted(replace(answered, run=run), record)
 
 
 def _text_delta(
@@ -213,7 +211,7 @@ def _step_finished(state: SessionState, _kind: events.StepFinished, record: Even
     finished = replace(state, conversation=state.conversation.seal(), vector=vectors.step_finished(state.vector))
     if state.run is None:
         return finished
-    return _accounted(replace(finished, run=replace(state.run, open_step=None)), record)
+    return accounted(replace(finished, run=replace(state.run, open_step=None)), record)
 
 
 def _run_errored(state: SessionState, kind: events.RunErrored, record: EventRecord) -> SessionState:
@@ -236,7 +234,7 @@ def _run_finished(state: SessionState, kind: events.RunFinished, record: EventRe
     if kind.reason == "completed":
         finished = replace(finished, vector=vectors.run_completed(finished.vector))
     prompt, completion = run.prompt_tokens, run.completion_tokens
-    usage = TokenUsage(prompt, completion, _count(prompt + completion))
+    usage = TokenUsage(prompt, completion, count(prompt + completion))
     ending = FinishedRun(
         run_id=run.run_id, reason=kind.reason, steps=run.steps, final_answer=kind.final_answer, usage=usage
     )
@@ -247,142 +245,31 @@ def _error_raised(state: SessionState, _kind: events.ErrorRaised, record: EventR
     run = state.run
     if run is None or record.correlation_id != run.run_id:
         return state  # another subsystem's trouble is not this run's
-    failed = replace(state, run=replace(run, errors=_count(run.errors + 1)), vector=vectors.call_refused(state.vector))
-    return _accounted(failed, record)
-
-
-# Tool calls
-
-
-def _call_requested(state: SessionState, kind: events.ToolCallRequested, _record: EventRecord) -> SessionState:
-    conversation = state.conversation.tool_requested(kind.call_id, kind.tool_name, kind.arguments)
-    asked = replace(state, conversation=conversation, totals=_counted(state.totals, calls_requested=1))
-    run = state.run
-    if run is None or kind.category == "client" or state.call(kind.call_id) is not None:
-        return asked
-    call = CallState(call_id=kind.call_id, tool_name=kind.tool_name, arguments=kind.arguments)
-    return replace(asked, calls=(*state.calls, call), run=replace(run, step_calls=_count(run.step_calls + 1)))
-
-
-def _policy_evaluated(state: SessionState, kind: events.PolicyEvaluated, _record: EventRecord) -> SessionState:
-    if kind.decision != "deny" or state.run is None:
-        return state
-    return replace(state, run=replace(state.run, denied=True), totals=_counted(state.totals, calls_denied=1))
-
-
-def _approval_requested(state: SessionState, kind: events.ApprovalRequested, record: EventRecord) -> SessionState:
-    call = state.call(kind.call_id)
-    if call is None:
-        return state
-    asked = replace(
-        call, phase="awaiting_approval", approval_id=kind.approval_id, risk=kind.risk, asked_us=record.timestamp_us
-    )
-    return _paused(_with_call(state, asked), record)
-
-
-def _approval_resolved(state: SessionState, kind: events.ApprovalResolved, record: EventRecord) -> SessionState:
-    call = next((call for call in state.calls if call.approval_id == kind.approval_id), None)
-    if call is None or call.phase != "awaiting_approval":
-        return state
-    if kind.decision == "approved":
-        return _resumed(_with_call(state, replace(call, phase="approved")), record)
-    words = kind.reason or ("Nobody decided in time." if kind.decision == "timeout" else "A person refused this call.")
-    refused = _with_call(state, replace(call, phase="refused", explanation=words))
-    return _resumed(replace(refused, totals=_counted(refused.totals, calls_denied=1)), record)
-
-
-def _call_started(state: SessionState, kind: events.ToolCallStarted, record: EventRecord) -> SessionState:
-    run = state.run
-    call = state.call(kind.call_id) if kind.call_id is not None else None
-    if run is None or call is None:
-        return state
-    intent = _converted(kind.probe, arcan.CallIntent) or arcan.CallIntent()
-    running = replace(
-        call,
-        phase="running",
-        tool_run_id=kind.tool_run_id,
-        idempotency_key=kind.idempotency_key,
-        prepared=intent.prepared,
-        read_only=intent.read_only,
-        attempts=_count(call.attempts + 1),
-    )
-    run = replace(run, tool_calls=_count(run.tool_calls + 1), step_runs=_count(run.step_runs + 1))
-    return _accounted(replace(_with_call(state, running), run=run), record)
-
-
-def _call_completed(state: SessionState, kind: events.ToolCallCompleted, record: EventRecord) -> SessionState:
-    call = state.call(kind.call_id) if kind.call_id is not None else None
-    if call is None:
-        call = next((each for each in state.calls if each.tool_run_id == kind.tool_run_id), None)
-    call_id = kind.call_id or (call.call_id if call is not None else kind.tool_run_id)
-    conversation = state.conversation.tool_answered(call_id, result_text(kind.result), is_error=kind.status != "ok")
-    answered = replace(state, conversation=conversation)
-    if call is None:
-        return answered
-    if kind.status == "ok":
-        vector = vectors.call_succeeded(state.vector, read_only=call.read_only)
-        return _resolved(answered, call, record, vector=vector, totals=_counted(state.totals, calls_succeeded=1))
-    failed = _counted(state.totals, calls_failed=1)
-    errors = 0 if kind.status == "cancelled" else 1
-    return _resolved(answered, call, record, vector=vectors.call_failed(state.vector), totals=failed, errors=errors)
-
-
-def _call_failed(state: SessionState, kind: events.ToolCallFailed, record: EventRecord) -> SessionState:
-    conversation = state.conversation.tool_answered(kind.call_id, kind.error, is_error=True)
-    answered = replace(state, conversation=conversation)
-    call = state.call(kind.call_id)
-    if call is None:
-        return answered
-    denied = call.phase == "refused" or (state.run is not None and state.run.denied)
-    vector = (vectors.call_refused if denied else vectors.call_failed)(state.vector)
-    totals = _counted(state.totals, calls_failed=1)
-    return _resolved(answered, call, record, vector=vector, totals=totals, errors=1)
-
-
-def _file_mutated(state: SessionState, _kind: events.FileMutated, _record: EventRecord) -> SessionState:
-    changed = replace(state, totals=_counted(state.totals, files_changed=1))
-    run = state.run
-    return changed if run is None else replace(changed, run=replace(run, step_mutations=_count(run.step_mutations + 1)))
-
-
-def _run_in_doubt(state: SessionState, doubt: arcan.RunInDoubt, record: EventRecord) -> SessionState:
-    call = state.call(doubt.call_id)
-    if call is None or call.tool_run_id != doubt.tool_run_id:
-        return state
-    return _paused(_with_call(state, replace(call, phase="in_doubt", explanation=doubt.explanation)), record)
-
-
-def _doubt_resolved(state: SessionState, resolved: arcan.DoubtResolved, record: EventRecord) -> SessionState:
-    call = state.call(resolved.call_id)
-    if call is None or call.phase != "in_doubt":
-        return state
-    if resolved.decision == "retry":
-        state = _with_call(state, replace(call, phase="approved", explanation=resolved.note))
-    # `done` and `not_done` come with the call's outcome in the same batch.
-    return _resumed(state, record)
+    failed = replace(state, run=replace(run, errors=count(run.errors + 1)), vector=vectors.call_refused(state.vector))
+    return accounted(failed, record)
 
 
 # State, budget, homeostasis
 
 
 def _state_estimated(state: SessionState, kind: events.StateEstimated, _record: EventRecord) -> SessionState:
-    vector = vectors.bounded(replace(kind.state, budget=_bounded_budget(kind.state.budget)))
+    vector = vectors.bounded(replace(kind.state, budget=bounded_budget(kind.state.budget)))
     return replace(state, vector=vector, mode=kind.mode, estimated=vector)
 
 
 def _budget_updated(state: SessionState, kind: events.BudgetUpdated, record: EventRecord) -> SessionState:
     """Somebody (homeostasis, an operator) sets what is left; the open run's limits follow."""
-    budget = _bounded_budget(kind.budget)
+    budget = bounded_budget(kind.budget)
     updated = replace(state, vector=replace(state.vector, budget=budget))
     run = state.run
     if run is None:
         return updated
     limits = replace(
         run.limits,
-        max_tokens=_count(run.prompt_tokens + run.completion_tokens + budget.tokens_remaining),
-        max_time_ms=_count(worked_us(run, record.timestamp_us) // 1000 + budget.time_remaining_ms),
-        max_tool_calls=_count(run.tool_calls + budget.tool_calls_remaining),
-        max_errors=_count(run.errors + budget.error_budget_remaining),
+        max_tokens=count(run.prompt_tokens + run.completion_tokens + budget.tokens_remaining),
+        max_time_ms=count(worked_us(run, record.timestamp_us) // 1000 + budget.time_remaining_ms),
+        max_tool_calls=count(run.tool_calls + budget.tool_calls_remaining),
+        max_errors=count(run.errors + budget.error_budget_remaining),
     )
     return replace(updated, run=replace(run, limits=limits))
 
@@ -404,127 +291,11 @@ def _custom(state: SessionState, kind: events.Custom, record: EventRecord) -> Se
     return state if payload is None else transition(state, payload, record)
 
 
-# Shared moves
-
-
-def _with_call(state: SessionState, changed: CallState) -> SessionState:
-    return replace(state, calls=tuple(changed if call.call_id == changed.call_id else call for call in state.calls))
-
-
-def _resolved(
-    state: SessionState,
-    call: CallState,
-    record: EventRecord,
-    *,
-    vector: AgentStateVector,
-    totals: Totals,
-    errors: int = 0,
-) -> SessionState:
-    """The call has its result: it leaves the list of unresolved ones, and the run is charged."""
-    remaining = tuple(each for each in state.calls if each.call_id != call.call_id)
-    changed = replace(state, calls=remaining, vector=vector, totals=totals)
-    run = state.run
-    if run is None:
-        return changed
-    return _accounted(replace(changed, run=replace(run, errors=_count(run.errors + errors))), record)
-
-
-def _paused(state: SessionState, record: EventRecord) -> SessionState:
-    """Only a person can move the run: its clock stops."""
-    run = state.run
-    if run is not None:
-        run = replace(run, worked_us=worked_us(run, record.timestamp_us), active_since_us=None)
-    return _accounted(replace(state, run=run, vector=vectors.waiting_for_person(state.vector)), record)
-
-
-def _resumed(state: SessionState, record: EventRecord) -> SessionState:
-    """The person has decided: the run's clock goes on."""
-    run = state.run
-    if run is not None and run.active_since_us is None:
-        run = replace(run, active_since_us=record.timestamp_us)
-    return _accounted(replace(state, run=run, vector=vectors.person_decided(state.vector)), record)
-
-
 def _ended(state: SessionState, record: EventRecord, ending: FinishedRun) -> SessionState:
     """The run is over."""
-    ended = _accounted(state, record)
+    ended = accounted(state, record)
     ended = replace(ended, run=None, calls=(), last_run=ending, conversation=state.conversation.seal())
-    return replace(ended, mode=_mode(ended))
-
-
-def _accounted(state: SessionState, record: EventRecord) -> SessionState:
-    """Budget and mode as they follow from what the run used."""
-    run = state.run
-    if run is None:
-        return replace(state, mode=_mode(state))
-    limits, before = run.limits, state.vector.budget
-    cost_usd = before.cost_remaining_usd
-    if limits.max_cost_micro is not None:
-        cost_usd = max(0, limits.max_cost_micro - cost_micro(run)) / 1_000_000
-    budget = BudgetState(
-        tokens_remaining=max(0, limits.max_tokens - run.prompt_tokens - run.completion_tokens),
-        time_remaining_ms=max(0, limits.max_time_ms - worked_us(run, record.timestamp_us) // 1000),
-        cost_remaining_usd=cost_usd,
-        tool_calls_remaining=max(0, limits.max_tool_calls - run.tool_calls),
-        error_budget_remaining=max(0, limits.max_errors - run.errors),
-    )
-    accounted = replace(state, vector=replace(state.vector, budget=budget))
-    return replace(accounted, mode=_mode(accounted))
-
-
-def _mode(state: SessionState) -> OperatingMode:
-    run = state.run
-    return vectors.estimate_mode(
-        state.vector,
-        open_run=run is not None,
-        waiting=state.status in ("waiting", "in_doubt"),
-        denied=run is not None and run.denied,
-    )
-
-
-def _counted(totals: Totals, **added: int) -> Totals:
-    return replace(totals, **{name: _count(getattr(totals, name) + value) for name, value in added.items()})
-
-
-def _count(value: int) -> int:
-    """A counter from a journal: not negative, and not beyond what JSON readers can hold."""
-    return min(max(value, 0), _MAX_COUNT)
-
-
-def _bounded_budget(budget: BudgetState) -> BudgetState:
-    return BudgetState(
-        tokens_remaining=_count(budget.tokens_remaining),
-        time_remaining_ms=_count(budget.time_remaining_ms),
-        cost_remaining_usd=min(max(budget.cost_remaining_usd, 0.0), 1e12),
-        tool_calls_remaining=_count(budget.tool_calls_remaining),
-        error_budget_remaining=_count(budget.error_budget_remaining),
-    )
-
-
-def _bounded_limits(limits: arcan.RunLimits) -> arcan.RunLimits:
-    price = limits.price
-    if price is not None:
-        price = arcan.TokenPrice(
-            prompt_micro_per_million=_count(price.prompt_micro_per_million),
-            completion_micro_per_million=_count(price.completion_micro_per_million),
-        )
-    return arcan.RunLimits(
-        max_steps=_count(limits.max_steps),
-        max_tokens=_count(limits.max_tokens),
-        max_time_ms=_count(limits.max_time_ms),
-        max_tool_calls=_count(limits.max_tool_calls),
-        max_errors=_count(limits.max_errors),
-        max_cost_micro=None if limits.max_cost_micro is None else _count(limits.max_cost_micro),
-        price=price,
-    )
-
-
-def _converted(value: Json, target: type[_T]) -> _T | None:
-    """`value` as `target`, or None when it does not fit (configurations of other makers)."""
-    try:
-        return msgspec.convert(value, target)
-    except msgspec.ValidationError:
-        return None
+    return replace(ended, mode=mode(ended))
 
 
 _TRANSITIONS: Final[dict[type[Kind], Callable[..., SessionState]]] = {
@@ -543,14 +314,14 @@ _TRANSITIONS: Final[dict[type[Kind], Callable[..., SessionState]]] = {
     events.RunErrored: _run_errored,
     events.RunFinished: _run_finished,
     events.ErrorRaised: _error_raised,
-    events.ToolCallRequested: _call_requested,
-    events.PolicyEvaluated: _policy_evaluated,
-    events.ApprovalRequested: _approval_requested,
-    events.ApprovalResolved: _approval_resolved,
-    events.ToolCallStarted: _call_started,
-    events.ToolCallCompleted: _call_completed,
-    events.ToolCallFailed: _call_failed,
-    events.FileMutated: _file_mutated,
+    events.ToolCallRequested: call_folds.call_requested,
+    events.PolicyEvaluated: call_folds.policy_evaluated,
+    events.ApprovalRequested: call_folds.approval_requested,
+    events.ApprovalResolved: call_folds.approval_resolved,
+    events.ToolCallStarted: call_folds.call_started,
+    events.ToolCallCompleted: call_folds.call_completed,
+    events.ToolCallFailed: call_folds.call_failed,
+    events.FileMutated: call_folds.file_mutated,
     events.StateEstimated: _state_estimated,
     events.BudgetUpdated: _budget_updated,
     events.ModeChanged: _mode_changed,
@@ -561,6 +332,6 @@ _TRANSITIONS: Final[dict[type[Kind], Callable[..., SessionState]]] = {
 _CUSTOM: Final[dict[str, tuple[type[msgspec.Struct], Callable[..., SessionState]]]] = {
     arcan.RUN_LIMITS: (arcan.RunLimits, _run_limits),
     arcan.LIMIT_REACHED: (arcan.LimitReached, _limit_reached),
-    arcan.RUN_IN_DOUBT: (arcan.RunInDoubt, _run_in_doubt),
-    arcan.DOUBT_RESOLVED: (arcan.DoubtResolved, _doubt_resolved),
+    arcan.RUN_IN_DOUBT: (arcan.RunInDoubt, call_folds.run_in_doubt),
+    arcan.DOUBT_RESOLVED: (arcan.DoubtResolved, call_folds.doubt_resolved),
 }

@@ -25,9 +25,11 @@ from starlette.routing import Route
 
 from life.aios.ports.clock import Clock
 from life.aios.ports.http import Operation
+from life.aios.record import format_timestamp
 from life.haima.errors import FacilitatorUnavailableError, MalformedPaymentError, OutcomeUnknownError
 from life.haima.facilitator.facade import STATUS, CreditCheck, FacilitateAnswer, FacilitateRequest, facilitate
 from life.haima.facilitator.port import Facilitator, encode_settlement
+from life.haima.state import FinancialState
 from life.haima.x402 import codes
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry
 from life.haima.x402.wire import (
@@ -77,6 +79,25 @@ class FinancialSummary(msgspec.Struct, frozen=True, kw_only=True):
     pending_bills: int = 0
     last_event_at: str | None = None
     as_of_seq: int = 0
+
+
+def summarize(state: FinancialState, *, as_of_seq: int = 0) -> FinancialSummary:
+    """A folded state as `GET /state` shows it."""
+    last_us = state.last_event_at_us
+    return FinancialSummary(
+        total_expenses=state.total_expenses,
+        total_revenue=state.total_revenue,
+        net_balance=state.net_balance,
+        payment_count=state.payment_count,
+        revenue_count=state.revenue_count,
+        failed_count=state.failed_count,
+        session_spend=state.session_spend,
+        wallet_address=state.wallet_address,
+        on_chain_balance=state.on_chain_balance,
+        pending_bills=len(state.pending_bills),
+        last_event_at=None if last_us is None else format_timestamp(last_us),
+        as_of_seq=as_of_seq,
+    )
 
 
 def routes(operations: Sequence[HttpOperation]) -> list[Route]:

@@ -337,10 +337,9 @@ class Payer:
         """See Desk."""
         return self._purse_of(payment).state.payment(payment.payment_id) or payment
 
-    def note_submitted(self, payment: Payment, resend: int) -> None:
-        """See Desk. A first payment leaves in the breath in which it was signed: its `payment_signed` says so."""
-        if resend:
-            self._purse_of(payment).note(PaymentSubmitted(payment_id=payment.payment_id, resend=resend))
+    async def record_resend(self, payment: Payment, resend: int) -> None:
+        """See Desk. (A first payment leaves in the breath in which it is signed: its `payment_signed` says so.)"""
+        await self._purse_of(payment).record(PaymentSubmitted(payment_id=payment.payment_id, resend=resend))
 
     def note_ambiguous(self, payment: Payment, reason: str) -> None:
         """See Desk."""

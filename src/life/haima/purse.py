@@ -169,8 +169,11 @@ class Purse:
         await self._log.record(event)
 
     def settle(self, event: PaymentSettled) -> None:
-        """Note a settlement, under the one id it can have: two observers make one event."""
+        """Note a settlement, under the one id it can have: two observers make one event, and the first one's stands."""
         assert event.payment_id is not None
+        known = self.state.payment(event.payment_id)
+        if known is not None and known.state == "settled":
+            return
         self._log.note(event, event_id=_settled_id(event.payment_id))
 
     def release(self, payment: Payment, reason: str) -> None:

@@ -1,9 +1,10 @@
 """What a wallet has promised and paid: the pure fold over the wallet's own stream (haima.md §1.19).
 
-    held ─ signed ─ submitted ─┬─ settled            money moved: counts as spend for ever
-                    │          ├─ refused            the payee said no, but could still settle until validBefore
-                    │          └─ ambiguous          nobody knows
-                    └─ released                      never signed, or the authorization can no longer land
+    held ─ signed ─┬─ settled          money moved: counts as spend for ever
+                   ├─ refused          the payee said no, but could still settle until validBefore
+                   ├─ ambiguous        nobody knows
+                   └─ released         never signed, never sent, or the authorization can no longer land
+          submitted                    sent again; from `refused` on it is open what the payee does this time
 
 Everything but `released` counts against the caps. A reservation is created with its whole authorization (payee, amount,
 window, nonce), so `held` after a crash may mean "signed and sent, and the note of it was lost": it is treated as that.
@@ -155,7 +156,7 @@ class WalletState:
     def unfinished(self, request_key: str) -> list[Payment]:
         """The payments for one request that are open or whose answer was lost, newest first."""
         ids = self._unfinished.get(request_key)
-        return [self._payments[payment_id] for payment_id in reversed(ids)] if ids else []
+        return sorted((self._payments[payment_id] for payment_id in ids), key=_age, reverse=True) if ids else []
 
     def latest(self, request_key: str) -> Payment | None:
         """The newest payment for one request, as long as it is in memory."""
@@ -164,10 +165,7 @@ class WalletState:
 
     def open_payments(self) -> list[Payment]:
         """Every payment whose outcome is not final, oldest first."""
-        return sorted(
-            (payment for payment in self._payments.values() if payment.open),
-            key=lambda payment: (payment.reserved_at_us, payment.payment_id),
-        )
+        return sorted((payment for payment in self._payments.values() if payment.open), key=_age)
 
     def tickets(self) -> list[Ticket]:
         """Every approval that was asked for and is not forgotten, oldest first."""
@@ -419,13 +417,19 @@ def _advance(before: Payment, event: _Move) -> Payment | None:
     if isinstance(event, PaymentSigned):
         return before._replace(state="signed" if state == "held" else state, signature=event.signature)
     if isinstance(event, PaymentSubmitted):
-        return before._replace(state="submitted" if state in ("held", "signed") else state, resends=event.resend)
+        return before._replace(
+            state="submitted" if state in ("held", "signed", "refused") else state, resends=event.resend
+        )
     if isinstance(event, PaymentReleased):
         return before._replace(state="released", reason=event.reason)
     if isinstance(event, PaymentAmbiguous):
         return before._replace(state="ambiguous", reason=event.reason)
     # A refusal after an unknown outcome proves nothing about the first try: it stays unknown.
     return before._replace(state="ambiguous" if state == "ambiguous" else "refused", reason=event.reason)
+
+
+def _age(payment: Payment) -> tuple[int, str]:
+    return payment.reserved_at_us, payment.payment_id
 
 
 def _is(payment: Payment | None, what: Literal["open", "settled", "counting"]) -> bool:

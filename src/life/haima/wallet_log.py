@@ -235,7 +235,8 @@ class WalletLog:
                 try:
                     await self._append()
                 except (SequenceConflictError, EventConflictError):
-                    if conflict_at == self._head:  # reading again brought nothing new, so it is no race
+                    # When reading again brought nothing new it was no race: an id is taken by something long read.
+                    if conflict_at == self._head and not await self._drop_stored():
                         raise
                     conflict_at = self._head
                     self._stale = True
@@ -274,17 +275,38 @@ class WalletLog:
         events = [self._event_of(entry) for entry in batch if entry.finance is not None]
         try:
             if events:
-                stored = await self._journal.append(events, expected={self._stream: self._head})
-                if stored[-1].sequence != self._head + len(events):  # all of it was there already: read it in its place
-                    raise SequenceConflictError(*self._stream, expected=self._head, actual=stored[-1].sequence)
+                await self._append_events(events)
         except BaseException:
             self._ordered = True
             for entry in batch:
                 self._put(entry)
             raise
-        self._head += len(events)
         for entry in batch:
             self._tell(entry, None)
+
+    async def _append_events(self, events: list[NewEvent]) -> None:
+        stored = await self._journal.append(events, expected={self._stream: self._head})
+        head = self._head + sum(not event.duplicate for event in stored)
+        last = max(event.sequence for event in stored)
+        if last > head:  # all of it was there already, behind what was read so far
+            raise SequenceConflictError(*self._stream, expected=self._head, actual=last)
+        self._head = head
+
+    async def _drop_stored(self) -> bool:
+        """Let go of entries whose id is taken in the journal by an event that was read before; whether there were any."""
+        self._take_back()
+        taken: set[_Entry] = set()
+        for entry in self._noted + self._awaited:
+            if entry.event_id is not None and await self._journal.get(entry.event_id) is not None:
+                taken.add(entry)
+        for entry in self._take_all():
+            if entry not in taken:
+                self._put(entry)
+            elif entry.decide is None:
+                self._tell(entry, None)
+            else:
+                self._refuse(entry, EventConflictError(entry.event_id or ""))
+        return bool(taken)
 
     def _event_of(self, entry: _Entry) -> NewEvent:
         if entry.stored is None:

@@ -184,12 +184,15 @@ class Outcome(NamedTuple):
     receipt: Receipt | None = None
     is_repeated: bool = False
     """Whether this finished the purchase of an earlier command."""
+    is_complete: bool = True
+    """Whether the body, if there was one, came to its end."""
 
 
-class UnexpectedAnswerError(UnavailableError):
-    """The server answered with a status that is not 2xx. Its code is `http.<status>`."""
+class UnexpectedAnswerError(LifeError):
+    """The server answered a command with a status that is not 2xx. An instance's code is `http.<status>`."""
 
     code = "http.unexpected_status"
+    status = 502
 
     def __init__(self, status: int, message: str, *, next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step)
@@ -283,9 +286,9 @@ async def _exchange(
         finally:
             await response.aclose()
     except httpx2.HTTPError as error:
-        return Outcome(line.status, line.settlement, _lost(error, request, receipt), receipt, is_repeated)
+        return Outcome(line.status, line.settlement, _lost(error, request, receipt), receipt, is_repeated, False)
     except LifeError as error:
-        return Outcome(line.status, line.settlement, error, receipt, is_repeated)
+        return Outcome(line.status, line.settlement, error, receipt, is_repeated, False)
     return Outcome(
         response.status_code, line.settlement, _refusal(response, receipt, line.settlement), receipt, is_repeated
     )

@@ -20,14 +20,18 @@ from life.host.errors import DataDirectoryError
 
 JOURNAL_FILE: Final = "journal.db"
 
+_GIT_IGNORE: Final = "*\n!.gitignore\n!config.toml\n!identity/\n!identity/soul.json\n"
+"""What `DataDirectory` writes too, since a wallet's directory may become a project's."""
+
 
 def open_directory(root: Path) -> Path:
     """The directory, made when it is missing; DataDirectoryError when it can't be made or written to."""
     try:
         is_new = not root.exists()
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
         if is_new:
-            (root / ".gitignore").write_text("*\n")
+            (root / ".gitignore").write_text(_GIT_IGNORE)
     except FileExistsError:
         raise DataDirectoryError(f"{root} is not a directory.", next_step="Name another directory.") from None
     except OSError as error:
@@ -42,3 +46,8 @@ def open_directory(root: Path) -> Path:
 def lock_directory(root: Path, daemon: str) -> DirectoryLock:
     """Claim the directory for one daemon of this name; DataDirectoryLockedError when one works there already."""
     return DirectoryLock(root / f"{daemon}.lock", daemon)
+
+
+def default_directory(data_dir: Path, daemon: str, port: int) -> Path:
+    """Where a daemon on this port keeps its journal when nobody says: `.life/<daemon>-<port>`."""
+    return data_dir / f"{daemon}-{port}"

@@ -74,12 +74,15 @@ class AnthropicProvider:
         model: str = DEFAULT_MODEL,
         base_url: str = DEFAULT_BASE_URL,
         timeout_s: float = 120.0,
+        prompt_caching: bool | None = None,
     ) -> None:
-        """`timeout_s` limits every wait for bytes, not the whole answer. MissingExtraError without the client."""
+        """`timeout_s` limits every wait for bytes, not the whole answer. `prompt_caching` is on by default at Anthropic's
+        own address; other servers may not know it. MissingExtraError without the client."""
         self._client = _open_client(api_key=api_key, base_url=base_url, timeout_s=timeout_s)
         self._api_key = api_key
         self._clock = clock
         self._model = model
+        self._caching = base_url == DEFAULT_BASE_URL if prompt_caching is None else prompt_caching
 
     @property
     def name(self) -> str:
@@ -103,7 +106,7 @@ class AnthropicProvider:
                 messages=_messages(request.messages),
                 system=request.system or anthropic.omit,
                 tools=_tools(request) or anthropic.omit,
-                cache_control={"type": "ephemeral"},
+                cache_control={"type": "ephemeral"} if self._caching else anthropic.omit,
                 stream=True,
             )
             async for event in events:

@@ -21,10 +21,7 @@ from typing import Final, NamedTuple
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.provider import ModelProvider
 from life.arcan.errors import ProviderKeyMissingError, UnknownProviderError
-from life.arcan.providers import anthropic, openai_compatible
-from life.arcan.providers.anthropic import AnthropicProvider
 from life.arcan.providers.demo import demo_assistant
-from life.arcan.providers.openai_compatible import OpenAICompatibleProvider
 from life.arcan.providers.retry import RetryingProvider, RetryPolicy
 from life.arcan.providers.scripted import ScriptedProvider, load_script
 
@@ -86,10 +83,12 @@ def open_provider(
 
 
 def _anthropic(parts: ProviderSpecification, environment: Mapping[str, str], clock: Clock) -> ModelProvider:
+    from life.arcan.providers import anthropic  # only who chooses a vendor pays for its imports
+
     key = _key(parts, environment, "ANTHROPIC_API_KEY")
     if key is None:
         raise ProviderKeyMissingError("anthropic", OWN_ADDRESS_KEY if parts.base_url else "ANTHROPIC_API_KEY")
-    return AnthropicProvider(
+    return anthropic.AnthropicProvider(
         api_key=key,
         clock=clock,
         model=parts.argument or environment.get("ANTHROPIC_MODEL") or anthropic.DEFAULT_MODEL,
@@ -98,8 +97,10 @@ def _anthropic(parts: ProviderSpecification, environment: Mapping[str, str], clo
 
 
 def _openai(parts: ProviderSpecification, environment: Mapping[str, str], clock: Clock) -> ModelProvider:
+    from life.arcan.providers import openai_compatible
+
     if parts.kind == "ollama":
-        return OpenAICompatibleProvider(
+        return openai_compatible.OpenAICompatibleProvider(
             model=parts.argument or environment.get("OLLAMA_MODEL") or openai_compatible.OLLAMA_MODEL,
             clock=clock,
             api_key=_key(parts, environment, "") if parts.base_url else None,
@@ -109,7 +110,7 @@ def _openai(parts: ProviderSpecification, environment: Mapping[str, str], clock:
     key = _key(parts, environment, "OPENAI_API_KEY")
     if key is None and not parts.base_url:
         raise ProviderKeyMissingError("openai", "OPENAI_API_KEY")
-    return OpenAICompatibleProvider(
+    return openai_compatible.OpenAICompatibleProvider(
         model=parts.argument or environment.get("OPENAI_MODEL") or openai_compatible.DEFAULT_MODEL,
         clock=clock,
         api_key=key,

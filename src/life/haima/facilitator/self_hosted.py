@@ -165,6 +165,8 @@ class SelfHostedFacilitator:
                 continue  # never sent; the next call decides anew
             try:
                 record = await self._look(record)
+                if record.open_transaction is not None:
+                    record = await self._look(record)  # what was sent again may have been settled at once
             except ChainError as error:
                 _log.warning("a settlement stays open: %s", error)
             if record.open_transaction is not None:

@@ -36,7 +36,7 @@ _RETRY_AFTER: Final = (b"retry-after", b"2")
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """An HTTP answer, whole."""
 
     status: int

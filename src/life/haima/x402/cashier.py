@@ -21,7 +21,7 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -54,7 +54,7 @@ _info: Final = msgspec.json.Decoder(dict[str, object])
 _log: Final = logging.getLogger(__name__)
 
 
-class Payment(NamedTuple):
+class Payment(msgspec.Struct, frozen=True, gc=False):
     """What a handler learns of the payment it works for, as `scope["x402"]`. `payment_id` is the same for every attempt
     of the same payment: an idempotency key for the handler's own effects."""
 
@@ -67,7 +67,7 @@ class Payment(NamedTuple):
     identifier: str | None
 
 
-class Sale(NamedTuple):
+class Sale(msgspec.Struct, frozen=True, gc=False):
     """One request for something that costs money."""
 
     header: bytes
@@ -80,7 +80,7 @@ class Sale(NamedTuple):
     handler: Callable[[Payment], Awaitable[Answer]]
 
 
-class _Bought(NamedTuple):
+class _Bought(msgspec.Struct, frozen=True, gc=False):
     """A payment that was read and checked offline, for one sale."""
 
     sale: Sale
@@ -297,7 +297,8 @@ class Cashier:
             return state
         state = await self._closer.owner_is_done(state)
         claim = state.claim
-        if state.decision is not None or state.outcome is not None or claim.event.settle_first:
+        is_decided = state.decision is not None or state.outcome is not None
+        if is_decided or claim.event.settle_first or self._closer.may_be_alive(state):
             return state
         if self._was_cut_off(claim):
             await self._release(claim, "the request was cut off")
@@ -317,6 +318,8 @@ class Cashier:
         claimed = state.claim.event
         if claimed.request != bought.sale.request or claimed.identifier != bought.identifier:
             return _spent(bought)
+        if self._closer.may_be_alive(state):
+            return answers.outcome_unknown("Another process serves this payment; repeat it.")
         if claimed.settle_first and state.decision is None and state.outcome is None:
             # Its handler runs only after the settlement was booked, so it has not run.
             return await self._settle_then_run(bought, state.claim, repeated=True)

@@ -30,6 +30,8 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from life.aios.errors import EventConflictError
 from life.aios.ids import derived_event_id
 from life.aios.ports.clock import Clock, Entropy
@@ -65,7 +67,7 @@ Decision = events.ChargeServed | events.ChargeReleased | events.ChargeInterrupte
 Outcome = events.RevenueReceived | events.ChargeRefused
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """One attempt to sell for one payment."""
 
     key: str
@@ -142,7 +144,7 @@ class ClaimState(NamedTuple):
         return isinstance(self.decision, events.ChargeInterrupted) and self.outcome is None
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What is being bought, for the claim."""
 
     name: str

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from life.aios.errors import NotFoundError
 from life.aios.ports.clock import Clock
@@ -26,11 +28,13 @@ from life.haima.x402.wire import (
 INTERRUPTED: Final = "payment_interrupted"
 """Our own code for a payment that is void: its server stopped before there was an answer."""
 
+PATIENCE_US: Final = 10_000_000
+"""How long a repeated request waits for another process that has its payment, before it is told to come again."""
 _POLL_US: Final = 50_000
 _NOBODY_ASKS: Final = Terms((), ResourceInfo(url=""), None)
 
 
-class Charged(NamedTuple):
+class Charged(msgspec.Struct, frozen=True, gc=False):
     """The money moved. `is_ours`: it was this call that booked it."""
 
     settlement: SettlementResponse
@@ -101,8 +105,10 @@ class Closer:
     # ---- going on
 
     async def owner_is_done(self, state: ClaimState) -> ClaimState:
-        """Give a claim's owner the rest of its lease to finish it; the state as it is then."""
-        while self._may_be_alive(state):
+        """Give a claim's owner the rest of its lease to finish it, but not longer than a client waits; the state as it is
+        then."""
+        ends_us = self._clock.monotonic_us() + PATIENCE_US
+        while self.may_be_alive(state) and self._clock.monotonic_us() < ends_us:
             await self._clock.sleep_us(_POLL_US)
             state = await self._claims.find(state.claim.key) or state
         return state
@@ -165,7 +171,7 @@ class Closer:
         because their owner may be alive."""
         left_open = 0
         for state in await self._claims.open_claims(since_us=since_us):
-            if self._may_be_alive(state) or not await self.conclude(state):
+            if self.may_be_alive(state) or not await self.conclude(state):
                 left_open += 1
         return left_open
 
@@ -194,7 +200,8 @@ class Closer:
             return await self._claims.refuse(state.claim, "resolved_by_operator", "")
         return await self._claims.settled(state.claim, transaction)
 
-    def _may_be_alive(self, state: ClaimState) -> bool:
+    def may_be_alive(self, state: ClaimState) -> bool:
+        """Whether a claim is unfinished and another process's, whose lease has not ended."""
         if not state.is_unfinished or self._sole_server or state.claim.event.owner == self._claims.owner:
             return False
         return self._clock.now_us() < state.claimed_us + self._lease_us

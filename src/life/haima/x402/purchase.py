@@ -200,8 +200,8 @@ class Desk(Protocol):
         """The payment as it stands now."""
         ...
 
-    def note_submitted(self, payment: Payment, resend: int) -> None:
-        """It is about to leave."""
+    async def record_resend(self, payment: Payment, resend: int) -> None:
+        """It is about to leave again; durable on return."""
         ...
 
     def note_ambiguous(self, payment: Payment, reason: str) -> None:
@@ -321,8 +321,9 @@ def _clear_up(desk: Desk, payment: Payment) -> Conversation[None]:
 
 def _pay(desk: Desk, signed: Signed) -> Conversation[Receipt]:
     payment = signed.payment
-    resend = 0 if signed.created else payment.resends + 1
-    desk.note_submitted(payment, resend)
+    if not signed.created:
+        # On disk first: a refusal of the past says nothing about this time, should its answer never arrive.
+        yield from _wait(desk.record_resend(payment, payment.resends + 1))
     step = Send(signed.header)
     try:
         reply = yield from _send(step)

@@ -14,8 +14,8 @@ from life.aios.events.codec import check_payload_of
 from life.aios.ids import check_id, decode_ulid
 from life.aios.record import Actor, NewEvent, Schema, Stream
 from life.lago.journal import chain
-from life.lago.journal.chain import pack
-from life.lago.journal.entries import Batch, Compact, Entry, Expectation, compact_hex, compact_id
+from life.lago.journal.chain import Compact, compact_hex, compact_id, pack
+from life.lago.journal.entries import Batch, Entry, Expectation
 from life.lago.journal.entries import origin as origin_key
 
 MAX_PAYLOAD_BYTES: Final = 16 * 2**20
@@ -73,19 +73,27 @@ class Admission:
         correlation_id = event.correlation_id
         trace_id = event.trace_id
         span_id = event.span_id
+        causation = (
+            None if causation_id is None else decode_ulid(causation_id) or check_id(causation_id, what="causation id")
+        )
+        correlation = (
+            None if correlation_id is None else self._correlations.get(correlation_id) or self._run(correlation_id)
+        )
+        trace = None if trace_id is None else self._traces.get(trace_id) or self._trace(trace_id)
+        span = None if span_id is None else _span(span_id)
         described = pack(
             (
                 timestamp_us,
-                event_id,
+                key,
                 agent_id,
                 origin.actor_type,
                 origin.component,
                 origin.schema_name,
                 origin.schema_version,
-                causation_id,
-                correlation_id,
-                trace_id,
-                span_id,
+                causation,
+                correlation,
+                trace,
+                span,
                 kind,
             )
         )
@@ -95,10 +103,10 @@ class Admission:
             kind,
             timestamp_us,
             origin.key,
-            None if causation_id is None else decode_ulid(causation_id) or check_id(causation_id, what="causation id"),
-            None if correlation_id is None else self._correlations.get(correlation_id) or self._run(correlation_id),
-            None if trace_id is None else self._traces.get(trace_id) or self._trace(trace_id),
-            None if span_id is None else _span(span_id),
+            causation,
+            correlation,
+            trace,
+            span,
             described,
             payload,
         )

@@ -12,11 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from life.aios.ids import decode_ulid, encode_ulid
-from life.lago.journal.chain import pack
-
-Compact: TypeAlias = bytes | str
-"""An identifier as it is stored: a ULID as 16 bytes, hexadecimal trace and span ids as their bytes, others as text."""
+from life.lago.journal.chain import Compact, pack
 
 Entry: TypeAlias = tuple[
     bytes,  # place: session and branch (chain.place)
@@ -51,27 +47,3 @@ def origin(agent_id: str, actor_type: str, component: str | None, schema_name: s
 def origin_fields(origin_: bytes) -> tuple[str | None, ...]:
     """Agent, actor type, component, schema name and schema version that `origin` named."""
     return tuple(msgspec.msgpack.decode(origin_))
-
-
-def compact_id(value: str) -> Compact:
-    """A ULID as its 16 bytes; any other id as it is."""
-    return decode_ulid(value) or value
-
-
-def expand_id(value: Compact) -> str:
-    """The id that `compact_id` took."""
-    return encode_ulid(value) if isinstance(value, bytes) else value
-
-
-def compact_hex(value: str) -> Compact:
-    """Lower-case hexadecimal as its bytes; any other text as it is."""
-    try:
-        raw = bytes.fromhex(value)
-    except ValueError:
-        return value
-    return raw if raw and raw.hex() == value else value
-
-
-def expand_hex(value: Compact) -> str:
-    """The text that `compact_hex` took."""
-    return value.hex() if isinstance(value, bytes) else value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from life.aios.errors import JournalUnavailableError
 from life.lago.journal.entries import Batch, Placed
-from life.lago.journal.store import Store, WriteLockBusyError
+from life.lago.journal.store import Outcome, Store, WriteLockBusyError
 
 LOCK_PATIENCE_S: Final = 10.0
 """How long another process may hold the write lock before the waiting batches fail."""
@@ -26,8 +27,13 @@ class LoopWriter:
         self._waiting: list[tuple[Batch, asyncio.Future[list[Placed]]]] = []
         self._drain_handle: asyncio.Handle | None = None
         self._blocked_since: float | None = None
+        self._settled: asyncio.Future[None] | None = None
         if warm:
             self._store.warm()
+
+    @property
+    def process_id(self) -> None:
+        """See Writer."""
 
     def submit(self, batch: Batch) -> asyncio.Future[list[Placed]]:
         """See Writer."""
@@ -39,8 +45,9 @@ class LoopWriter:
 
     async def aclose(self) -> None:
         """See Writer."""
-        while self._waiting:
-            await asyncio.wait([self._waiting[-1][1]])
+        if self._waiting:
+            self._settled = self._loop.create_future()
+            await self._settled
         self._store.close()
 
     def _drain(self) -> None:
@@ -51,14 +58,13 @@ class LoopWriter:
         except WriteLockBusyError:
             self._wait_for_lock()
             return
-        except BaseException as error:
-            self._waiting = []
-            for _, future in waiting:
-                if not future.done():
-                    future.set_exception(error)
-            raise
+        except Exception as error:
+            outcomes = [JournalUnavailableError(f"The journal {self._path} can't be written: {error}.")] * len(waiting)
         self._waiting = []
         self._blocked_since = None
+        self._settle(waiting, outcomes)
+
+    def _settle(self, waiting: list[tuple[Batch, asyncio.Future[list[Placed]]]], outcomes: Sequence[Outcome]) -> None:
         for (_, future), outcome in zip(waiting, outcomes, strict=True):
             if future.done():  # its caller was cancelled; the events are stored all the same
                 continue
@@ -66,6 +72,8 @@ class LoopWriter:
                 future.set_result(outcome)
             else:
                 future.set_exception(outcome)
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)
 
     def _wait_for_lock(self) -> None:
         now = self._loop.time()
@@ -76,6 +84,5 @@ class LoopWriter:
             return
         self._blocked_since = None
         waiting, self._waiting = self._waiting, []
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(JournalUnavailableError(f"The journal {self._path} is locked by another process."))
+        locked = JournalUnavailableError(f"The journal {self._path} is locked by another process.")
+        self._settle(waiting, [locked] * len(waiting))

@@ -23,9 +23,12 @@ from life.lago.journal.frames import READY, Answer, Frames, Request, answers, fr
 MAX_STARTS: Final = 5
 """How often a writer is started without one answer in between."""
 
-EAGER_BATCHES: Final = int(os.environ.get("EAGER", "32"))
+EAGER_BATCHES: Final = 32
+"""So many batches are sent to an idle writer before the pass of the loop is over, so that both work at the same time.
+It costs a flush of the disk more, so it is done only while a commit takes less than `QUICK_COMMIT_S`."""
 
-OUT = int(os.environ.get("OUT", "0"))
+QUICK_COMMIT_S: Final = 0.001
+
 _PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 _SOCKET_BYTES: Final = 2**20
 _START_PATIENCE_S: Final = 30.0
@@ -52,8 +55,7 @@ class ProcessWriter:
         self._process: subprocess.Popen[bytes] | None = None
         self._restart: asyncio.Task[None] | None = None
         self._failed_starts = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._settled: asyncio.Future[None] | None = None
         self._closing = False
 
     @classmethod
@@ -85,9 +87,9 @@ class ProcessWriter:
 
     async def aclose(self) -> None:
         """See Writer."""
-        while self._pending:
-            await asyncio.wait([future for _, future in self._pending.values()])
-            await asyncio.sleep(0)
+        if self._pending:
+            self._settled = self._loop.create_future()
+            await self._settled
         self._closing = True
         if self._restart is not None:
             await asyncio.wait([self._restart])
@@ -107,9 +109,8 @@ class ProcessWriter:
             self._outstanding += len(unsent)
             self._line.send(unsent)
 
-    def _take(self, received: list[Answer]) -> None:
+    def take(self, received: list[Answer]) -> None:
         """Answers from the writer: what they answer is on disk, or refused."""
-        self._failed_starts = 0
         if self._outstanding:
             self._is_quick = self._loop.time() - self._sent_at < QUICK_COMMIT_S
             self._sent_at = self._loop.time()
@@ -122,8 +123,10 @@ class ProcessWriter:
                 waiting[1].set_exception(restore(refusal))
             else:
                 waiting[1].set_result(placed or [])
+        self._failed_starts = 0
+        self._settle()
 
-    def _lost(self, line: _Line) -> None:
+    def lost(self, line: _Line) -> None:
         """The writer is gone."""
         if self._line is line:
             self._line = None
@@ -159,6 +162,12 @@ class ProcessWriter:
         for _, future in pending.values():
             if not future.done():
                 future.set_exception(error)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let `aclose` go on once nothing waits for an answer."""
+        if self._settled is not None and not self._pending and not self._settled.done():
+            self._settled.set_result(None)
 
     async def _connect(self) -> None:
         """Start a process, wait until it is ready, and send it what is unanswered."""
@@ -186,6 +195,8 @@ class ProcessWriter:
             raise refusal
         self._line = line
         self._unsent.clear()
+        self._outstanding = len(self._pending)
+        self._is_quick = False
         if self._pending:
             line.send([(number, *batch) for number, (batch, _) in self._pending.items()])
 
@@ -217,16 +228,15 @@ class _Line(asyncio.Protocol):
         for body in self._frames.feed(data):
             received = answers(body)
             if not self.ready.done():
-                _, _, refusal = received[0]
+                _, _, refusal = received.pop(0)
                 self.ready.set_result(None if refusal is None else restore(refusal))
-                received = received[1:]
             if received:
-                self._writer._take(received)
+                self._writer.take(received)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ready.done():
             self.ready.set_exception(ConnectionResetError("the writer process ended"))
-        self._writer._lost(self)
+        self._writer.lost(self)
 
     def send(self, batches: list[Request]) -> None:
         """Requests as one frame."""

@@ -7,7 +7,7 @@ a missing row is a JournalDamagedError and never a shorter answer.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,12 @@ from typing import Final
 import apsw
 
 from life.aios.errors import JournalDamagedError
+from life.aios.ids import encode_ulids
 from life.aios.ports.journal import EventQuery, Head
 from life.aios.record import Actor, EventRecord, Schema, Stream
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal import chain, schema
-from life.lago.journal.entries import compact_id, expand_hex, expand_id
+from life.lago.journal.chain import Compact, compact_id, expand_hex, expand_id
 from life.lago.journal.schema import Row, fetch, fetch_one
 from life.lago.journal.subscription import Page
 
@@ -29,7 +30,8 @@ _SELECT: Final = (
 _WINDOW_EVENTS: Final = 20_000
 """How many events a page with a kind filter looks at before others get their turn (some milliseconds)."""
 
-_END: Final = 2**63 - 1
+_REMEMBERED: Final = 10_000
+"""How many texts of runs and traces are kept before the caches start again from empty."""
 
 
 class Reader:
@@ -42,6 +44,8 @@ class Reader:
         self._stream_numbers: dict[Stream, int] = {}
         self._kind_names: dict[int, str] = {}
         self._origins: dict[int, tuple[str, Actor, Schema]] = {}
+        self._run_names: dict[Compact, str] = {}
+        self._trace_names: dict[Compact, str] = {}
 
     def close(self) -> None:
         """Close the file."""
@@ -55,7 +59,7 @@ class Reader:
             if query.branch_id is None:
                 return self._scan_session(query, limit)
             return self._scan_stream(query, limit)
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise schema.explain(error, self._path) from None
 
     def get(self, event_id: str) -> EventRecord | None:
@@ -63,7 +67,7 @@ class Reader:
         try:
             row = fetch_one(self._connection, _SELECT + "WHERE id = ?", (compact_id(event_id),))
             return None if row is None else self._records([row])[0]
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise schema.explain(error, self._path) from None
 
     def head(self, stream: Stream) -> Head:
@@ -74,7 +78,7 @@ class Reader:
                 "SELECT seq, digest FROM stream WHERE session = ? AND branch = ?",
                 (stream[0], stream[1]),
             )
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise schema.explain(error, self._path) from None
         return Head(0, chain.GENESIS.hex()) if row is None else Head(row[0], row[1].hex())
 
@@ -88,7 +92,7 @@ class Reader:
                     self._connection, "SELECT session, branch FROM stream WHERE session = ? ORDER BY no", (session_id,)
                 )
             return [Stream(*row) for row in rows]
-        except apsw.Error as error:
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise schema.explain(error, self._path) from None
 
     def last_position(self) -> int:
@@ -196,35 +200,44 @@ class Reader:
         rows = fetch(self._connection, f"SELECT no FROM kind WHERE name IN ({marks})", tuple(kinds))  # noqa: S608
         return f" AND kind IN ({','.join('?' * len(rows))})", tuple(no for (no,) in rows)
 
-    def _records(self, rows: Iterable[Row]) -> list[EventRecord]:
+    def _records(self, rows: Sequence[Row]) -> list[EventRecord]:
+        try:
+            return self._convert(rows)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # a value of a type that no writer stores
+            raise JournalFileDamagedError(str(self._path), f"a row can't be read ({error})") from None
+
+    def _convert(self, rows: Sequence[Row]) -> list[EventRecord]:
         streams, kinds, origins = self._stream_names, self._kind_names, self._origins
+        runs, traces = self._run_names, self._trace_names
         records = []
-        for pos, stream, seq, key, kind, ts_us, origin, causation, correlation, trace, span, body, digest in rows:
+        for event_id, row in zip(_event_ids(rows), rows, strict=True):
+            pos, stream, seq, _, kind, ts_us, origin, causation, correlation, trace, span, body, digest = row
             session_id, branch_id = streams.get(stream) or self._stream_name(stream)
             agent_id, actor, schema_ = origins.get(origin) or self._origin(origin)
-            record = EventRecord(
-                event_id=expand_id(key),
-                session_id=session_id,
-                branch_id=branch_id,
-                agent_id=agent_id,
-                sequence=seq,
-                timestamp_us=ts_us,
-                actor=actor,
-                schema=schema_,
-                kind_name=kinds.get(kind) or self._kind_name(kind),
-                payload=body,
-                digest=digest.hex(),
-                position=pos,
+            records.append(
+                EventRecord(
+                    event_id=event_id,
+                    session_id=session_id,
+                    branch_id=branch_id,
+                    agent_id=agent_id,
+                    sequence=seq,
+                    timestamp_us=ts_us,
+                    actor=actor,
+                    schema=schema_,
+                    kind_name=kinds.get(kind) or self._kind_name(kind),
+                    payload=body,
+                    causation_id=None if causation is None else expand_id(causation),
+                    correlation_id=(
+                        None
+                        if correlation is None
+                        else runs.get(correlation) or _remember(runs, correlation, expand_id)
+                    ),
+                    trace_id=None if trace is None else traces.get(trace) or _remember(traces, trace, expand_hex),
+                    span_id=None if span is None else expand_hex(span),
+                    digest=digest.hex(),
+                    position=pos,
+                )
             )
-            if causation is not None:
-                record.causation_id = expand_id(causation)
-            if correlation is not None:
-                record.correlation_id = expand_id(correlation)
-            if trace is not None:
-                record.trace_id = expand_hex(trace)
-            if span is not None:
-                record.span_id = expand_hex(span)
-            records.append(record)
         return records
 
     def _stream_number(self, stream: Stream) -> int | None:
@@ -262,6 +275,21 @@ class Reader:
         if row is None:
             raise JournalFileDamagedError(str(self._path), f"an event refers to number {no}, which has no name")
         return row
+
+
+def _event_ids(rows: Sequence[Row]) -> list[str]:
+    keys: list[Compact] = [row[3] for row in rows]
+    ulids = [key for key in keys if isinstance(key, bytes) and len(key) == 16]
+    if len(ulids) == len(keys) > 8:
+        return encode_ulids(ulids)
+    return [expand_id(key) for key in keys]
+
+
+def _remember(known: dict[Compact, str], value: Compact, expand: Callable[[Compact], str]) -> str:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    name = known[value] = expand(value)
+    return name
 
 
 def _position(row: Row) -> int:

@@ -27,6 +27,7 @@ import apsw
 
 from life.aios.errors import JournalError, JournalFullError, JournalUnavailableError
 from life.lago.errors import JournalFileDamagedError, JournalFormatError
+from life.lago.journal.write_ahead_log import CHECKPOINT_PAGES, lost_transactions
 
 APPLICATION_ID: Final = 0x4C494645
 """`LIFE`, in the header of the file."""
@@ -35,9 +36,6 @@ FORMAT: Final = 1
 """Version of the tables below, in the header of the file (`user_version`)."""
 
 OLDEST_ENGINE: Final = (3, 51, 3)
-
-CHECKPOINT_PAGES: Final = 4000
-"""The WAL is copied into the file every 16 MB and then used again from its beginning."""
 
 Row: TypeAlias = tuple[Any, ...]
 """What the engine gives back for a row; SQLite has no types that a checker could follow."""
@@ -92,7 +90,10 @@ CREATE TABLE snapshot (
 
 
 def create(path: Path, *, created_us: int) -> None:
-    """Make the file (mode 0600) with its tables, unless it is there. Errors are JournalErrors."""
+    """Make the file (mode 0600) with its tables, or check that nothing is lost of the one that is there.
+
+    Errors are JournalErrors; JournalFileDamagedError when the WAL is damaged in front of committed transactions.
+    """
     try:
         _touch(path)
         connection = _connect(path)
@@ -100,6 +101,8 @@ def create(path: Path, *, created_us: int) -> None:
             if _identity(connection, path) == "empty":
                 _fill(connection, created_us)
                 _sync_folder(path)
+            else:
+                _check_log(connection, path)
         finally:
             connection.close()
     except (apsw.Error, OSError) as error:
@@ -136,29 +139,11 @@ def fetch_one(connection: apsw.Connection, statement: str, values: tuple[Any, ..
     return connection.execute(statement, values).fetchone()
 
 
-def warm_log(connection: apsw.Connection) -> None:
-    """Grow the WAL to its working size by writing a transaction that is taken back.
-
-    A commit into blocks that are already there costs about half of one that makes the file grow. Without room on the
-    disk nothing happens; the WAL then grows as it goes.
-    """
-    spill = connection.pragma("cache_size")
-    try:
-        connection.pragma("cache_size", 10)  # so that pages go to the WAL before the end of the transaction
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute("CREATE TABLE warming (page)")
-            connection.execute("INSERT INTO warming VALUES (zeroblob(?))", (CHECKPOINT_PAGES * 4096,))
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-    except (apsw.FullError, apsw.BusyError, apsw.IOError):
-        pass
-    finally:
-        connection.pragma("cache_size", spill)
+EngineError: TypeAlias = apsw.Error | UnicodeDecodeError
+"""What reading may raise; a text that is not UTF-8 shows only when the row is fetched."""
 
 
-def explain(error: apsw.Error | OSError, path: Path) -> JournalError:
+def explain(error: EngineError | OSError, path: Path) -> JournalError:
     """What a failure of the engine or the system means to whoever uses the journal."""
     if isinstance(error, OSError) and not isinstance(error, apsw.Error):
         return _explain_system(error.errno, error.strerror or str(error), path)
@@ -167,7 +152,7 @@ def explain(error: apsw.Error | OSError, path: Path) -> JournalError:
             return _full(path)
         case apsw.NotADBError():
             return JournalFormatError(f"{path} is not a journal.")
-        case apsw.CorruptError() | apsw.FormatError():
+        case apsw.CorruptError() | apsw.FormatError() | UnicodeDecodeError():
             return JournalFileDamagedError(str(path), _sentence(error))
         case apsw.BusyError() | apsw.LockedError():
             return JournalUnavailableError(f"The journal {path} is locked by another process.")
@@ -267,6 +252,20 @@ def _fill(connection: apsw.Connection, created_us: int) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _check_log(connection: apsw.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")  # nobody may write while the log is looked at
+    try:
+        lost = lost_transactions(path)
+        if lost:
+            # Closing must not tidy the log away: what can't be read is still in it.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            raise JournalFileDamagedError(
+                str(path), f"its write-ahead log is damaged in front of {lost} committed transactions"
+            )
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _sync_folder(path: Path) -> None:

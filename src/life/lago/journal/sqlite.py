@@ -44,6 +44,11 @@ _new: Final = tuple.__new__
 class Writer(Protocol):
     """Where batches are committed."""
 
+    @property
+    def process_id(self) -> int | None:
+        """The process that commits, when it is not this one."""
+        ...
+
     def submit(self, batch: Batch) -> asyncio.Future[list[Placed]]:
         """Commit the batch with whatever else waits; the answer comes once it is on disk."""
         ...
@@ -82,7 +87,7 @@ class SqliteJournal:
         """Open the journal at `path`, and make it (file mode 0600) if there is none; its folder must exist.
 
         With `verify`, every event is checked against the chain of digests first (JournalDamagedError names the first
-        that is wrong; about a second per million events). Without it damage goes unseen until `verify` is called.
+        that is wrong; about two seconds per million events). Without it damage goes unseen until `verify` is called.
         `warm_log` grows the WAL to its 16 MB at once, which makes the first few thousand commits faster; by default that
         is done for a writer process only.
 
@@ -114,6 +119,11 @@ class SqliteJournal:
     def listeners(self) -> int:
         """How many subscriptions are open."""
         return len(self._bells)
+
+    @property
+    def writer_process_id(self) -> int | None:
+        """The writer process, where there is one."""
+        return self._writer.process_id
 
     async def aclose(self) -> None:
         """Finish what was appended, then close the file. Subscriptions end with JournalUnavailableError."""

@@ -27,8 +27,10 @@ from life.aios.errors import (
 )
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal import chain, schema
-from life.lago.journal.entries import Batch, Compact, Entry, Placed, expand_id, origin_fields
+from life.lago.journal.chain import Compact, expand_id
+from life.lago.journal.entries import Batch, Entry, Placed, origin_fields
 from life.lago.journal.schema import fetch_one
+from life.lago.journal.write_ahead_log import warm_log
 
 Outcome: TypeAlias = list[Placed] | LifeError
 """What became of one batch."""
@@ -115,8 +117,8 @@ class Store:
         self._connection.close()
 
     def warm(self) -> None:
-        """Grow the WAL once (schema.warm_log)."""
-        schema.warm_log(self._connection)
+        """Grow the WAL once, to its working size."""
+        warm_log(self._connection)
 
     def commit(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Store all batches in one transaction; each is stored whole or not at all, and has its own outcome.

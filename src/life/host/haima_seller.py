@@ -1,0 +1,261 @@
+"""Selling over x402: what a shop needs opened around it, as one ASGI middleware or as the shop of `haima serve`.
+
+    app = FastAPI()
+    app.add_middleware(
+        Charge, routes={"GET /report": "$0.01"}, pay_to="0x…", network="eip155:84532",
+        facilitator="https://…", directory=".life/shop",
+    )
+
+`Charge` opens the journal and the connection to the facilitator when the application starts, takes up the sales that an
+earlier run left open, and closes everything when it stops; it needs a server with lifespan events (uvicorn has them).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from life.aios.errors import InvalidInputError, UnavailableError
+from life.aios.money import MAX_ATOMIC
+from life.aios.ports.clock import Clock, Entropy
+from life.aios.ports.journal import Journal
+from life.haima.errors import FacilitatorUnavailableError
+from life.haima.facilitator.remote import RemoteFacilitator
+from life.haima.x402.middleware import X402Middleware
+from life.haima.x402.networks import BUILT_IN
+from life.haima.x402.paid_routes import Route, Routes
+from life.haima.x402.price import Price
+from life.haima.x402.seller_app import demo_seller_app
+from life.host.clock import SystemClock, SystemEntropy
+from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
+from life.host.haima_facilitator import http_address
+from life.host.haima_wallet import read_address, read_network
+from life.host.http.problem import UnexpectedErrors
+from life.host.http.server import bind, check_bind, serve
+from life.lago.journal.sqlite import SqliteJournal, WriterHost
+
+_PATIENCE_S: Final = 3.0
+"""How long the start waits to learn whether the facilitator answers."""
+
+
+class Seller(NamedTuple):
+    """What an X402Middleware needs, open."""
+
+    facilitator: RemoteFacilitator
+    journal: Journal
+    clock: Clock
+    entropy: Entropy
+
+
+@asynccontextmanager
+async def open_seller(
+    directory: Path | str, facilitator: str, *, allow_plain_http: bool = False, writer: WriterHost = "in_loop"
+) -> AsyncIterator[Seller]:
+    """The journal in `directory` and the facilitator at this URL. Plain HTTP beyond this machine only when it is allowed."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    remote = RemoteFacilitator(facilitator, clock, allow_plain_http=allow_plain_http)
+    try:
+        path = open_directory(Path(directory)) / JOURNAL_FILE
+        async with SqliteJournal.open(path, clock=clock, writer=writer) as journal:
+            yield Seller(remote, journal, clock, entropy)
+    finally:
+        await remote.aclose()
+
+
+class Charge:
+    """ASGI middleware that sells what an application answers, and brings everything it needs. See the module."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Routes,
+        pay_to: str,
+        network: str,
+        facilitator: str,
+        directory: Path | str,
+        verify: Literal["facilitator", "local"] = "facilitator",
+        payment_identifier: Literal["optional", "required", "off"] = "optional",
+        base_url: str | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        """`routes`, `verify`, `payment_identifier` and `base_url` are those of X402Middleware; `network` may be an alias.
+        Several processes may share a directory on one machine."""
+        self.app = app
+        self._routes = routes
+        self._pay_to = read_address(pay_to, "pay_to address")
+        self._network = read_network(network).caip2
+        self._facilitator = facilitator
+        self._directory = directory
+        self._verify: Literal["facilitator", "local"] = verify
+        self._payment_identifier: Literal["optional", "required", "off"] = payment_identifier
+        self._base_url = base_url
+        self._allow_plain_http = allow_plain_http
+        self._selling: X402Middleware | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the application's life."""
+        if scope["type"] == "lifespan":
+            async with self._open() as selling:
+                self._selling = selling
+                try:
+                    await selling(scope, receive, send)
+                finally:
+                    self._selling = None
+            return
+        if self._selling is None:
+            raise UnavailableError(
+                "The shop is not open: Charge opens it with the application's lifespan.",
+                next_step="Run it under a server with lifespan events, such as uvicorn with its defaults.",
+            )
+        await self._selling(scope, receive, send)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[X402Middleware]:
+        async with open_seller(self._directory, self._facilitator, allow_plain_http=self._allow_plain_http) as seller:
+            yield X402Middleware(
+                self.app,
+                routes=self._routes,
+                pay_to=self._pay_to,
+                network=self._network,
+                facilitator=seller.facilitator,
+                journal=seller.journal,
+                clock=seller.clock,
+                entropy=seller.entropy,
+                verify=self._verify,
+                payment_identifier=self._payment_identifier,
+                base_url=self._base_url,
+            )
+
+
+# --- the shop of `haima serve` ----------------------------------------------------------------------------------------
+
+
+class ShopTerms(NamedTuple):
+    """What the shop asks for, and where its payments are settled."""
+
+    facilitator: str
+    pay_to: str
+    network: str
+    asset: str | None = None
+    price_atomic: int = 10_000
+    token_name: str | None = None
+    token_version: str | None = None
+    base_url: str | None = None
+    allow_plain_http: bool = False
+
+
+class ShopStarted(NamedTuple):
+    """The shop answers."""
+
+    address: str
+    directory: Path
+    price: Price
+    pay_to: str
+    left_open: int
+    """Sales of earlier runs that stay open."""
+    facilitator_answers: bool
+
+
+def shop_price(terms: ShopTerms) -> Price:
+    """The price in the token that was asked for; InvalidInputError when it can't be right."""
+    network = read_network(terms.network).caip2
+    if not 0 < terms.price_atomic <= MAX_ATOMIC:
+        raise InvalidInputError("The price must be a positive number of atomic units.")
+    token = BUILT_IN.default_token(network)
+    if terms.asset is not None:
+        address = read_address(terms.asset, "asset")
+        token = BUILT_IN.token(network, address)
+    elif token is not None:
+        address = token.address
+    else:
+        raise InvalidInputError(f"No token is known on {network}.", next_step="Name one with --asset.")
+    if token is not None:
+        if terms.token_name not in (None, token.name) or terms.token_version not in (None, token.version):
+            raise InvalidInputError(f"The token's domain is {token.name!r}, version {token.version!r}.")
+        return Price(terms.price_atomic, network, address, token.name, token.version, token.decimals)
+    if not terms.token_name or not terms.token_version:
+        raise InvalidInputError(
+            f"The token {address} on {network} is not known, so its EIP-712 domain isn't either.",
+            next_step="Say it with --token-name and --token-version, as the contract's name() and version() do.",
+        )
+    return Price(terms.price_atomic, network, address, terms.token_name, terms.token_version)
+
+
+async def run_shop(
+    terms: ShopTerms,
+    *,
+    directory: Callable[[int], Path],
+    host: str,
+    port: int,
+    proxy_hosts: tuple[str, ...],
+    on_ready: Callable[[ShopStarted], None],
+) -> None:
+    """Open everything, serve until SIGINT or SIGTERM, close everything. `directory` gets the port.
+
+    A facilitator that does not answer yet is no obstacle: until it does, paid requests are answered with 503. One that
+    answers and does not settle on the network is (InvalidInputError).
+    """
+    check_bind(host, proxy_hosts)
+    price, pay_to = shop_price(terms), read_address(terms.pay_to, "pay-to address")
+    with bind(host, port) as listener:
+        port = listener.getsockname()[1]
+        root = open_directory(directory(port))
+        with lock_directory(root, "shop"):
+            async with open_seller(
+                root, terms.facilitator, allow_plain_http=terms.allow_plain_http, writer="process"
+            ) as seller:
+                counter = _Counter(seller, price, pay_to, terms.base_url)
+                shop = demo_seller_app("$1", counter.around)  # the till puts the operator's price in place of this one
+                # Starlette builds the till with its stack, at the first request; open sales are taken up before that.
+                shop.middleware_stack = shop.build_middleware_stack()
+                answers = await _answers(seller.facilitator)
+                left_open = await counter.selling.start()
+                started = ShopStarted(http_address(host, port), root, price, pay_to, left_open, answers)
+                try:
+                    await serve(UnexpectedErrors(shop), listener, lambda: on_ready(started))
+                finally:
+                    await counter.selling.aclose()
+
+
+class _Counter:
+    """Puts the till around the shop's application, at the operator's price, and keeps hold of it."""
+
+    selling: X402Middleware
+
+    def __init__(self, seller: Seller, price: Price, pay_to: str, base_url: str | None) -> None:
+        self._seller = seller
+        self._price = price
+        self._pay_to = pay_to
+        self._base_url = base_url
+
+    def around(self, app: ASGIApp, routes: dict[str, Route]) -> X402Middleware:
+        """See demo_seller_app."""
+        self.selling = X402Middleware(
+            app,
+            routes={pattern: replace(route, price=self._price) for pattern, route in routes.items()},
+            pay_to=self._pay_to,
+            network=self._price.network,
+            facilitator=self._seller.facilitator,
+            journal=self._seller.journal,
+            clock=self._seller.clock,
+            entropy=self._seller.entropy,
+            base_url=self._base_url,
+            sole_server=True,
+        )
+        return self.selling
+
+
+async def _answers(facilitator: RemoteFacilitator) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await facilitator.supported()
+    except (FacilitatorUnavailableError, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Finance: x402, facilitator, chains, policy and books."""
