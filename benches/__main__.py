@@ -32,7 +32,7 @@ def main() -> int:
     for name in options.names or BENCHES:
         print(f"\n=== {name}", flush=True)
         began = time.monotonic()
-        command = [sys.executable, "-m", f"benches.{name}", *(["--quick"] if options.quick else [])]
+        command = [sys.executable, f"benches/{name}.py", *(["--quick"] if options.quick else [])]
         code = subprocess.run(command, cwd=Path(__file__).parents[1], check=False).returncode
         print(f"    ({time.monotonic() - began:.0f} s)", flush=True)
         if code:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benches.measure import Claim, arguments, interleaved, report
+from measure import Claim, arguments, interleaved, report
 
 BIN = Path(sys.executable).parent
 RUNS = 10

@@ -47,7 +47,9 @@ def _response(status: str, body: bytes, *headers: str) -> bytes:
 
 class _Payee(asyncio.Protocol):
     terms = wire.encode_header(
-        wire.offer((requirements(),), resource=wire.ResourceInfo(url="http://127.0.0.1/paid", mime_type="application/json"))
+        wire.offer(
+            (requirements(),), resource=wire.ResourceInfo(url="http://127.0.0.1/paid", mime_type="application/json")
+        )
     )
     done = wire.encode_header(
         wire.SettlementResponse(success=True, transaction="0x" + "ab" * 32, network=USDC_BASE_SEPOLIA.network)

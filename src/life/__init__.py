@@ -10,8 +10,10 @@
 
     open               an agent with identity, journal, wallet, tools and model
     Agent              what `open` gives
-    X402Middleware     charge for routes of an ASGI application
-    PayingTransport, AsyncPayingTransport   pay with httpx2
+    open_payer         a wallet with caps and books
+    AsyncPayingTransport, PayingTransport   pay with httpx2 out of such a wallet
+    Charge             charge for routes of an ASGI application: one line of configuration
+    X402Middleware     the same from its parts
 """
 
 from __future__ import annotations
@@ -24,12 +26,25 @@ if TYPE_CHECKING:
     from life.haima.x402.transport import AsyncPayingTransport, PayingTransport
     from life.host.agent import Agent
     from life.host.agent import open_agent as open
+    from life.host.haima_client import open_payer
+    from life.host.haima_seller import Charge
 
-__all__ = ["Agent", "AsyncPayingTransport", "PayingTransport", "X402Middleware", "__version__", "open"]
+__all__ = [
+    "Agent",
+    "AsyncPayingTransport",
+    "Charge",
+    "PayingTransport",
+    "X402Middleware",
+    "__version__",
+    "open",
+    "open_payer",
+]
 
 _WHERE = {
     "open": ("life.host.agent", "open_agent"),
     "Agent": ("life.host.agent", "Agent"),
+    "Charge": ("life.host.haima_seller", "Charge"),
+    "open_payer": ("life.host.haima_client", "open_payer"),
     "X402Middleware": ("life.haima.x402.middleware", "X402Middleware"),
     "PayingTransport": ("life.haima.x402.transport", "PayingTransport"),
     "AsyncPayingTransport": ("life.haima.x402.transport", "AsyncPayingTransport"),

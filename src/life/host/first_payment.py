@@ -71,14 +71,6 @@ class Line(NamedTuple):
     text: str
 
 
-class Proof(NamedTuple):
-    """One proof: what it is about, what was found, and whether it holds."""
-
-    name: str
-    found: str
-    holds: bool
-
-
 Tell = Callable[[Line], None]
 
 
@@ -86,22 +78,6 @@ class NothingBoughtError(LifeError):
     """The demonstration's agent did not come to a paid answer."""
 
     code = "demo.nothing_bought"
-
-
-@dataclass
-class _Live:
-    """What the running system says of itself, to be compared with what the journal says."""
-
-    session_id: str
-    session: bytes
-    wallet: bytes
-    finance: bytes
-    ledger: bytes
-    model_calls: int
-    wallet_address: str
-    since: int
-    """The journal's position before it began."""
-    proofs: list[Proof]
 
 
 async def first_payment(root: Path | None, tell: Tell) -> list[Proof]:
@@ -147,7 +123,7 @@ def _call(url: str) -> dict[str, object]:
 # --- the story --------------------------------------------------------------------------------------------------------
 
 
-async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -> _Live:
+async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -> Live:
     identity, ledger = system.identity, system.ledger
     wallet = identity.wallet.address
     tell(Line("identity", f"{identity.name} · {identity.did}"))
@@ -156,8 +132,8 @@ async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -
         await ledger.fund(wallet, MICRO_PER_USDC, asset=PLAY_MONEY.address, reason="demonstration")
     before_micro = await ledger.balance(wallet, asset=PLAY_MONEY.address)
     tell(Line("money", f"{format_micro(before_micro)} of PLAY MONEY on {LOCAL}, worth nothing anywhere else"))
-    books = finance.fold(await _everything(system.journal))
-    seen = (await _everything(system.journal))[-1].position
+    books = finance.fold(await everything_in(system.journal))
+    seen = (await everything_in(system.journal))[-1].position
     async with _shop(system, listener):
         tell(Line("shop", f"{shop}/paid costs {PRICE}, paid to {PAYEE}"))
         task = TASK.format(url=f"{shop}/paid")
@@ -173,14 +149,14 @@ async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -
         again = await _present_again(system, shop, payment, after_micro)
     await system.payer.flush()
     state = await system.runtime.state(session.session_id)
-    news = [record for record in await _everything(system.journal) if record.position > seen]
+    news = [record for record in await everything_in(system.journal) if record.position > seen]
     moved = before_micro - after_micro
-    return _Live(
+    return Live(
         session_id=session.session_id,
         session=encode_session(state),
         wallet=system.payer.purse(LOCAL).state.encode(),
         finance=finance.encode(finance.fold(news, books)),
-        ledger=_encode_ledger(await ledger.state()),
+        ledger=encode_ledger(await ledger.state()),
         model_calls=state.totals.steps,
         wallet_address=wallet,
         since=seen,
@@ -193,7 +169,7 @@ async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -
 
 async def _paid(system: System) -> Payment:
     settled = await system.journal.read(
-        EventQuery(*wallet_stream(LOCAL, system.identity.wallet.address), kinds=("Custom",)), limit=10_000
+        EventQuery(*walletstream_in(LOCAL, system.identity.wallet.address), kinds=("Custom",)), limit=10_000
     )
     for record in reversed(settled):
         event = read_finance(record)
@@ -207,7 +183,7 @@ async def _paid(system: System) -> Payment:
 async def _tell_story(system: System, session_id: str, payment: Payment, tell: Tell) -> None:
     """The middle of the story, told from the journal."""
     reserved = payment.reserved
-    for record in await _stream(system.journal, session_id):
+    for record in await stream_in(system.journal, session_id):
         kind = record.kind
         if isinstance(kind, aios_events.ToolCallRequested):
             tell(Line("tool call", f"{kind.tool_name} {json.dumps(kind.arguments)}"))
@@ -225,11 +201,11 @@ async def _tell_story(system: System, session_id: str, payment: Payment, tell: T
     tell(Line("signature", f"{(payment.signature or '')[:42]}… (EIP-3009, nonce {reserved.nonce[:18]}…)"))
     until = format_timestamp(reserved.valid_before_s * 1_000_000)[:19]
     tell(Line("", f"good until {until} UTC, for exactly this payee and amount"))
-    for record in await _stream(system.journal, f"ledger:{LOCAL}"):
+    for record in await stream_in(system.journal, f"ledger:{LOCAL}"):
         moved = from_kind(record.kind)
         if isinstance(moved, LedgerTransferred) and "0x" + moved.nonce == reserved.nonce:
             tell(Line("settlement", f"{moved.value_atomic} moved by {moved.transaction[:38]}…"))
-    for record in await _stream(system.journal, session_id):
+    for record in await stream_in(system.journal, session_id):
         kind = record.kind
         if isinstance(kind, aios_events.ToolCallCompleted) and isinstance(kind.result, Mapping):
             tell(Line("answer", f"{kind.result.get('status')} {kind.result.get('content')}"))
@@ -318,104 +294,3 @@ async def _served(app: Starlette, listener: socket.socket) -> AsyncIterator[None
             yield
         finally:
             server.should_exit = True
-
-
-# --- the proof --------------------------------------------------------------------------------------------------------
-
-
-class _CountingModel:
-    """A model that must not be asked."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def stream(self, request: ModelRequest) -> AsyncIterator[Chunk]:
-        """Counts, and fails."""
-        self.calls += 1
-        raise LifeError("No model is asked here.")
-
-
-async def _rebuild(data: DataDirectory, live: _Live, tell: Tell) -> list[Proof]:
-    """Open the journal anew, with nothing else, and build every state from its events."""
-    model = _CountingModel()
-    clock, entropy = SystemClock(), SystemEntropy()
-    async with SqliteJournal.open(data.journal, clock=clock) as journal:
-        checked = await journal.verify()
-        everything = await _everything(journal)
-        tell(Line("journal", f"{checked.events} events in {checked.streams} streams; those about this money:"))
-        for line in _trail(everything, live):
-            tell(Line("", line))
-        async with Runtime(
-            journal,
-            ToolRegistry(),
-            provider=model,
-            clock=clock,
-            entropy=entropy,
-            agent_id="auditor",
-            workspace_of=lambda session_id: str(data.root),
-        ) as runtime:
-            read = encode_session(await runtime.state(live.session_id))
-        session = encode_session(fold_session(live.session_id, await _stream(journal, live.session_id)))
-        wallet = WalletState()
-        for record in await _stream(journal, wallet_stream(LOCAL, live.wallet_address).session_id):
-            wallet.apply(read_finance(record), record.timestamp_us)
-        ledger = LedgerState()
-        for record in await _stream(journal, f"ledger:{LOCAL}"):
-            ledger.apply(record)
-        money = finance.encode(finance.fold(everything))
-    return [
-        Proof("chain of digests", f"{checked.events} events verified", checked.events == len(everything)),
-        _same("session state", live.session, session, read),
-        _same("wallet and caps", live.wallet, wallet.encode()),
-        _same("financial state", live.finance, money),
-        _same("ledger balances", live.ledger, _encode_ledger(ledger)),
-        Proof("model calls", f"{live.model_calls} while it ran, {model.calls} while it was rebuilt", model.calls == 0),
-    ]
-
-
-def _same(name: str, live: bytes, *rebuilt: bytes) -> Proof:
-    digest = hashlib.sha256(live).hexdigest()[:16]
-    holds = all(each == live for each in rebuilt)
-    words = "rebuilt = live" if holds else "rebuilt differs from live"
-    return Proof(name, f"{words}, {len(live)} bytes, sha256 {digest}…", holds)
-
-
-def _encode_ledger(ledger: LedgerState) -> bytes:
-    """Balances and used authorizations in canonical form."""
-    balances = sorted((asset.hex(), account.hex(), amount) for (asset, account), amount in ledger.balances.items())
-    used = sorted(b"".join(key).hex() for key in ledger.transfers)
-    return json.dumps([ledger.sequence, balances, used]).encode()
-
-
-def _trail(records: list[EventRecord], live: _Live) -> list[str]:
-    """The events of this run that are about money, with their places in the journal."""
-    lines = []
-    for record in records:
-        kind = record.kind
-        if record.position > live.since and isinstance(kind, aios_events.Custom):
-            family, _, name = kind.event_type.partition(".")
-            if family == "finance":
-                whose = record.session_id.partition(":")[0]
-                lines.append(f"#{record.position:<4} {whose:<12} {name}")
-    return lines
-
-
-async def _everything(journal: Journal) -> list[EventRecord]:
-    found: list[EventRecord] = []
-    while True:
-        page = await journal.read(EventQuery(after_position=found[-1].position if found else 0), limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            return found
-
-
-async def _stream(journal: Journal, session_id: str) -> list[EventRecord]:
-    found: list[EventRecord] = []
-    while True:
-        after = found[-1].sequence if found else 0
-        page = await journal.read(EventQuery(session_id, "main", after_sequence=after), limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            return found

@@ -184,12 +184,13 @@ class X402Middleware:
         except FacilitatorUnavailableError as error:
             _log.warning("the facilitator was not asked what it settles: %s", error)
         else:
-            wanted = (X402_VERSION, exact.SCHEME, self._network)
-            if wanted not in {(kind.x402_version, kind.scheme, kind.network) for kind in supported.kinds}:
-                raise InvalidInputError(
-                    f"The facilitator does not settle scheme {exact.SCHEME} on {self._network}.",
-                    next_step="Choose another facilitator or another network.",
-                )
+            settled = {(kind.x402_version, kind.scheme, kind.network) for kind in supported.kinds}
+            for network in self._table.networks or {self._network}:
+                if (X402_VERSION, exact.SCHEME, network) not in settled:
+                    raise InvalidInputError(
+                        f"The facilitator does not settle scheme {exact.SCHEME} on {network}.",
+                        next_step="Choose another facilitator or another network.",
+                    )
         return await self._closer.reconcile(since_us=self._clock.now_us() - RECONCILED_S * 1_000_000)
 
     async def resolve(self, claim_key: str, *, transaction: str | None) -> bool:

@@ -84,6 +84,11 @@ class PaidRoute:
         self._offers = () if callable(price) else self._make_offers(price)
 
     @property
+    def networks(self) -> frozenset[str]:
+        """Where it can be paid; empty for a computed price."""
+        return frozenset(offer.requirements.network for offer in self._offers)
+
+    @property
     def is_literal(self) -> bool:
         """Whether the path names exactly one resource."""
         return self._matcher is None
@@ -149,6 +154,11 @@ class RouteTable:
         for route in routes:
             for method in route.methods or ():
                 self._literal.setdefault((method, route.path), route)
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """Every network on which a fixed price can be paid."""
+        return frozenset().union(*(route.networks for route in self._routes))
 
     def find(self, scope: Scope) -> PaidRoute | None:
         """The route of a request, or None when it is free."""
