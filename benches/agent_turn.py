@@ -29,6 +29,7 @@ import apsw
 from measure import Claim, arguments, interleaved, report
 
 from life.aios import events
+from life.aios.events import Kind
 from life.aios.ids import decode_ulid
 from life.aios.json import Json
 from life.aios.policy import PolicySet
@@ -37,7 +38,7 @@ from life.aios.ports.provider import Chunk, ModelProvider, ModelRequest
 from life.aios.ports.tools import Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
 from life.aios.record import AGENT, EventWriter, NewEvent, Stream
 from life.aios.state import TokenUsage
-from life.arcan.events import RunLimits
+from life.arcan.events import RunLimits, run_limits
 from life.arcan.providers.scripted import ScriptedCall, ScriptedProvider, ScriptedTurn
 from life.arcan.runtime import Runtime
 from life.arcan.settings import RuntimeSettings
@@ -47,6 +48,7 @@ from life.lago.journal.sqlite import SqliteJournal, WriterHost
 RESULT = "x" * 512
 """What the tool gives: as long as in the study's 300-call run."""
 
+USAGE = TokenUsage(1200, 40, 1240)
 LONG_RUN = 300
 MOST_BYTES = 1_500_000
 _TABLES = """
@@ -107,9 +109,8 @@ class OneTool:
 
 def model(turns: int) -> Callable[[ModelRequest], ScriptedTurn]:
     """A model that calls the tool so many times after each objective, and then answers."""
-    usage = TokenUsage(1200, 40, 1240)
-    call = ScriptedTurn(calls=(ScriptedCall("fetch_row", {"row": 17}),), usage=usage)
-    last = ScriptedTurn(text="Done.", usage=usage)
+    call = ScriptedTurn(calls=(ScriptedCall("fetch_row", {"row": 17}),), usage=USAGE)
+    last = ScriptedTurn(text="Done.", usage=USAGE)
 
     def turn(request: ModelRequest) -> ScriptedTurn:
         # Two messages per turn after the objective: no need to look at each of them.
@@ -232,25 +233,44 @@ class Floor:
         self.writer = EventWriter(SystemClock(), SystemEntropy(), agent_id="agent-1", stream=Stream("floor"))
         self.position = 0
 
-    async def turns(self, count: int) -> float:
-        """Milliseconds per turn."""
+    async def conversations(self, count: int, turns: int) -> float:
+        """Milliseconds per turn of so many conversations, after one that does not count."""
+        await self.conversation(turns)
+        began = time.perf_counter()
+        for _ in range(count):
+            await self.conversation(turns)
+        return (time.perf_counter() - began) * 1000 / (count * turns)
+
+    async def conversation(self, turns: int) -> None:
+        """A new session, an objective, so many turns with a tool, an answer."""
         tool = OneTool()
         context = ToolContext(
             session_id="floor", branch_id="main", agent_id="agent-1", run_id="r", workspace="/", idempotency_key="k"
         )
-        began = time.perf_counter()
-        for number in range(count):
+        self.commit([self.event(events.SessionCreated(name="floor", config={"owner": "ann"}))])
+        objective = events.UserMessage(content="Fetch the rows.")
+        started = events.RunStarted(provider="scripted", max_iterations=24)
+        self.commit([self.event(kind) for kind in (objective, started, run_limits(UNLIMITED))])
+        for number in range(turns):
             call = ToolCall(f"call-{number}", "fetch_row", {"row": 17})
             self.commit(self.intent(number, call))
             outcome = await tool.execute(call, context)
             self.commit(self.outcome(number, call, outcome))
-        return (time.perf_counter() - began) * 1000 / count
+        said = events.Message(role="assistant", content="Done.", model="scripted", token_usage=USAGE)
+        step = events.StepFinished(index=turns, stop_reason="completed", directive_count=0)
+        finished = events.RunFinished(reason="completed", total_iterations=turns + 1, final_answer="Done.")
+        last = (events.StepStarted(index=turns), said, step, finished)
+        self.commit([self.event(kind) for kind in last])
+
+    def event(self, kind: Kind) -> NewEvent:
+        """An event of the run."""
+        return self.writer.event(kind, actor=AGENT, correlation_id="01KAG15N50Q363T7YFF0CFXAR7")
 
     def intent(self, number: int, call: ToolCall) -> list[NewEvent]:
         """What has to be on disk before the effect."""
         kinds = [
             events.StepStarted(index=number),
-            events.Message(role="assistant", content="", model="scripted", token_usage=TokenUsage(1200, 40, 1240)),
+            events.Message(role="assistant", content="", model="scripted", token_usage=USAGE),
             events.ToolCallRequested(
                 call_id=call.call_id, tool_name=call.tool_name, arguments=call.arguments, category="general"
             ),
@@ -262,7 +282,7 @@ class Floor:
                 idempotency_key="7KAV1EXH8M5EHKRB6BKQ48MPJ0",
             ),
         ]
-        return [self.writer.event(kind, actor=AGENT, correlation_id="01KAG15N50Q363T7YFF0CFXAR7") for kind in kinds]
+        return [self.event(kind) for kind in kinds]
 
     def outcome(self, number: int, call: ToolCall, outcome: ToolOutcome) -> list[NewEvent]:
         """What has to be on disk at the end of the tick."""
@@ -277,7 +297,7 @@ class Floor:
             ),
             events.StepFinished(index=number, stop_reason="tool_call", directive_count=1),
         ]
-        return [self.writer.event(kind, correlation_id="01KAG15N50Q363T7YFF0CFXAR7") for kind in kinds]
+        return [self.event(kind) for kind in kinds]
 
     def commit(self, batch: list[NewEvent]) -> None:
         """One durable transaction."""
@@ -355,7 +375,7 @@ def main() -> int:
         status = report(
             interleaved(
                 {
-                    "floor": lambda: asyncio.run(Floor(Path(name)).turns(conversations * 20)),
+                    "floor": lambda: asyncio.run(Floor(Path(name)).conversations(conversations, 20)),
                     "20 turns": short_runs(bench, conversations),
                     "20 turns, instant model": short_runs(bench, conversations, slower=False),
                     "turns 5-25 of 300": part_of_long_run(bench, 5, 25),

@@ -27,6 +27,7 @@ from life.lago.journal.write_ahead_log import warm_log
 from life.testing.clock import ManualClock
 
 PRODUCERS = 64
+INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SESSIONS = 64
 """One session per producer, as with as many agents."""
 

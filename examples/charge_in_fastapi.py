@@ -12,11 +12,11 @@ import os
 import uvicorn
 from fastapi import FastAPI
 
-from life.host.haima_seller import Charge
+import life
 
 app = FastAPI()
 app.add_middleware(
-    Charge,
+    life.Charge,
     routes={"GET /report": "$0.01"},
     pay_to=os.environ.get("PAY_TO", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
     network=os.environ.get("NETWORK", "local"),

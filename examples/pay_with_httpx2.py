@@ -11,16 +11,15 @@ import sys
 
 import httpx2
 
-from life import AsyncPayingTransport
-from life.host.haima_client import open_payer
+import life
 
 
 async def main(url: str) -> None:
     """Fetch one URL, for at most 0.02 USDC, and 1 USDC in all."""
     key, directory = os.environ["HAIMA_PRIVATE_KEY"], os.environ.get("WALLET_DIRECTORY", ".life/wallet")
     limits = {"max_payment_atomic": 20_000, "total_cap_atomic": 1_000_000}
-    async with open_payer(directory, key=key, network=os.environ.get("NETWORK", "local"), **limits) as payer:
-        async with httpx2.AsyncClient(transport=AsyncPayingTransport(payer)) as client:
+    async with life.open_payer(directory, key=key, network=os.environ.get("NETWORK", "local"), **limits) as payer:
+        async with httpx2.AsyncClient(transport=life.AsyncPayingTransport(payer)) as client:
             answer = await client.get(url)
             receipt = answer.extensions.get("life.settlement")  # None when nothing was paid
             print(answer.status_code, answer.text, receipt and receipt.transaction)

@@ -140,9 +140,9 @@ class Daemon:
         """kill -9."""
         self.process.kill()
 
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        os.kill(self.process.pid, signal.SIGTERM)
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send SIGTERM (or another signal); the exit code."""
+        os.kill(self.process.pid, number)
         code = self.process.wait(deadline_s=DEADLINE_S)
         self.process.stop()
         return code

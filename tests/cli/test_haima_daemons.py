@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -66,6 +67,19 @@ def test_play_money_is_topped_up_and_not_multiplied(tmp_path: Path) -> None:
             assert facilitator.stop() == 0
     assert ledger_balance(tmp_path / "f", SELLER) == 777
     assert ledger_balance(tmp_path / "f", ACCOUNTS[0].address) == FUNDED
+
+
+def test_directories_by_default_and_ctrl_c(tmp_path: Path) -> None:
+    """Without --data-dir each daemon keeps to `.life/<name>-<port>` of the current folder and says so; SIGINT is exit code
+    0, too."""
+    with Daemon.start("haima", "facilitator", "--port", "0", cwd=tmp_path) as facilitator:
+        options = ("--port", "0", "--facilitator", facilitator.url, "--pay-to", SELLER)
+        with Daemon.start("haima", "serve", *options, cwd=tmp_path) as selling:
+            names = {f"facilitator-{facilitator.port}", f"shop-{selling.port}"}
+            assert {path.name for path in (tmp_path / ".life").iterdir()} == names
+            assert f".life/shop-{selling.port}" in selling.process.stdout()
+            assert selling.stop(signal.SIGINT) == 0
+        assert facilitator.stop(signal.SIGINT) == 0
 
 
 def test_one_daemon_per_directory(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import httpx2
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from life.aios.errors import InvalidInputError
+from life.aios.errors import InvalidInputError, JournalFullError
+from life.aios.ports.journal import Appended
+from life.aios.record import NewEvent, Stream
 from life.haima import events
 from life.haima.errors import FacilitatorUnavailableError, OutcomeUnknownError
 from life.haima.x402 import codes, wire
@@ -648,8 +650,6 @@ async def test_two_servers_share_the_claims(shop: Shop) -> None:
 async def test_crashed_owner_is_waited_for_only_so_long(shop: Shop) -> None:
     """Another process's claim is left alone for its lease; whoever comes meanwhile waits ten seconds at most, then is
     told to come again (503), and gets its answer when the lease has ended."""
-    dead = Shop(journal=shop.journal, clock=shop.clock, entropy_seed="dead", sole_server=False)
-    await dead.warm_up()
     header = shop.pay(1)
     gone = asyncio.Event()
 
@@ -685,7 +685,7 @@ async def test_crashed_owner_is_waited_for_only_so_long(shop: Shop) -> None:
     stuck.cancel()
     await asyncio.gather(stuck, return_exceptions=True)
     assert await shop.earned() == 0
-    for each in (dead, crashed, other):
+    for each in (crashed, other):
         await each.aclose()
 
 
@@ -748,6 +748,79 @@ async def test_cut_off_request_gives_the_payment_back(shop: Shop) -> None:
     assert (await server.get("/goods", header)).status_code == 200
     assert await shop.earned() == PRICE_ATOMIC
     await server.aclose()
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_cut_off_settlement_is_finished(shop: Shop, remembers: bool) -> None:
+    """A request that is cut off while its payment is being settled: the settlement goes on, is booked, and the repetition
+    gets the answer, also with a facilitator that could not be asked twice."""
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Flaky):
+        async def settle(
+            self, payload: wire.PaymentPayload, requirements: wire.PaymentRequirements
+        ) -> wire.SettlementResponse:
+            asked.set()
+            await go_on.wait()
+            if self.inner.settled and not self.is_repeatable:
+                return wire.SettlementResponse(success=False, network=LOCAL, error_reason="nonce_already_used")
+            return await self.inner.settle(payload, requirements)
+
+    slow = Slow(shop.facilitator, [])
+    slow.is_repeatable = remembers
+    server = Shop(journal=shop.journal, clock=shop.clock, facilitator=slow, entropy_seed="slow")
+    header = shop.pay(1)
+    cut = asyncio.ensure_future(server.get("/paid", header))
+    await asked.wait()
+    cut.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cut
+    again = asyncio.ensure_future(server.get("/paid", header))
+    await asyncio.sleep(0.01)
+    go_on.set()
+    delivered = await again
+    assert (delivered.status_code, delivered.json()["runs"]) == (200, 1)
+    assert (await server.hits())["paid"] == 1
+    assert await shop.earned() == await shop.booked() == PRICE_ATOMIC
+    await server.aclose()
+
+
+async def test_full_disk_is_503_and_repetition_delivers(shop: Shop) -> None:
+    """When the journal can't write, nobody knows: 503. Once it can again, the payment is served, and its handler does not
+    run a second time if it had run."""
+    for failing_write in (1, 2, 3):
+        journal = FullJournal(failing_write)
+        full = Shop(journal=journal, clock=shop.clock)
+        await full.fund()
+        await full.warm_up()
+        journal.is_armed = True
+        header = full.pay(failing_write)
+        assert (await full.get("/paid", header)).status_code == 503
+        journal.is_armed = False
+        again = await full.get("/paid", header)
+        assert again.status_code == (402 if failing_write == 2 else 200)
+        assert (await full.hits())["paid"] == 1
+        assert await full.booked() == await full.earned()
+        await full.aclose()
+
+
+class FullJournal(MemoryJournal):
+    """A journal whose nth write to the sales finds the disk full."""
+
+    def __init__(self, failing_write: int) -> None:
+        super().__init__()
+        self.is_armed = False
+        self._left = failing_write
+
+    async def append(
+        self, events: Sequence[NewEvent], *, expected: Mapping[Stream, int] | None = None
+    ) -> list[Appended]:
+        """As a journal does, but for that one write."""
+        if self.is_armed and events[0].session_id == "sales":
+            self._left -= 1
+            if self._left == 0:
+                raise JournalFullError("No room.")
+        return await super().append(events, expected=expected)
 
 
 async def test_lifespan_starts_and_checks_the_facilitator() -> None:

@@ -162,16 +162,17 @@ async def test_a_failure_stops_one_projection_and_is_named() -> None:
 
     fine_projection.apply = deaf  # type: ignore[method-assign]
     done = asyncio.Event()
-    both = asyncio.gather(
-        failing.follow(), fine.follow(on_change=lambda state: done.set() if "after" in state.counts else None)
-    )
+    stopped = asyncio.create_task(failing.follow())
+    going_on = asyncio.create_task(fine.follow(on_change=lambda state: done.set() if "after" in state.counts else None))
     await asyncio.sleep(0)
     events = messages(maker, "three", "boom", "after")
     await journal.append(events)
     async with asyncio.timeout(10):
         await done.wait()
-    both.cancel()
-    await asyncio.wait([both])
+    await stopped
+    assert not going_on.done()
+    going_on.cancel()
+    await asyncio.wait([going_on])
     assert isinstance(failing.failure, ProjectionFailedError)
     assert failing.failure.event_id == events[2].event_id
     assert failing.failure.position == 7

@@ -162,7 +162,8 @@ class EventWriter:
 
 def format_timestamp(timestamp_us: int) -> str:
     """RFC 3339 UTC with six digits: `2026-11-20T07:23:00.000001Z`."""
-    return (_EPOCH + timedelta(microseconds=timestamp_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = _EPOCH + timedelta(microseconds=timestamp_us)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(text: str) -> int:

@@ -55,8 +55,7 @@ def accounted(state: SessionState, record: EventRecord) -> SessionState:
         tool_calls_remaining=max(0, limits.max_tool_calls - run.tool_calls),
         error_budget_remaining=max(0, limits.max_errors - run.errors),
     )
-    accounted = replace(state, vector=replace(state.vector, budget=budget))
-    return replace(accounted, mode=mode(accounted))
+    return replace(state, vector=replace(state.vector, budget=budget), mode=mode(state))
 
 
 def mode(state: SessionState) -> OperatingMode:

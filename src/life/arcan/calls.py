@@ -182,7 +182,7 @@ class CallRunner:
         self._log.add(events.ToolCallFailed(call_id=call.call_id, tool_name=call.tool_name, error=error))
 
     def _start(self, call: CallState, context: ToolContext, prepared: Json) -> str:
-        """Stage the intent."""
+        """Stage the intent. The attempt's id is its event's."""
         tool_run_id = self._new_id()
         intent = CallIntent(
             prepared=_as_json(prepared), read_only=self._definitions[call.tool_name].annotations.read_only
@@ -195,7 +195,8 @@ class CallRunner:
                 call_id=call.call_id,
                 idempotency_key=context.idempotency_key,
                 probe=probe or None,
-            )
+            ),
+            event_id=tool_run_id,
         )
         return tool_run_id
 

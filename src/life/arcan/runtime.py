@@ -12,6 +12,7 @@ that the process that drove it before is dead, so whoever opens the journal hold
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -453,8 +454,10 @@ class Runtime:
     def _forget_idle(self) -> None:
         """Keep the number of loaded sessions bounded, longest unused first."""
         excess = len(self._live) - self._parts.settings.loaded_sessions
-        for session_id in [key for key, live in self._live.items() if live.is_idle][: max(0, excess)]:
-            del self._live[session_id]
+        if excess > 0:
+            idle = (session_id for session_id, live in self._live.items() if live.is_idle)
+            for session_id in list(itertools.islice(idle, excess)):
+                del self._live[session_id]
 
     def _new_id(self) -> str:
         return new_id(self._parts.clock, self._parts.entropy)

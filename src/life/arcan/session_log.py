@@ -131,8 +131,7 @@ class SessionLog:
     async def commit(self) -> None:
         """Return once everything staged is durable."""
         if self._in_flight is not None:
-            # A waiter that is cancelled must not tear the commit in two.
-            await asyncio.shield(self._in_flight)
+            await self._in_flight
         if self._failure is not None:
             raise self._failure
         if self._staged:

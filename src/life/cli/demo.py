@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from life.cli.run import command_errors, run
-from life.host.first_payment import Line, Proof
+from life.host.first_payment import Line
 from life.host.first_payment import first_payment as play
+from life.host.first_payment_proof import Proof
 
 _LABEL_COLUMNS = 12
 _NAME_COLUMNS = 24

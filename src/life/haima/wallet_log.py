@@ -12,8 +12,9 @@ batch: many payments at once cost one commit. There are three ways in:
     record    waits until the event is on disk
     note      does not wait: the event is folded in now and stored soon, many in one batch
 
-A note may be stored after a decision that was taken later. That is sound as long as it frees nothing: a release does, so
-from the moment one waits, everything is stored in the order in which it came.
+A note may be stored after a reservation that was decided later: it is about another payment. That is sound as long as it
+frees nothing; a release does, so from the moment one waits, everything is stored in the order in which it came. What is
+recorded is never stored before what was noted earlier.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ class WalletLog:
     async def record(self, event: FinanceEvent, *, event_id: str | None = None) -> None:
         """Fold an event in and return when it is on disk."""
         self._check_open()
+        self._ordered = True
         await self._enter(self._entry(event, event_id, done=self._future()))
 
     def note(self, event: FinanceEvent, *, event_id: str | None = None) -> None:
@@ -244,13 +246,17 @@ class WalletLog:
             self._stale = True
             if own is not None and own.done is not None:
                 own.done.cancel()
+            self._hand_over(own)
             raise
         except Exception as error:
             self._fail(error)
-        finally:
-            self._storing = bool(self._waiters) and own is not None
-            if self._storing:
-                self._server = asyncio.get_running_loop().create_task(self._store(None))
+        self._hand_over(own)
+
+    def _hand_over(self, own: _Entry | None) -> None:
+        """The caller goes its way; a task serves those who still wait."""
+        self._storing = bool(self._waiters) and own is not None
+        if self._storing:
+            self._server = asyncio.get_running_loop().create_task(self._store(None))
 
     def _take_batch(self) -> list[_Entry]:
         """What is stored next: everything in order, or, when nothing depends on the order, only what is awaited."""

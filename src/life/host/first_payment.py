@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -18,7 +17,6 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,37 +29,30 @@ from starlette.types import ASGIApp
 from life.aios import events as aios_events
 from life.aios.errors import LifeError
 from life.aios.money import MICRO_PER_USDC, format_micro
-from life.aios.ports.journal import EventQuery, Journal
-from life.aios.ports.provider import Chunk, ModelRequest
-from life.aios.record import EventRecord, format_timestamp
-from life.arcan.runtime import Runtime
+from life.aios.record import format_timestamp
 from life.arcan.state import encode_state as encode_session
-from life.arcan.state import fold as fold_session
 from life.haima import events
 from life.haima import state as finance
 from life.haima.chain.ledger_events import LedgerTransferred, from_kind
-from life.haima.chain.local_ledger import DEVELOPMENT_ACCOUNTS, LedgerState
+from life.haima.chain.local_ledger import DEVELOPMENT_ACCOUNTS
 from life.haima.events import read_finance, wallet_stream
 from life.haima.facilitator.self_hosted import SelfHostedFacilitator
-from life.haima.reservations import Payment, WalletState
+from life.haima.reservations import Payment
 from life.haima.x402.middleware import X402Middleware
 from life.haima.x402.networks import LOCAL, PLAY_MONEY
 from life.haima.x402.paid_routes import Route
 from life.haima.x402.seller_app import demo_seller_app
 from life.haima.x402.wire import PAYMENT_RESPONSE, PAYMENT_SIGNATURE, PaymentRequirements, decode_payment_response
-from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
+from life.host.first_payment_proof import Live, Proof, encode_ledger, everything_in, rebuild, stream_in
 from life.host.http.server import bind
 from life.host.settings import ModelSettings, Settings, ToolSettings
 from life.host.system import System, open_system
-from life.lago.journal.sqlite import SqliteJournal
-from life.praxis.registry import ToolRegistry
 
 PRICE: Final = "$0.0001"
 """Exactly what the default policy lets an agent pay without asking."""
 TASK: Final = "Buy the report at {url} and tell me what it says."
 PAYEE: Final = DEVELOPMENT_ACCOUNTS[1]
-_PAGE: Final = 1000
 
 
 class Line(NamedTuple):
@@ -102,8 +93,11 @@ async def _play(root: Path, environment: Mapping[str, str], tell: Tell) -> list[
         )
         async with open_system(root, settings=settings, environment=environment) as system:
             live = await _buy(system, listener, f"http://{address}", tell)
-        journal_proofs = await _rebuild(data, live, tell)
-    return [*journal_proofs, *live.proofs]
+        rebuilt = await rebuild(data.root, live)
+    tell(Line("journal", f"{rebuilt.events} events in {rebuilt.streams} streams; those about this money:"))
+    for line in rebuilt.trail:
+        tell(Line("", line))
+    return [*rebuilt.proofs, *live.proofs]
 
 
 def _write_script(path: Path, url: str) -> Path:
@@ -141,7 +135,7 @@ async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -
         tell(Line("task", task))
         report = await system.runtime.run(session.session_id, task)
         await system.payer.flush()
-        payment = await _paid(system)
+        payment = await _paid(system, seen)
         await _tell_story(system, session.session_id, payment, tell)
         tell(Line("", f"the agent says: {report.final_answer}"))
         after_micro = await ledger.balance(wallet, asset=PLAY_MONEY.address)
@@ -167,12 +161,11 @@ async def _buy(system: System, listener: socket.socket, shop: str, tell: Tell) -
     )
 
 
-async def _paid(system: System) -> Payment:
-    settled = await system.journal.read(
-        EventQuery(*walletstream_in(LOCAL, system.identity.wallet.address), kinds=("Custom",)), limit=10_000
-    )
-    for record in reversed(settled):
-        event = read_finance(record)
+async def _paid(system: System, since: int) -> Payment:
+    """The payment of this run."""
+    wallet = wallet_stream(LOCAL, system.identity.wallet.address)
+    for record in await stream_in(system.journal, wallet.session_id):
+        event = read_finance(record) if record.position > since else None
         if isinstance(event, events.PaymentSettled) and event.payment_id is not None:
             payment = system.payer.purse(LOCAL).state.payment(event.payment_id)
             if payment is not None:
@@ -217,10 +210,12 @@ async def _present_again(system: System, shop: str, payment: Payment, balance_mi
     async with httpx2.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"{shop}/paid", headers={PAYMENT_SIGNATURE: header})
         runs = (await client.get(f"{shop}/hits")).json()["paid"]
-    settlement = decode_payment_response(answer.headers[PAYMENT_RESPONSE])
+    said = answer.headers.get(PAYMENT_RESPONSE)
+    settlement = None if said is None else decode_payment_response(said)
     now_micro = await system.ledger.balance(system.identity.wallet.address, asset=PLAY_MONEY.address)
     holds = (
         answer.status_code == 200
+        and settlement is not None
         and settlement.transaction == payment.transaction
         and now_micro == balance_micro
         and runs == 1
@@ -262,10 +257,12 @@ async def _shop(system: System, listener: socket.socket) -> AsyncIterator[None]:
     shop = demo_seller_app(PRICE, till)
     shop.middleware_stack = shop.build_middleware_stack()
     await tills[0].start()
-    async with _served(shop, listener):
-        yield
-    await tills[0].aclose()
-    await facilitator.aclose()
+    try:
+        async with _served(shop, listener):
+            yield
+    finally:
+        await tills[0].aclose()
+        await facilitator.aclose()
 
 
 class _Server(uvicorn.Server):
@@ -287,10 +284,10 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _served(app: Starlette, listener: socket.socket) -> AsyncIterator[None]:
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(server.serve(sockets=[listener]))
-        await server.answers.wait()
-        try:
-            yield
-        finally:
-            server.should_exit = True
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.answers.wait()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving

@@ -1,11 +1,11 @@
 """What the demonstration of `life demo first-payment` proves: the journal alone gives back every state, byte for byte.
 
-    chain of digests    every event is the one that was written, in its place
-    session state       what the runtime knows about the session (life.arcan.state)
-    wallet and caps     reservations, sums and caps of the wallet (life.haima.reservations)
-    financial state     what was spent and earned (life.haima.state)
-    ledger balances     play money and used authorizations (life.haima.chain.local_ledger)
-    model calls         none while it was rebuilt
+chain of digests    every event is the one that was written, in its place
+session state       what the runtime knows about the session (life.arcan.state)
+wallet and caps     reservations, sums and caps of the wallet (life.haima.reservations)
+financial state     what was spent and earned (life.haima.state)
+ledger balances     play money and used authorizations (life.haima.chain.local_ledger)
+model calls         none while it was rebuilt
 """
 
 from __future__ import annotations
@@ -57,6 +57,17 @@ class Live(NamedTuple):
     since: int
     """The journal's position before it began."""
     proofs: list[Proof]
+    """What only the running system could show."""
+
+
+class Rebuilt(NamedTuple):
+    """What the journal says when nothing else is asked."""
+
+    events: int
+    streams: int
+    trail: list[str]
+    """The events of this run that are about money."""
+    proofs: list[Proof]
 
 
 class _CountingModel:
@@ -92,13 +103,13 @@ async def rebuild(root: Path, live: Live) -> Rebuilt:
             read = encode_session(await runtime.state(live.session_id))
         session = encode_session(fold_session(live.session_id, await stream_in(journal, live.session_id)))
         wallet = WalletState()
-        for record in await stream_in(journal, walletstream_in(LOCAL, live.wallet_address).session_id):
+        for record in await stream_in(journal, wallet_stream(LOCAL, live.wallet_address).session_id):
             wallet.apply(read_finance(record), record.timestamp_us)
         ledger = LedgerState()
         for record in await stream_in(journal, f"ledger:{LOCAL}"):
             ledger.apply(record)
         money = finance.encode(finance.fold(everything))
-    return [
+    proofs = [
         Proof("chain of digests", f"{checked.events} events verified", checked.events == len(everything)),
         _same("session state", live.session, session, read),
         _same("wallet and caps", live.wallet, wallet.encode()),
@@ -106,6 +117,7 @@ async def rebuild(root: Path, live: Live) -> Rebuilt:
         _same("ledger balances", live.ledger, encode_ledger(ledger)),
         Proof("model calls", f"{live.model_calls} while it ran, {model.calls} while it was rebuilt", model.calls == 0),
     ]
+    return Rebuilt(checked.events, checked.streams, _trail(everything, live.since), proofs)
 
 
 def _same(name: str, live: bytes, *rebuilt: bytes) -> Proof:
@@ -122,12 +134,12 @@ def encode_ledger(ledger: LedgerState) -> bytes:
     return json.dumps([ledger.sequence, balances, used]).encode()
 
 
-def _trail(records: list[EventRecord], live: Live) -> list[str]:
-    """The events of this run that are about money, with their places in the journal."""
+def _trail(records: list[EventRecord], since: int) -> list[str]:
+    """The events behind a position that are about money, with their places in the journal."""
     lines = []
     for record in records:
         kind = record.kind
-        if record.position > live.since and isinstance(kind, aios_events.Custom):
+        if record.position > since and isinstance(kind, aios_events.Custom):
             family, _, name = kind.event_type.partition(".")
             if family == "finance":
                 whose = record.session_id.partition(":")[0]
@@ -136,6 +148,7 @@ def _trail(records: list[EventRecord], live: Live) -> list[str]:
 
 
 async def everything_in(journal: Journal) -> list[EventRecord]:
+    """Every event, in the order of the journal."""
     found: list[EventRecord] = []
     while True:
         page = await journal.read(EventQuery(after_position=found[-1].position if found else 0), limit=_PAGE)
@@ -145,6 +158,7 @@ async def everything_in(journal: Journal) -> list[EventRecord]:
 
 
 async def stream_in(journal: Journal, session_id: str) -> list[EventRecord]:
+    """The events of a session's main branch."""
     found: list[EventRecord] = []
     while True:
         after = found[-1].sequence if found else 0

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -39,6 +38,9 @@ from life.host.haima_wallet import read_address, read_network
 from life.host.http.problem import UnexpectedErrors
 from life.host.http.server import bind, check_bind, serve
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
+
+DEFAULT_DIRECTORY: Final = ".life/shop"
+"""Where a shop keeps its journal when nobody says."""
 
 _PATIENCE_S: Final = 3.0
 """How long the start waits to learn whether the facilitator answers."""
@@ -79,7 +81,7 @@ class Charge:
         pay_to: str,
         network: str,
         facilitator: str,
-        directory: Path | str,
+        directory: Path | str = DEFAULT_DIRECTORY,
         verify: Literal["facilitator", "local"] = "facilitator",
         payment_identifier: Literal["optional", "required", "off"] = "optional",
         base_url: str | None = None,
@@ -212,7 +214,7 @@ async def run_shop(
                 root, terms.facilitator, allow_plain_http=terms.allow_plain_http, writer="process"
             ) as seller:
                 counter = _Counter(seller, price, pay_to, terms.base_url)
-                shop = demo_seller_app("$1", counter.around)  # the till puts the operator's price in place of this one
+                shop = demo_seller_app(price, counter.around)
                 # Starlette builds the till with its stack, at the first request; open sales are taken up before that.
                 shop.middleware_stack = shop.build_middleware_stack()
                 answers = await _answers(seller.facilitator)
@@ -225,7 +227,7 @@ async def run_shop(
 
 
 class _Counter:
-    """Puts the till around the shop's application, at the operator's price, and keeps hold of it."""
+    """Puts the till around the shop's application, and keeps hold of it."""
 
     selling: X402Middleware
 
@@ -239,7 +241,7 @@ class _Counter:
         """See demo_seller_app."""
         self.selling = X402Middleware(
             app,
-            routes={pattern: replace(route, price=self._price) for pattern, route in routes.items()},
+            routes=routes,
             pay_to=self._pay_to,
             network=self._price.network,
             facilitator=self._seller.facilitator,

@@ -29,7 +29,6 @@ import life
 from life.aios.errors import InvalidInputError
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import EventQuery, Journal
-from life.aios.record import format_timestamp
 from life.anima.custody.process_hardening import harden_process
 from life.haima.api import (
     FinancialSummary,
@@ -37,9 +36,10 @@ from life.haima.api import (
     facilitator_operations,
     health_operations,
     state_operations,
+    summarize,
 )
 from life.haima.facilitator.self_hosted import SelfHostedFacilitator
-from life.haima.state import EMPTY, FinancialState, fold
+from life.haima.state import EMPTY, fold
 from life.host.access import Access, load_or_create_token
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
@@ -82,25 +82,7 @@ class Books:
                 self._state = fold([record for record in page if record.position > self._position], self._state)
                 self._position = page[-1].position
             if len(page) < _PAGE:
-                return _summary(self._state, self._position)
-
-
-def _summary(state: FinancialState, position: int) -> FinancialSummary:
-    last_us = state.last_event_at_us
-    return FinancialSummary(
-        total_expenses=state.total_expenses,
-        total_revenue=state.total_revenue,
-        net_balance=state.net_balance,
-        payment_count=state.payment_count,
-        revenue_count=state.revenue_count,
-        failed_count=state.failed_count,
-        session_spend=state.session_spend,
-        wallet_address=state.wallet_address,
-        on_chain_balance=state.on_chain_balance,
-        pending_bills=len(state.pending_bills),
-        last_event_at=None if last_us is None else format_timestamp(last_us),
-        as_of_seq=position,
-    )
+                return summarize(self._state, as_of_seq=self._position)
 
 
 def haimad_app(

@@ -25,6 +25,7 @@ from life.anima.genesis import ensure_genesis
 from life.anima.home import create_identity, open_identity
 from life.anima.identity_file import Identity
 from life.arcan.events import RunLimits
+from life.arcan.providers.retry import RetryingProvider
 from life.arcan.providers.selection import open_provider
 from life.arcan.runtime import Runtime
 from life.arcan.settings import DEFAULT_SYSTEM_PROMPT, RuntimeSettings
@@ -100,11 +101,14 @@ async def open_system(
         client = EgressClient(http.egress, wrap=lambda inner: AsyncPayingTransport(payer, inner))
         stack.push_async_callback(client.aclose)
         provider_of = functools.partial(open_provider, environment=environment, clock=clock, entropy=entropy)
+        provider = provider_of(settings.model.provider)
+        if isinstance(provider, RetryingProvider):
+            stack.push_async_callback(provider.aclose)
         runtime = await stack.enter_async_context(
             Runtime(
                 journal,
                 standard_tools(client, http=http),
-                provider=provider_of(settings.model.provider),
+                provider=provider,
                 open_provider=provider_of,
                 clock=clock,
                 entropy=entropy,

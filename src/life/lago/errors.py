@@ -27,6 +27,7 @@ class JournalFileDamagedError(JournalDamagedError):
         last = f" after {session_id}/{branch_id} sequence {sequence}" if session_id else ""
         self.message = f"The journal file {path} is damaged{last}: {reason}."
         self.args = (self.message,)
+        self.details = {**self.details, "path": path}
 
 
 class ProjectionFailedError(JournalError):

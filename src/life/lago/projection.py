@@ -27,7 +27,7 @@ class Projection(Protocol[S]):
 
     @property
     def name(self) -> str:
-        """Stable and unique among projections, for example `haima.ledger`."""
+        """Stable, without blanks, and unique among projections: for example `haima.ledger`."""
         ...
 
     @property
@@ -75,7 +75,8 @@ class ProjectionRunner(Generic[S]):
         self._projection = projection
         self._snapshots = snapshots
         self._query = EventQuery(session_id, branch_id, kinds=tuple(projection.kinds))
-        self._name = "/".join(part for part in (projection.name, session_id, branch_id) if part is not None)
+        # Neither names nor ids have blanks in them, so different parts never give the same name.
+        self._name = " ".join(part for part in (projection.name, session_id, branch_id) if part is not None)
         self._snapshot_events = snapshot_events
         self._state = projection.initial()
         self._position = 0

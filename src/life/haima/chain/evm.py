@@ -185,6 +185,8 @@ class EvmChain:
             settled = _read_receipt(receipt, transaction_hash, authorization)
             if settled.state == "confirmed":
                 return settled
+            if settled.reason == codes.TRANSFER_EVENT_MISMATCH:
+                return settled
             return await self._settled_by_another(transaction_hash, authorization) or settled
         if await self._rpc.record("eth_getTransactionByHash", transaction_hash) is not None:
             return Settlement("pending", transaction_hash)

@@ -261,7 +261,7 @@ class SelfHostedFacilitator:
         chain, signed = self._chains[record.intent.network], record.signed
         try:
             transaction = await chain.prepare(signed.authorization, signed.signature)
-        except ChainError as error:
+        except LifeError as error:
             raise FacilitatorUnavailableError(f"The settlement can't be prepared: {error.message}") from error
         written: SettlementRecord | None = None
         try:

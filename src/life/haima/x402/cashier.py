@@ -26,6 +26,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from life.aios.errors import LifeError
 from life.aios.ports.chain import Refusal
 from life.aios.ports.clock import Clock
 from life.haima.errors import (
@@ -38,7 +39,7 @@ from life.haima.facilitator.port import Facilitator
 from life.haima.x402 import answers, codes, exact
 from life.haima.x402.answers import Answer, Terms
 from life.haima.x402.claims import Claim, Claims, ClaimState, Request
-from life.haima.x402.closing import Closer
+from life.haima.x402.closing import Charged, Closer
 from life.haima.x402.exact import SignedAuthorization
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry
 from life.haima.x402.price import Offer
@@ -92,6 +93,14 @@ class _Bought(msgspec.Struct, frozen=True, gc=False):
     """Why it can only be a repetition: its window has closed."""
 
 
+class _HandlerError(Exception):
+    """What a handler raised, told from what our own parts raise."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class _Flight:
     """The arrival that is being served, and those that wait for it."""
 
@@ -141,17 +150,22 @@ class Cashier:
         self._flights: dict[str, _Flight] = {}
         self._next_attempt: OrderedDict[str, int] = OrderedDict()
         self._handled: OrderedDict[str, int] = OrderedDict()
+        self._charging: dict[str, asyncio.Task[Charged | Answer]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     async def sell(self, sale: Sale) -> Answer:
         """The answer to a request that carries a payment. Raises what the handler raised.
 
-        The first arrival of a payment is served; others that come meanwhile wait for it."""
+        The first arrival of a payment is served; others that come meanwhile wait for it. When a part of ours fails (the
+        journal, say), nobody can tell what became of the payment: 503, to be repeated."""
         bought = self._read(sale)
         if isinstance(bought, Answer):
             return bought
         key = bought.signed.key
-        while (flight := self._flights.get(key)) is not None:
+        while (flight := self._flights.get(key)) is not None or key in self._charging:
+            if flight is None:
+                await asyncio.wait([self._charging[key]])
+                continue
             if flight.request != sale.request or flight.identifier != bought.identifier:
                 return _spent(bought)
             answer = await flight.wait()
@@ -165,9 +179,13 @@ class Cashier:
         except asyncio.CancelledError:
             self._spawn(self._tidy(key))
             raise
-        except Exception:
+        except _HandlerError as raised:
             answer = answers.handler_failed()
-            raise
+            raise raised.error from None
+        except LifeError as error:
+            _log.exception("a sale could not be finished")
+            answer = answers.outcome_unknown(error.message)
+            return answer
         finally:
             del self._flights[key]
             if flight.waiters is not None:
@@ -175,7 +193,7 @@ class Cashier:
 
     async def aclose(self) -> None:
         """Wait for requests that were cut off and are being tidied up."""
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await asyncio.gather(*self._background, *self._charging.values(), return_exceptions=True)
 
     # ---- arrivals
 
@@ -257,21 +275,19 @@ class Cashier:
             answer = await bought.sale.handler(_payment(claim, bought))
         except Exception as error:
             await self._release(claim, f"the handler raised {type(error).__name__}")
-            raise
+            raise _HandlerError(error) from error
         if answer.status >= 400:
             await self._release(claim, f"the handler answered {answer.status}")
             return answer
         _keep(self._handled, claim.key, claim.attempt)
         if not await self._claims.serve(claim, answer, max_body_bytes=self._max_kept_body_bytes):
             return await self._after(bought, claim)
-        charged = await self._closer.charge(claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms)
+        charged = await self._charge(bought, claim)
         return charged if isinstance(charged, Answer) else answers.paid(answer, charged.settlement)
 
     async def _settle_then_run(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Answer:
         """For work that can't be undone. Of several that settle the same claim only the one that booked it runs."""
-        charged = await self._closer.charge(
-            claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms, repeated=repeated
-        )
+        charged = await self._charge(bought, claim, repeated=repeated)
         if isinstance(charged, Answer):
             return charged
         if not charged.is_ours:
@@ -280,10 +296,22 @@ class Cashier:
             answer = await bought.sale.handler(_payment(claim, bought))
         except Exception as error:
             await self._claims.interrupt(claim, f"the handler raised {type(error).__name__}")
-            raise
+            raise _HandlerError(error) from error
         if await self._claims.serve(claim, answer, max_body_bytes=self._max_kept_body_bytes):
             return answers.paid(answer, charged.settlement)
         return await self._after(bought, claim)
+
+    async def _charge(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Charged | Answer:
+        """Settle and book. With a facilitator that does not remember, a request that is cut off must not cut this off:
+        asked a second time, it might refuse what it did the first time."""
+        charging = self._closer.charge(
+            claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms, repeated=repeated
+        )
+        if self._closer.remembers:
+            return await charging
+        task = self._charging[claim.key] = asyncio.ensure_future(charging)
+        task.add_done_callback(lambda _: self._charging.pop(claim.key, None))
+        return await asyncio.shield(task)
 
     async def _release(self, claim: Claim, reason: str) -> None:
         if await self._claims.release(claim, reason):
@@ -329,6 +357,8 @@ class Cashier:
 
     async def _tidy(self, key: str) -> None:
         """Give the payment back, or finish the settlement that had begun."""
+        if key in self._charging:
+            await asyncio.wait([self._charging[key]])
         state = await self._claims.find(key)
         if state is None or state.claim.event.owner != self._claims.owner or key in self._flights:
             return

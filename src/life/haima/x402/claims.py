@@ -280,6 +280,8 @@ class Claims:
         states = []
         for record in found:
             event = read_finance(record)
+            if record.timestamp_us < since_us:
+                continue
             if isinstance(event, events.ChargeClaimed) and (event.payment_id, event.attempt) not in ended:
                 state = await self._state(record)
                 if state is not None and state.is_unfinished:

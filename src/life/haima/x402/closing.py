@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 import msgspec
@@ -62,7 +63,8 @@ class Closer:
         self._sole_server = sole_server
         self._answer_kept_us = answer_kept_s * 1_000_000
         self._registry = registry
-        self._repeatable: bool | None = None
+        self.remembers: bool | None = None
+        """Whether the facilitator, asked again, gives the first result; None until it was asked."""
 
     # ---- settling
 
@@ -77,12 +79,14 @@ class Closer:
     ) -> Charged | Answer:
         """The settlement, booked; or the answer that goes out instead. `repeated`: it may have been asked for before."""
         try:
+            if self.remembers is None:
+                await self._learn()
             settled = await self._facilitator.settle(payload, requirements)
             if settled.success:
                 return Charged(settled, await self._claims.settled(claim, settled.transaction))
             is_pending = settled.error_reason == codes.SETTLEMENT_PENDING
             # A facilitator that does not remember may refuse what it settled itself (x402.md §12 row 4).
-            if is_pending or (repeated and not await self._remembers()):
+            if is_pending or (repeated and not self.remembers):
                 await self._claims.pending(claim, settled.error_reason or "", settled.transaction)
                 return answers.outcome_unknown(_detail(is_pending), _pending(claim, settled.transaction))
         except (FacilitatorUnavailableError, OutcomeUnknownError) as error:
@@ -96,11 +100,10 @@ class Closer:
         detail = settled.error_message or "The payment could not be settled."
         return answers.refused(terms, reason, detail, settlement=settled)
 
-    async def _remembers(self) -> bool:
-        """Whether settling again gives the first result; asked once."""
-        if self._repeatable is None:
-            self._repeatable = await self._facilitator.repeatable()
-        return self._repeatable
+    async def _learn(self) -> None:
+        """Ask the facilitator whether it remembers. Until it answers, it counts as one that does not."""
+        with contextlib.suppress(FacilitatorUnavailableError):
+            self.remembers = await self._facilitator.repeatable()
 
     # ---- going on
 

@@ -87,7 +87,8 @@ class X402Middleware:
 
         `base_url` is the public address that offers name; without it the Host header of each request is taken.
 
-        `sole_server=True` says that no other process serves on this journal's stream, so that claims of earlier runs are
+        `sole_server=True` says that nobody else, no other process and no other X402Middleware, sells on this journal's
+        stream, so that claims of earlier runs are
         known to be dead at once; otherwise they are left alone for `lease_s`, which must be longer than a handler runs.
 
         Answers are kept `answer_kept_s` for repetitions, and only up to `max_kept_body_bytes`. A larger answer is

@@ -106,7 +106,13 @@ def restore(refusal: Refusal) -> LifeError:
         case EventConflictError.code:
             return EventConflictError(str(details["event_id"]))
         case JournalFileDamagedError.code:
-            return JournalFileDamagedError(str(details["path"]), str(details["found"]))
+            return JournalFileDamagedError(
+                str(details["path"]),
+                str(details["found"]),
+                session_id=str(details["session_id"]),
+                branch_id=str(details["branch_id"]),
+                sequence=int(details["sequence"]),
+            )
         case JournalFullError.code:
             kind: type[JournalError] = JournalFullError
         case JournalUnavailableError.code:
