@@ -1,4 +1,4 @@
-"""Events for the journal's benchmarks: a tick's mix of kinds, about 585 bytes as a whole record and 200 as payload."""
+"""Events for the journal's benchmarks: a tick's mix of kinds, about 585 bytes as a whole record (without digest) and 200 as payload."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def kinds(seed: int = 1) -> Iterator[Kind]:
     chance = random.Random(seed)
 
     def text(words: int) -> str:
-        return " ".join(chance.choices(_WORDS, k=words))
+        return " ".join(chance.choices(_WORDS, k=chance.randint(words // 2, words * 3 // 2)))
 
     for number in itertools.count():
         call = f"call-{number:06d}"
-        yield UserMessage(content=text(40))
+        yield UserMessage(content=text(38))
         yield PhaseEntered(phase="deliberate")
         yield ToolCallRequested(
             call_id=call, tool_name="read_file", arguments={"path": "docs/plan.md", "why": text(16)}
@@ -58,7 +58,7 @@ def kinds(seed: int = 1) -> Iterator[Kind]:
         yield StateEstimated(state=AgentStateVector(progress=0.25, uncertainty=0.5), mode="execute")
         yield BudgetUpdated(budget=BudgetState(tokens_remaining=100_000 - number), reason=text(6))
         yield StepFinished(index=number % 8, stop_reason="end_turn", directive_count=2)
-        yield Message(role="assistant", content=text(50), model="scripted", token_usage=TokenUsage(812, 96, 908))
+        yield Message(role="assistant", content=text(46), model="scripted", token_usage=TokenUsage(812, 96, 908))
 
 
 class EventSource:
@@ -67,7 +67,6 @@ class EventSource:
     def __init__(self, seed: int = 1) -> None:
         self._kinds = kinds(seed)
         self._time_us = 1_763_622_180_000_000 + seed
-        self._run = encode_ulid(b"\x01\x9a\xa0" + bytes(13))
 
     def take(self, count: int, *, sessions: int = 8) -> list[NewEvent]:
         """So many events, spread over sessions, with the trace and span ids that a runtime writes."""
@@ -84,7 +83,6 @@ class EventSource:
                     timestamp_us=self._time_us,
                     payload=encode_kind(kind),
                     kind_name=type(kind).__name__,
-                    correlation_id=self._run,
                     trace_id=trace,
                     span_id=span,
                 )

@@ -91,6 +91,7 @@ def test_one_daemon_per_directory(tmp_path: Path) -> None:
         assert str(first.process.pid) in second.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -142,6 +143,7 @@ def test_the_shop_refuses_a_facilitator_of_another_network(tmp_path: Path) -> No
     assert "does not settle" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -369,6 +369,7 @@ def test_the_projects_identity_pays_without_a_key(tmp_path: Path) -> None:
             assert declined.error_code == "haima.soul_limit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "code"),
     [
@@ -391,12 +392,21 @@ def test_bad_options_have_codes(tmp_path: Path, options: tuple[str, ...], code: 
     assert ended.line["status"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["0x12", "0x" + "zz" * 32, "0x" + "00" * 32, "0x" + "ff" * 32])
 def test_a_bad_key_is_refused_without_repeating_it(tmp_path: Path, key: str) -> None:
     """Too short, no hex, zero, beyond the group's order."""
     ended = pay(f"http://127.0.0.1:{free_port()}/", DevAccount("", key), tmp_path / "w")
     assert (ended.code, ended.error_code) == (1, "life.invalid_input")
     assert key[2:] not in ended.stdout + ended.stderr
+
+
+def test_an_unwritable_directory_is_told_before_anything_is_asked(market: Market, tmp_path: Path) -> None:
+    """The shop sees no request."""
+    before = hits(market.shop)
+    ended = pay(market.shop.url + "/free", ACCOUNTS[0], Path("/dev/null/w"))
+    assert (ended.code, ended.error_code) == (1, "host.data_directory")
+    assert hits(market.shop) == before
 
 
 def test_bad_urls_and_silent_servers_have_codes(tmp_path: Path) -> None:

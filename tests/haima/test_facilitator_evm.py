@@ -37,6 +37,7 @@ class Bench:
         self.benches = EvmBenches(anvil)
         self.journal = MemoryJournal()
         self.made: list[SelfHostedFacilitator] = []
+        self._valid_before_s = anvil.timestamp_s() + 3600
 
     def facilitator(self, *, wait_us: int = 20_000_000) -> SelfHostedFacilitator:
         """Another process."""
@@ -49,7 +50,6 @@ class Bench:
         self, number: int, key: bytes | None = None, *, high_s: bool = False, **changes: object
     ) -> wire.PaymentPayload:
         """PAYER's payment of the price."""
-        now_s = self.anvil.timestamp_s()
         authorization = TransferAuthorization(
             network=NETWORK,
             asset=TERMS.asset,
@@ -59,7 +59,7 @@ class Bench:
             to_address=PAYEE,
             value_atomic=10_000,
             valid_after_s=0,
-            valid_before_s=now_s + 3600,
+            valid_before_s=self._valid_before_s,
             nonce=number.to_bytes(32, "big"),
         )._replace(**changes)  # type: ignore[arg-type]
         signature = sign(authorization) if key is None else sign(authorization, key)
@@ -177,7 +177,7 @@ async def test_unmined_is_pending_and_a_restart_finds_it(bench: Bench) -> None:
     assert (pending.success, pending.error_reason) == (False, codes.SETTLEMENT_PENDING)
     assert pending.transaction.startswith("0x")
     await facilitator.aclose()
-    following = bench.facilitator(wait_us=300_000)
+    following = bench.facilitator()
     assert await following.start() == 1
     bench.anvil.mine()
     settled = await following.settle(bench.payment(1), TERMS)

@@ -19,6 +19,7 @@ class MemoryHarness:
     """Journals in memory; each opening is a new one."""
 
     gaps: frozenset[Gap] = frozenset({"durable", "shared"})
+    model_examples = 25
 
     def open(self, name: str = "journal") -> AbstractAsyncContextManager[Journal]:
         """An empty journal."""
@@ -33,6 +34,7 @@ class SqliteHarness:
     def __init__(self, folder: Path, writer: WriterHost) -> None:
         self._folder = folder
         self._writer = writer
+        self.model_examples = 4 if writer == "process" else 25  # each opening starts a process
 
     def open(self, name: str = "journal") -> AbstractAsyncContextManager[Journal]:
         """The journal `<name>.db`."""

@@ -106,7 +106,7 @@ def tell_settler(settler: Settler) -> None:
             click.echo("Warning: the gas account is empty; nothing can be settled until it is filled.", err=True)
     else:
         click.echo(f"  network    {settler.network} on the local ledger: PLAY MONEY, worth nothing anywhere else")
-        click.echo(f"  token      {settler.asset}")
+        click.echo(f"  asset      {settler.asset}")
         click.echo(f"  funded     the {len(DEVELOPMENT_ACCOUNTS)} well-known development accounts of anvil and Hardhat")
     if settler.left_open:
         click.echo(f"  open       {settler.left_open} settlement(s) of an earlier run are being watched")

@@ -19,7 +19,7 @@ from life.anima.custody.process_hardening import harden_process
 from life.cli.haima_key import KeyCommand, key_option, take_key
 from life.cli.identity import ask_passphrase
 from life.cli.run import report
-from life.haima.errors import AlreadyPaidError, PolicyDeniedError
+from life.haima.errors import AlreadyPaidError, OutcomeUnknownError, PaymentRefusedError, PolicyDeniedError
 from life.haima.facilitator.port import encode_settlement
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DEFAULT_NAME
@@ -200,6 +200,15 @@ def _explain(error: LifeError) -> None:
         error.next_step = f"Allow more with {option}, if the price is right."
     elif isinstance(error, AlreadyPaidError):
         error.next_step = "Ask the seller, who was paid; --again pays another time for a new answer."
+    elif isinstance(error, OutcomeUnknownError):
+        error.next_step = (
+            "Repeat the same command: it sends the identical payment, which can't be charged twice. "
+            "With --rpc the chain is asked, too; --again pays another time."
+        )
+    elif isinstance(error, PaymentRefusedError):
+        error.next_step = (
+            "Repeat the command when the reason is gone: the same payment is sent. --again makes a new one."
+        )
     report(error)
 
 

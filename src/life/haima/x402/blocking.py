@@ -29,7 +29,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, TypeVar
 
 from life.aios.errors import JournalError, UnavailableError
 from life.haima.payer import Payer, Reconciliation
@@ -37,7 +37,6 @@ from life.haima.reservations import Payment
 from life.haima.wallet_log import RIDE_ALONG_US
 from life.haima.x402.purchase import Conversation, PurchaseRequest, Receipt, Send
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _RETRY_S: Final = 0.25
@@ -56,9 +55,13 @@ class BlockingPayer:
         self._executor: ThreadPoolExecutor | None = None
         self._opened = AsyncExitStack()
         try:
-            self._payer = self._run_here(self._opened.enter_async_context(build(self._pending.set)))
+            self._payer = self._wherever(
+                lambda: self._run_here(self._opened.enter_async_context(build(self._pending.set)))
+            )
         except BaseException:
             self._loop.close()
+            if self._executor is not None:
+                self._executor.shutdown()
             raise
         self._keeper = threading.Thread(target=self._keep, name="life-payer-keeper", daemon=True)
         self._keeper.start()
@@ -81,7 +84,7 @@ class BlockingPayer:
         if self._closing.is_set():
             work.close()
             raise UnavailableError("The payer is closed.")
-        return self._elsewhere(self._run_here, work) if _in_a_loop() else self._run_here(work)
+        return self._wherever(lambda: self._run_here(work))
 
     def reconcile(self) -> Reconciliation:
         """See Payer."""
@@ -99,18 +102,11 @@ class BlockingPayer:
             self._closing.set()
             self._pending.set()
         self._keeper.join()
-        if self._executor is not None:
-            self._executor.shutdown()
         try:
-            self._run_here(self._opened.aclose())
+            self._wherever(self._shut)
         finally:
-            with self._lock:
-                tasks = asyncio.all_tasks(self._loop)
-                for task in tasks:
-                    task.cancel()
-                if tasks:
-                    self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-                self._loop.close()
+            if self._executor is not None:
+                self._executor.shutdown()
 
     # --- for drivers ------------------------------------------------------------------------------------------------
 
@@ -124,9 +120,7 @@ class BlockingPayer:
         """Move a conversation to its next Send (throwing `error` into it first, if there is one), or to its receipt."""
         if self._closing.is_set():
             raise UnavailableError("The payer is closed.")
-        if _in_a_loop():
-            return self._elsewhere(self._advance, conversation, error)
-        return self._advance(conversation, error)
+        return self._wherever(lambda: self._advance(conversation, error))
 
     def close_conversation(self, conversation: Conversation[Receipt | None]) -> None:
         """Give up a conversation, wherever it stands."""
@@ -167,12 +161,28 @@ class BlockingPayer:
         with self._lock:
             return self._loop.run_until_complete(work)
 
-    def _elsewhere(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _shut(self) -> None:
+        with self._lock:
+            try:
+                self._loop.run_until_complete(self._opened.aclose())
+            finally:
+                tasks = asyncio.all_tasks(self._loop)
+                for task in tasks:
+                    task.cancel()
+                if tasks:
+                    self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+                self._loop.close()
+
+    def _wherever(self, function: Callable[[], T]) -> T:
+        """Call it here, or in a thread of our own when a loop runs here: two can't run in one thread."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return function()
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(1, thread_name_prefix="life-payer")
-            executor = self._executor
-        return executor.submit(function, *args, **kwargs).result()
+        return self._executor.submit(function).result()
 
     def _keep(self) -> None:
         """Store notes that nobody waits for."""
@@ -187,11 +197,3 @@ class BlockingPayer:
                 # The notes are still queued; nothing new is reserved while the journal is away.
                 self._closing.wait(_RETRY_S)
                 self._pending.set()
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
