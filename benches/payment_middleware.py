@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import statistics
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from measure import Claim, arguments, interleaved, ratio, report
+from measure import Claim, arguments, interleaved, report
 from msgspec import Raw
 from payment_sellers import AMOUNT, PAY_TO, PRICE
 
@@ -151,10 +152,20 @@ class Shop:
             raise RuntimeError(f"{seller} did not start")
         self.port = int(line[1])
 
+    def cpu_s(self) -> float:
+        """CPU time of the seller and its journal writer so far; less moved by other load than the clock on the wall."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return sum(_cpu_s(int(pid)) for pid in (self._process.pid, *children))
+
     def close(self) -> None:
         """End it."""
         self._process.terminate()
         self._process.wait(timeout=20)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:
@@ -166,13 +177,16 @@ def main() -> int:
     if options.quick:
         counts = {seller: count // 4 for seller, count in counts.items()}
     p99: dict[str, list[float]] = {seller: [] for seller in counts}
+    cpu: dict[str, list[float]] = {seller: [] for seller in counts}
     with tempfile.TemporaryDirectory() as folder:
         shops = {seller: Shop(seller, Path(folder)) for seller in counts}
 
         def paid(seller: str) -> Callable[[], float]:
             def run() -> float:
                 requests = wallet.requests(counts[seller])
+                began_s = shops[seller].cpu_s()
                 seconds, latencies = runner.run(_drive(shops[seller].port, requests, b"200"))
+                cpu[seller].append((shops[seller].cpu_s() - began_s) / len(requests) * 1e6)
                 p99[seller].append(statistics.quantiles(latencies, n=100)[98])
                 return len(requests) / seconds
 
@@ -208,13 +222,14 @@ def main() -> int:
     late = {seller: [round_ * 1000 for round_ in figures[1:]] for seller, figures in p99.items() if figures}
     print("p99 of paid requests")
     missed += report(late, "ms", [Claim("X5", "ours", "official", at_most=0.25)])
+    print("CPU of a paid request, journal writer included")
+    report({seller: figures[1:] for seller, figures in cpu.items() if figures}, "µs", [Claim("", "ours", "limit")])
     print("402 answers")
     missed += report(
         asked,
         "answers/s",
         [Claim("X4a", "ours", "bare", at_least=0.75), Claim("X4b", "ours", "official", at_least=5)],
     )
-    print(f"  limit commits twice, ours three times per payment; ours ÷ limit = {ratio(sold, 'ours', 'limit'):.2f}")
     return 1 if missed else 0
 
 

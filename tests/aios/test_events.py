@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from life.aios import events
 from life.aios.errors import MalformedEventError
 from life.aios.events import KINDS, Custom, Kind, decode_kind, encode_kind
-from life.aios.events.codec import check_payload, custom, is_malformed, read_custom
+from life.aios.events.codec import check_payload, check_payload_of, custom, is_malformed, one_line, read_custom
 
 # aios.md §4, in the order of that section.
 TAXONOMY = [
@@ -208,3 +208,65 @@ def test_a_subsystems_event_is_custom_and_typed() -> None:
     assert read_custom(kind, "finance.lost", Paid) is None
     assert read_custom(Custom(event_type="finance.paid", data={"amount_micro": "x"}), "finance.paid", Paid) is None
     assert read_custom(events.ErrorRaised(message="m"), "finance.paid", Paid) is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{"type":"VisionResult","score":1e999}', b'{"type":"UserMessage","later":-1e999}'],
+)
+def test_legal_json_without_a_value_is_read_and_not_written(payload: bytes) -> None:
+    """Numbers beyond every float: a replay reaches its end, a writer gets an error."""
+    assert isinstance(decode_kind(payload), Custom)
+    with pytest.raises(MalformedEventError):
+        check_payload(payload)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"type":"UserMessage","content":"\xff"}',
+        b'{"type":"UserMessage","content":"a","later":"\xff"}',
+        b'{"type":"Later","content":"\xff"}',
+        b'{"type":"UserMessage","content":"a"} {}',
+        b'{"type":"UserMessage","content":"a","later":tru}',
+        b'{"type":"UserMessage","content":"\\ud800"}',
+        b'{"type":"UserMessage","type":"Message","content":"a"}',
+        b'{"type":"Later","deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"UserMessage",\n"content":"two lines"}',
+        b'{"type":"Later",\r"content":"two lines"}',
+    ],
+)
+def test_payloads_that_would_spoil_a_line_of_json_are_refused(payload: bytes) -> None:
+    """A record must be one line of valid UTF-8, also in fields that this version skips."""
+    with pytest.raises(MalformedEventError):
+        check_payload(payload)
+
+
+def test_line_breaks_between_tokens_can_be_made_blanks() -> None:
+    """Raw line breaks can only stand between tokens; inside of texts JSON writes them as escapes."""
+    payload = json.dumps({"type": "UserMessage", "content": "a\nb\rc"}, indent=2).encode()
+    assert json.loads(one_line(payload)) == json.loads(payload)
+    assert check_payload(one_line(payload)) == events.UserMessage(content="a\nb\rc")
+    assert one_line(b"{}") == b"{}"
+
+
+def test_a_payload_must_be_of_the_kind_it_is_said_to_be() -> None:
+    """The name and the tag agree; a payload without a tag is `Unknown`."""
+    good = encode_kind(events.UserMessage(content="a"))
+    assert check_payload_of("UserMessage", good) == events.UserMessage(content="a")
+    assert check_payload_of("UserMessage", b' { "content": "a", "type": "UserMessage" } ') == decode_kind(good)
+    assert check_payload_of("Unknown", b"{}") == Custom(event_type="Unknown", data={})
+    for name, payload in (
+        ("Message", good),
+        ("Later", good),
+        ("UserMessage", b'{"content":"a"}'),
+        ("UserMessage", b"{}"),
+    ):
+        with pytest.raises(MalformedEventError):
+            check_payload_of(name, payload)
+
+
+def test_a_custom_event_may_borrow_the_name_of_a_kind() -> None:
+    """Older journals hold Custom events named `BranchMerged`; they are what they are and may be written."""
+    payload = b'{"type":"Custom","event_type":"BranchMerged","data":{"anything":1}}'
+    assert check_payload(payload) == Custom(event_type="BranchMerged", data={"anything": 1})

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from life.aios.errors import InvalidInputError
-from life.aios.ids import check_id, check_path_id, decode_ulid, derived_event_id, encode_ulid, new_id
+from life.aios.ids import (
+    check_id,
+    check_path_id,
+    decode_ulid,
+    derived_event_id,
+    encode_ulid,
+    encode_ulids,
+    new_id,
+)
 from life.testing.clock import ManualClock, SeededEntropy
 
 
@@ -17,6 +25,21 @@ def test_a_ulid_round_trips(value: bytes) -> None:
     text = encode_ulid(value)
     assert len(text) == 26
     assert decode_ulid(text) == value
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=150))
+def test_many_ulids_at_once_are_the_same_as_one_by_one(values: list[bytes]) -> None:
+    """Whatever the bytes and however many; values of another length are refused."""
+    assert encode_ulids(values) == [encode_ulid(value) for value in values]
+    with pytest.raises(InvalidInputError):
+        encode_ulids([*values, bytes(15)])
+
+
+@given(st.text(max_size=30) | st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ_ +-", min_size=26, max_size=26))
+def test_only_canonical_ulids_decode(text: str) -> None:
+    """What decodes encodes to the very same text; blanks, signs and underscores that int() would skip do not."""
+    value = decode_ulid(text)
+    assert value is None or encode_ulid(value) == text
 
 
 def test_the_ulid_specifications_largest_value() -> None:

@@ -113,10 +113,26 @@ def test_a_time_that_is_none_is_refused(timestamp: object) -> None:
         read(RECORD | {"timestamp": timestamp})
 
 
-@given(st.integers(0, 4_102_444_800_000_000))
+@given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
 def test_timestamps_round_trip_to_the_microsecond(timestamp_us: int) -> None:
-    """RFC 3339 with six digits and back."""
-    assert parse_timestamp(format_timestamp(timestamp_us)) == timestamp_us
+    """RFC 3339 with six digits and back, for every year that has four digits."""
+    text = format_timestamp(timestamp_us)
+    assert len(text) == len("2026-11-20T07:23:00.000001Z")
+    assert parse_timestamp(text) == timestamp_us
+
+
+@pytest.mark.parametrize(
+    ("text", "timestamp_us"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T01:00:00.5+01:00", 500_000),
+        ("1969-12-31T23:59:59.999999Z", -1),
+        ("2023-11-14T22:13:20.123456789Z", 1_700_000_000_123_456),  # chrono writes nine digits
+    ],
+)
+def test_times_of_others(text: str, timestamp_us: int) -> None:
+    """Offsets, fewer digits and more."""
+    assert parse_timestamp(text) == timestamp_us
 
 
 @given(st.text(max_size=20), st.text(max_size=8), st.integers(0, 2**53))
@@ -148,3 +164,20 @@ def test_a_writer_fills_in_what_all_its_events_share() -> None:
     assert (first.stream, first.agent_id, first.actor, first.causation_id) == (Stream("S", "b"), "A", USER, "c")
     assert (second.event_id, first.kind_name) == ("fixed", "UserMessage")
     assert first.event_id != second.event_id
+
+
+def test_the_run_becomes_the_correlation_where_there_is_none() -> None:
+    """`run_id` beside the event or in its metadata; an event's own correlation id wins."""
+    plain = {name: value for name, value in ENVELOPE.items() if name != "metadata"}
+    assert read(plain | {"run_id": "run-1"}).correlation_id == "run-1"
+    assert read(plain | {"metadata": {"aios.run_id": "run-1"}}).correlation_id == "run-1"
+    assert read(ENVELOPE | {"run_id": "run-1"}).correlation_id == "R"
+    assert read(RECORD | {"run_id": "run-1"}).correlation_id == "R"
+
+
+def test_a_kind_over_several_lines_is_read_as_one() -> None:
+    """Indented JSON of other programs: the record that comes of it fits on a line again."""
+    record = decode_record(json.dumps(RECORD, indent=2).encode())
+    assert record.kind == UserMessage(content="hi")
+    assert b"\n" not in encode_record(record)
+    assert json.loads(encode_record(record)) == RECORD

@@ -70,3 +70,15 @@ class TestSqliteJournalInProcess(JournalConformance):
     def harness(self, tmp_path: Path) -> JournalHarness:
         """A harness over the test's folder."""
         return SqliteHarness(tmp_path, "process")
+
+
+async def test_a_gap_must_be_declared_and_be_real(tmp_path: Path) -> None:
+    """The suite is red for a gap that is not declared, and for a declared one that the engine does not have."""
+    forgetful = MemoryHarness()
+    forgetful.gaps = frozenset({"shared"})
+    with pytest.raises(AssertionError):
+        await JournalConformance().test_31_events_outlive_the_journal_object(forgetful)
+    modest = SqliteHarness(tmp_path, "in_loop")
+    modest.gaps = frozenset({"durable"})
+    with pytest.raises(pytest.fail.Exception, match="declared, but the engine can do it"):
+        await JournalConformance().test_31_events_outlive_the_journal_object(modest)

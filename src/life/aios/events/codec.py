@@ -86,7 +86,7 @@ def check_payload(payload: bytes) -> Kind:
     """Strict reading, for what other programs want to append: a known kind must fit."""
     try:
         name = kind_tag(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEventError(f"The event's kind is not a JSON object: {error}") from None
     return check_payload_of(name, payload)
 
@@ -163,7 +163,7 @@ def _as_custom(payload: bytes, name: str) -> Custom:
     try:
         fields = _anything.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # Legal JSON that the strict reader has no value for (1e999, a lone surrogate): other programs wrote it, so read it.
+        # Legal JSON that the strict reader has no value for (1e999): another program wrote it, so read it.
         fields = _lenient_object(payload)
     fields.pop("type", None)
     return Custom(event_type=name, data=fields)  # type: ignore[arg-type]

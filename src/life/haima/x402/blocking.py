@@ -60,8 +60,7 @@ class BlockingPayer:
             )
         except BaseException:
             self._loop.close()
-            if self._executor is not None:
-                self._executor.shutdown()
+            self._end_executor()
             raise
         self._keeper = threading.Thread(target=self._keep, name="life-payer-keeper", daemon=True)
         self._keeper.start()
@@ -105,8 +104,7 @@ class BlockingPayer:
         try:
             self._wherever(self._shut)
         finally:
-            if self._executor is not None:
-                self._executor.shutdown()
+            self._end_executor()
 
     # --- for drivers ------------------------------------------------------------------------------------------------
 
@@ -172,6 +170,10 @@ class BlockingPayer:
                 if tasks:
                     self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
                 self._loop.close()
+
+    def _end_executor(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown()
 
     def _wherever(self, function: Callable[[], T]) -> T:
         """Call it here, or in a thread of our own when a loop runs here: two can't run in one thread."""

@@ -14,7 +14,6 @@ from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import EventRecord, EventWriter, NewEvent, Stream
 from life.testing.clock import ManualClock, SeededEntropy
 
-
 Gap = Literal["durable", "shared"]
 """`durable`: events are still there after the journal was closed and opened again. `shared`: two openers of the same
 journal see each other's events, and their expectations and claims exclude each other."""
