@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from measure import arguments  # noqa: E402
-
 from tests.harness.anvil import FACILITATOR, MERCHANT, PAYER, Anvil  # noqa: E402
 from tests.harness.process import ChildProcess  # noqa: E402
 from tests.harness.rpc_counter import RpcCounter  # noqa: E402

@@ -23,6 +23,8 @@ from pathlib import Path
 import httpx
 import httpx2
 from eth_account import Account
+from measure import Claim, arguments, interleaved, report
+from payment_server import payee
 from x402 import x402Client
 from x402.http.clients.httpx import wrapHttpxWithPayment
 from x402.mechanisms.evm.exact import ExactEvmScheme
@@ -36,8 +38,6 @@ from life.haima.x402 import httpx_transport, transport
 from life.haima.x402.blocking import BlockingPayer
 from life.lago.journal.memory import MemoryJournal
 from life.lago.journal.sqlite import SqliteJournal
-from measure import Claim, arguments, interleaved, report
-from payment_server import payee
 
 KEY = "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 POLICY = PaymentPolicy(max_tx_per_minute=2**31, session_spend_cap_micro=2**62)

@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable
 
 from eth_account import Account
+from measure import Claim, arguments, interleaved, report
+from payment_client import BenchClock
+from payment_server import requirements
 from x402.http.utils import decode_payment_signature_header, encode_payment_signature_header
 from x402.mechanisms.evm.exact import ExactEvmFacilitatorScheme, ExactEvmScheme
 from x402.schemas import PaymentPayload as OfficialPayload
@@ -25,9 +28,6 @@ from life.anima.custody.in_process import InProcessAnima
 from life.crypto import eip3009, secp256k1
 from life.crypto.address import format_address
 from life.haima.x402 import exact, wire
-from measure import Claim, arguments, interleaved, report
-from payment_client import BenchClock
-from payment_server import requirements
 
 KEY = bytes.fromhex("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d")
 NOW_S = 1_800_000_000

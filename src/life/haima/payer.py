@@ -51,11 +51,15 @@ from life.haima.x402.purchase import (
     purchase,
 )
 from life.haima.x402.terms import Terms, TermsPreference, choose_terms
-from life.haima.x402.wire import PaymentRequired, SettlementResponse, encode_header
+from life.haima.x402.wire import PaymentRequired, SettlementResponse, decode_payment_required, encode_header
 
 AuthorizationReader = Callable[[str, str, str, bytes], Awaitable[AuthorizationState]]
 """(network, token, payer, nonce) → whether the chain has burnt this nonce. `unused` must come from a block of the present:
 a node that lags behind answers `unknown`."""
+
+_KEPT_TERMS: Final = 64
+_KEPT_TERMS_CHARS: Final = 16 * 1024
+"""How many different terms are kept read, and how long they may be."""
 
 _CAPS: Final[tuple[DenialCode, ...]] = ("session_cap", "total_cap", "task_cap", "payee_cap", "soul_limit")
 
@@ -115,6 +119,7 @@ class Payer:
         self._signs_alike = capabilities.backend == "in_process" and not capabilities.user_confirmation
         self._signer_checked = False
         self._in_flight: set[str] = set()
+        self._known_terms: dict[str, tuple[PaymentRequired, Terms]] = {}
         names = self.policy.networks
         if names is None:
             names = tuple(network.caip2 for network in registry.networks)
@@ -297,10 +302,9 @@ class Payer:
                 found = payment
         return found
 
-    async def reserve_and_sign(self, call: Call, required: PaymentRequired, attempt: int) -> Signed:
+    async def reserve_and_sign(self, call: Call, terms: str, attempt: int) -> Signed:
         """See Desk."""
-        terms = choose_terms(required, self._registry, self._preference, allowed_networks=tuple(self._purses))
-        order = self._order(call, required, terms, attempt)
+        order = self._order(call, self._choose(terms), attempt)
         # A network that is not allowed has no books; its refusal is noted in the first ones.
         purse = self._purses.get(order.network) or next(iter(self._purses.values()))
         try:
@@ -392,8 +396,23 @@ class Payer:
                     return payment
         return None
 
-    def _order(self, call: Call, required: PaymentRequired, terms: Terms, attempt: int) -> Order:
-        request, requirements = call.request, terms.requirements
+    def _choose(self, header: str) -> tuple[PaymentRequired, Terms]:
+        """What is asked and what is taken of it. A resource repeats its terms, so the last ones are kept; the choice
+        depends on nothing but them and what this payer was made with."""
+        known = self._known_terms.get(header)
+        if known is None:
+            required = decode_payment_required(header)
+            terms = choose_terms(required, self._registry, self._preference, allowed_networks=tuple(self._purses))
+            known = required, terms
+            if len(header) <= _KEPT_TERMS_CHARS:
+                while len(self._known_terms) >= _KEPT_TERMS:
+                    del self._known_terms[next(iter(self._known_terms))]
+                self._known_terms[header] = known
+        return known
+
+    def _order(self, call: Call, chosen: tuple[PaymentRequired, Terms], attempt: int) -> Order:
+        request, (required, terms) = call.request, chosen
+        requirements = terms.requirements
         return Order(
             purchase_id=call.purchase_id,
             request_key=call.key,

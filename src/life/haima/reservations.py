@@ -155,7 +155,7 @@ class WalletState:
 
     def unfinished(self, request_key: str) -> list[Payment]:
         """The payments for one request that are open or whose answer was lost, newest first."""
-        ids = self._unfinished.get(request_key)
+        ids = self._unfinished.get(request_key) if self._unfinished else None
         return sorted((self._payments[payment_id] for payment_id in ids), key=_age, reverse=True) if ids else []
 
     def latest(self, request_key: str) -> Payment | None:

@@ -431,8 +431,8 @@ def _authorization(bench: CustodyBench, handle: Custody, **changes: Any) -> Tran
     return TransferAuthorization(
         network=NETWORK,
         asset=ASSET,
-        token_name="USDC",  # noqa: S106 (the name of a coin)
-        token_version="2",  # noqa: S106
+        token_name="USDC",
+        token_version="2",
         from_address=handle.capabilities().wallet_address or PAYEE,
         to_address=PAYEE,
         value_atomic=10_000,

@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Awaitable, Callable, Generator
+from functools import lru_cache
 from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -40,7 +41,6 @@ from life.haima.x402 import codes
 from life.haima.x402.wire import (
     PAYMENT_REQUIRED,
     PAYMENT_RESPONSE,
-    PaymentRequired,
     SettlementResponse,
     decode_payment_required,
     decode_payment_response,
@@ -184,8 +184,8 @@ class Desk(Protocol):
         """The newest payment of a purchase."""
         ...
 
-    async def reserve_and_sign(self, call: Call, required: PaymentRequired, attempt: int) -> Signed:
-        """Choose terms, reserve, sign. `attempt`: see Order."""
+    async def reserve_and_sign(self, call: Call, terms: str, attempt: int) -> Signed:
+        """Choose among the terms (a PAYMENT-REQUIRED header), reserve, sign. `attempt`: see Order."""
         ...
 
     async def sign_again(self, payment: Payment) -> str:
@@ -243,14 +243,13 @@ def purchase(desk: Desk, request: PurchaseRequest) -> Conversation[Receipt | Non
         terms = reply.header(PAYMENT_REQUIRED) if reply.status == 402 else None
         if terms is None:
             return None
-        required = decode_payment_required(terms)
         check_protected(request.url, allow_insecure_http=desk.allow_insecure_http)
         if not request.replayable:
             raise UnrepeatableRequestError(
                 "The resource wants money, and the request's body can't be sent a second time. Nothing was paid.",
                 next_step="Send the body as bytes, or raise the limit up to which bodies are kept.",
             )
-        signed = yield from _wait(desk.reserve_and_sign(call, required, attempt))
+        signed = yield from _wait(desk.reserve_and_sign(call, terms, attempt))
         if signed.created:
             return (yield from _pay(desk, signed))
         return (yield from _repeat(desk, request, signed.payment))
@@ -260,19 +259,14 @@ def purchase(desk: Desk, request: PurchaseRequest) -> Conversation[Receipt | Non
 
 def check_protected(url: str, *, allow_insecure_http: bool = False) -> None:
     """InsecurePaymentError unless the URL is https, or http on this machine (or allowed)."""
-    parts = urlsplit(url)
-    if (
-        parts.scheme == "https"
-        or allow_insecure_http
-        or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
-    ):
-        return
-    raise InsecurePaymentError(
-        "A payment over plain HTTP can be read and taken by others on the way.",
-        next_step="Use https, or allow plain HTTP for this payer.",
-    )
+    if not allow_insecure_http and not _is_protected(url):
+        raise InsecurePaymentError(
+            "A payment over plain HTTP can be read and taken by others on the way.",
+            next_step="Use https, or allow plain HTTP for this payer.",
+        )
 
 
+@lru_cache(maxsize=512)
 def public_url(url: str) -> str:
     """Scheme, host and path: what may stand in a journal. User info, query and fragment may carry secrets."""
     parts = urlsplit(url)
@@ -281,6 +275,12 @@ def public_url(url: str) -> str:
         host = f"[{host}]"
     port = f":{parts.port}" if parts.port is not None else ""
     return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+@lru_cache(maxsize=512)
+def _is_protected(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname or ""))
 
 
 def _is_loopback(host: str) -> bool:
