@@ -15,7 +15,7 @@ BENCHES = (
     "journal_replay",
     "payment_crypto",
     "payment_client",
-    "payment_server",
+    "payment_middleware",
     "payment_chain_calls",
     "agent_turn",
     "cold_start",

@@ -386,6 +386,10 @@ async def _body(request: Request, kind: type[_T]) -> _T:
         return msgspec.json.decode(bytes(raw) or b"{}", type=kind)
     except msgspec.DecodeError as error:
         raise InvalidInputError(f"The body does not fit: {error}.") from None
+    except UnicodeDecodeError:
+        raise InvalidInputError("The body is not UTF-8.") from None
+    except RecursionError:
+        raise InvalidInputError("The body is nested too deeply.") from None
 
 
 def _number(request: Request, name: str, default: int | None, low: int, high: int) -> int | None:

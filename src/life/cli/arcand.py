@@ -27,7 +27,12 @@ def _options(function: F) -> F:
             click.option(
                 "--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 picks one.  [default: 3000]"
             ),
-            click.option("--proxy-host", help="Name under which a proxy with TLS forwards to this daemon."),
+            click.option(
+                "--proxy-host",
+                "proxy_hosts",
+                multiple=True,
+                help="Name under which a proxy with TLS forwards to this daemon; may be repeated.",
+            ),
             click.option(
                 "--provider",
                 help="Model: scripted, anthropic[:MODEL], openai[:MODEL], ollama[:MODEL].  [default: scripted]",
@@ -41,31 +46,33 @@ def _options(function: F) -> F:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @_options
 @command_errors
-def arcand(data_dir: Path, host: str | None, port: int | None, proxy_host: str | None, provider: str | None) -> None:
+def arcand(
+    data_dir: Path, host: str | None, port: int | None, proxy_hosts: tuple[str, ...], provider: str | None
+) -> None:
     """Serve the session API, the event stream and the pages of this project."""
-    _run(data_dir, host, port, proxy_host, provider, _tell_programs)
+    _run(data_dir, host, port, proxy_hosts, provider, _tell_programs)
 
 
 @click.command()
 @_options
 @command_errors
-def up(data_dir: Path, host: str | None, port: int | None, proxy_host: str | None, provider: str | None) -> None:
+def up(data_dir: Path, host: str | None, port: int | None, proxy_hosts: tuple[str, ...], provider: str | None) -> None:
     """Start everything in one process and print a one-time link."""
-    _run(data_dir, host, port, proxy_host, provider, _tell_people)
+    _run(data_dir, host, port, proxy_hosts, provider, _tell_people)
 
 
 def _run(
     data_dir: Path,
     host: str | None,
     port: int | None,
-    proxy_host: str | None,
+    proxy_hosts: tuple[str, ...],
     provider: str | None,
     tell: Callable[[Started], None],
 ) -> None:
     flags = {
         "daemon.host": host,
         "daemon.port": port,
-        "daemon.proxy_hosts": proxy_host,
+        "daemon.proxy_hosts": list(proxy_hosts) or None,
         "model.provider": provider,
     }
     settings = load_settings(DataDirectory(data_dir).config, os.environ, flags)

@@ -32,7 +32,7 @@ def load_or_create_token(path: Path, entropy: Entropy) -> str:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        return _read_token(path)
+        return read_token(path)
     except OSError as error:
         raise DataDirectoryError(f"The access token {path} can't be written: {error.strerror}.") from None
     token = _urlsafe(entropy.token_bytes(32))
@@ -44,7 +44,8 @@ def load_or_create_token(path: Path, entropy: Entropy) -> str:
     return token
 
 
-def _read_token(path: Path) -> str:
+def read_token(path: Path) -> str:
+    """The token in `path`; DataDirectoryError when there is none, others can read it, or it is not usable."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:

@@ -26,7 +26,7 @@ from life.host.http.events import EventStreamResponse, resume_cursor
 from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.routes import ApiOperation, openapi_document, routes
-from life.host.http.server import bind, check_bind, host_names, serve
+from life.host.http.server import bind, bracketed, check_bind, host_names, local_address, serve
 from life.host.keys import Prompt
 from life.host.pages.people import Pages
 from life.host.settings import Settings
@@ -66,7 +66,7 @@ async def run_arcand(root: Path, settings: Settings, *, on_ready: Callable[[Star
     harden_process()
     clock, entropy = SystemClock(), SystemEntropy()
     data = DataDirectory.create(root)
-    with data.lock("arcand"):
+    with data.lock("arcand") as lock:
         listener = bind(daemon.host, daemon.port)
         port = listener.getsockname()[1]
         with listener:
@@ -76,9 +76,18 @@ async def run_arcand(root: Path, settings: Settings, *, on_ready: Callable[[Star
             ) as system:
                 recovered = await system.runtime.recover_all()
                 app = application(system, access, hosts=host_names(daemon.host, port, daemon.proxy_hosts))
-                address = f"http://{daemon.host if ':' not in daemon.host else f'[{daemon.host}]'}:{port}"
-                ready = Started(address, f"/login?code={access.new_link_code()}", system, recovered)
-                await serve(app, listener, lambda: on_ready(ready))
+                ready = Started(
+                    f"http://{bracketed(daemon.host)}:{port}",
+                    f"/login?code={access.new_link_code()}",
+                    system,
+                    recovered,
+                )
+
+                def tell() -> None:
+                    lock.publish(local_address(daemon.host, port))
+                    on_ready(ready)
+
+                await serve(app, listener, tell, on_stop=system.runtime.aclose)
 
 
 def application(system: System, access: Access, *, hosts: list[str]) -> ASGIApp:

@@ -6,7 +6,7 @@
       workspaces/     one directory per session
       token           the daemons' access token (0600)
       config.toml     settings
-      arcand.lock     held by the daemon that works here
+      arcand.lock     held by the daemon that works here; says its process and address
       .gitignore      keeps everything but config.toml and the public soul out of a repository
 
 It is made with mode 0700. A daemon holds an advisory lock on its lock file for as long as it lives; the kernel drops
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,9 @@ from typing import Final, Self
 from life.host.errors import DataDirectoryError, DataDirectoryLockedError
 
 DEFAULT_NAME: Final = ".life"
+
+_PAUSES_S: Final = (0.0, 0.05, 0.1)
+"""Before each attempt to claim the lock."""
 
 _GIT_IGNORE: Final = "*\n!.gitignore\n!config.toml\n!identity/\n!identity/soul.json\n"
 
@@ -86,23 +91,63 @@ class DataDirectory:
         """Claim the directory for one daemon of this name; DataDirectoryLockedError when one runs already."""
         return DirectoryLock(self.root / f"{daemon}.lock", daemon)
 
+    def address_of(self, daemon: str) -> str | None:
+        """The URL of the daemon of this name that works here, or None when none does.
+
+        It is believed only while the lock is held, so that a token is never sent to whoever took over the port of a
+        daemon that is gone.
+        """
+        try:
+            descriptor = os.open(self.root / f"{daemon}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            _, _, address = os.pread(descriptor, 256, 0).decode(errors="replace").strip().partition(" ")
+            return address or None
+        else:
+            return None
+        finally:
+            os.close(descriptor)
+
 
 class DirectoryLock:
     """An advisory lock that lives as long as the process."""
 
     def __init__(self, path: Path, daemon: str) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._descriptor, 32).decode(errors="replace").strip()
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DataDirectoryError(f"The lock file {path} can't be opened: {error.strerror}.") from None
+        if not self._claim():
+            holder = os.pread(self._descriptor, 256, 0).decode(errors="replace").split()
             os.close(self._descriptor)
             raise DataDirectoryLockedError(
-                f"Another {daemon} (process {holder or 'unknown'}) already works in {path.parent}.",
+                f"Another {daemon} (process {holder[0] if holder else 'unknown'}) already works in {path.parent}.",
                 next_step="Stop it first, or choose another --data-dir.",
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._write(f"{os.getpid()}\n")
+
+    def publish(self, address: str) -> None:
+        """Leave the daemon's URL where `DataDirectory.address_of` looks for it."""
+        self._write(f"{os.getpid()} {address}\n")
+
+    def _claim(self) -> bool:
+        """Whether the lock is ours now; somebody who only asks for the address holds it for a moment."""
+        for pause_s in _PAUSES_S:
+            time.sleep(pause_s)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            return True
+        return False
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # a full disk: the lock holds all the same, only nobody learns who has it
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, text.encode(), 0)
 
     def release(self) -> None:
         """Let the next daemon in."""

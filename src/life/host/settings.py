@@ -18,7 +18,7 @@ import msgspec
 from life.aios.state import EconomicMode
 from life.host.errors import SettingsError
 
-KNOWN_ELSEWHERE: Final = frozenset({"LIFE_DATA_DIR", "LIFE_PASSPHRASE", "LIFE_KEY_FILE"})
+KNOWN_ELSEWHERE: Final = frozenset({"LIFE_DATA_DIR", "LIFE_PASSPHRASE", "LIFE_KEY_FILE", "LIFE_PROVIDER_API_KEY"})
 """`LIFE_` variables that are read by other parts."""
 
 
@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_settings(
-    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str | int | None] | None = None
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str | int | list[str] | None] | None = None
 ) -> Settings:
     """The settings in force. `flags` are `section.name` → value, None meaning "not given"."""
     values = _from_file(file) if file is not None and file.exists() else {}

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
@@ -43,6 +44,9 @@ from life.lago.journal.sqlite import SqliteJournal, WriterHost
 from life.praxis.egress import EgressClient, EgressPolicy
 from life.praxis.fetch_request import HttpFetchPolicy
 from life.praxis.standard import standard_tools
+
+SHUTDOWN_GRACE_MS: Final = 1_500
+"""How long running tools may take to finish when everything closes: a daemon is gone within three seconds."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ async def open_system(
                     limits=RunLimits(max_steps=settings.model.max_steps),
                     system_prompt=settings.model.system or DEFAULT_SYSTEM_PROMPT,
                     max_output_tokens=settings.model.max_output_tokens,
+                    shutdown_grace_ms=SHUTDOWN_GRACE_MS,
                 ),
             )
         )

@@ -10,6 +10,7 @@ Source: arcan.md §9.1; the HTML standard, "Server-sent events".
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -17,8 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from life.aios.errors import InvalidInputError
+from life.aios.errors import InvalidInputError, LifeError
 from life.aios.record import EventRecord, encode_record
+
+_log: Final = logging.getLogger(__name__)
 
 KEEP_ALIVE_S: Final = 15.0
 _MAX_FRAMES_PER_WRITE: Final = 64
@@ -85,6 +88,10 @@ class EventStreamResponse(Response):
                     following = None
                 await send({"type": "http.response.body", "body": b"".join(frames), "more_body": True})
         except StopAsyncIteration:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except LifeError as error:
+            # The head is out, so no status can say it; the client reconnects and is told then.
+            _log.warning("an event stream ended: %s", error.message)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             if following is not None:

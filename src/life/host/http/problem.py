@@ -90,7 +90,7 @@ class UnexpectedErrors:
                 raise
             await problem_response(error)(scope, receive, send)
         except Exception:
-            _log.exception("unexpected error at %s %s", scope["method"], scope["path"])
+            _log.exception("unexpected error at %s %r", scope["method"], scope["path"])
             if started:
                 raise
             await problem_response(LifeError("Something unexpected went wrong; the log has the details."))(

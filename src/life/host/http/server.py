@@ -8,12 +8,15 @@ import importlib.util
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from life.host.errors import BindRefusedError, HostError
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (compared, not bound)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 GRACE_S = 2
 """How long open requests may take to finish after the signal to stop."""
@@ -49,22 +52,41 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def bracketed(host: str) -> str:
+    """The host as it stands in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def local_address(host: str, port: int) -> str:
+    """The URL under which a daemon that listens on `host` is reached from this machine."""
+    return f"http://{_ANY.get(host) or bracketed(host)}:{port}"
+
+
 def host_names(host: str, port: int, proxy_hosts: Sequence[str]) -> list[str]:
     """The Host header values under which this listener is known."""
-    names = {host, "127.0.0.1", "localhost", "[::1]"} if host in {"127.0.0.1", "localhost", "::1"} else {host}
+    own = bracketed(host)
+    names = {own, "127.0.0.1", "localhost", "[::1]"} if host in {*_ANY, *_LOOPBACK} else {own}
     return sorted({f"{name}:{port}" for name in names} | ({*names} if port == 80 else set()) | set(proxy_hosts))
 
 
 class _Server(uvicorn.Server):
     """Uvicorn with our signals: SIGINT and SIGTERM mean a clean stop and exit code 0 (arcan.md §12.4)."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], Awaitable[None]] | None
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._on_stop is not None:
+            await self._on_stop()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -78,8 +100,18 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-async def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` is called when requests are answered."""
+async def serve(
+    app: ASGIApp,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    *,
+    on_stop: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    `on_ready` is called when requests are answered; `on_stop` before open requests get their last `GRACE_S` seconds: it
+    ends what would keep them open, such as event streams.
+    """
     fast = importlib.util.find_spec("httptools") is not None
     config = uvicorn.Config(
         app,
@@ -91,7 +123,7 @@ async def serve(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], No
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    await _Server(config, on_ready).serve(sockets=[listener])
+    await _Server(config, on_ready, on_stop).serve(sockets=[listener])
 
 
 def run_async(main: Callable[[], Coroutine[object, object, None]]) -> None:

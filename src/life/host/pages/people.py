@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal
 from urllib.parse import parse_qs
 
@@ -46,20 +46,20 @@ class Pages:
         """The routes, `/login` and the stylesheet among them."""
         return [
             *STATIC_ROUTES,
-            Route("/login", self.login),
-            Route("/", self.sessions),
-            Route("/sessions", self.new_session, methods=["POST"]),
-            Route("/s/{session_id}", self.session),
-            Route("/s/{session_id}/journal", self.journal),
-            Route("/s/{session_id}/{action}", self.act, methods=["POST"]),
-            Route("/ledger", self.ledger),
-            Route("/identity", self.identity),
-            Route("/system", self.system),
+            Route("/login", _for_people(self.login)),
+            Route("/", _for_people(self.sessions)),
+            Route("/sessions", _for_people(self.new_session), methods=["POST"]),
+            Route("/s/{session_id}", _for_people(self.session)),
+            Route("/s/{session_id}/journal", _for_people(self.journal)),
+            Route("/s/{session_id}/{action}", _for_people(self.act), methods=["POST"]),
+            Route("/ledger", _for_people(self.ledger)),
+            Route("/identity", _for_people(self.identity)),
+            Route("/system", _for_people(self.system)),
         ]
 
     async def login(self, request: Request) -> Response:
-        """Redeem a one-time link; without one, say where to get it."""
-        code = request.query_params.get("code")
+        """Redeem a one-time link; without one, say where to get it. HEAD, as link previews send it, redeems nothing."""
+        code = request.query_params.get("code") if request.method == "GET" else None
         cookie = self._access.redeem_link(code) if code else None
         if cookie is None:
             problem = "That link was used already or is too old." if code else ""
@@ -91,13 +91,18 @@ class Pages:
         """Start a session with its first objective, then show it. (Programs post JSON to the same address.)"""
         form = await _form(request)
         objective = form.get("objective", "")
+        if not objective.strip():
+            raise InvalidInputError("The objective is empty.")
         name = " ".join(objective.split())[:80]
         state = await self._system.runtime.create_session(name=name)
         await self._system.runtime.start(state.session_id, objective)
         return RedirectResponse(f"/s/{state.session_id}", 303)
 
-    async def session(self, request: Request, problem: str = "") -> Response:
+    async def session(self, request: Request) -> Response:
         """One session: the conversation, what waits for a decision, and the next message."""
+        return await self._session(request)
+
+    async def _session(self, request: Request, problem: str = "", http_status: int = 200) -> Response:
         state = await self._system.runtime.state(str(request.path_params["session_id"]))
         records = await self._all_records(state.session_id)
         waiting = [
@@ -115,6 +120,7 @@ class Pages:
             "session.html",
             _title(state),
             "/",
+            http_status=http_status,
             problem=problem,
             refresh_s=_REFRESH_S if state.status == "running" else 0,
             session_id=state.session_id,
@@ -147,7 +153,7 @@ class Pages:
             else:
                 return Response(status_code=404)
         except LifeError as error:
-            return await self.session(request, f"{error.message} [{error.code}]")
+            return await self._session(request, f"{error.message} [{error.code}]", error.status)
         return RedirectResponse(f"/s/{session_id}", 303)
 
     async def journal(self, request: Request) -> Response:
@@ -217,6 +223,19 @@ class Pages:
                 return records
 
 
+def _for_people(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """What Life raised on purpose becomes a page that says so."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except LifeError as error:
+            problem = f"{error.message} [{error.code}]"
+            return page("layout.html", "That did not work", request.url.path, http_status=error.status, problem=problem)
+
+    return answered
+
+
 def _title(state: SessionState) -> str:
     return state.name or state.session_id
 
@@ -248,5 +267,8 @@ async def _form(request: Request) -> dict[str, str]:
         raw += chunk
         if len(raw) > _MAX_FORM_BYTES:
             raise InvalidInputError("The form is too large.")
-    fields = parse_qs(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=20)
+    try:
+        fields = parse_qs(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=20)
+    except ValueError:
+        raise InvalidInputError("The form has too many fields.") from None
     return {name: values[-1] for name, values in fields.items()}

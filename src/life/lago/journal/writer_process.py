@@ -9,9 +9,9 @@ whole group (INT, TERM, HUP) are ignored: the journal's own process decides when
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -27,7 +27,8 @@ LOCK_PATIENCE_S: Final = 10.0
 """How long another process may hold the write lock before the waiting batches fail."""
 
 _RETRY_S: Final = 0.0005
-_PARENT_CHECK_S: Final = 5.0
+_PARENT_CHECK: Final = struct.pack("@ll", 5, 0)
+"""How often to see whether the journal's process is there (a `struct timeval`, five seconds)."""
 
 
 def main(arguments: list[str]) -> int:
@@ -56,6 +57,7 @@ def serve(connection: socket.socket, store: Store, *, path: str) -> None:
     """Commit groups until the other end closes."""
     frames = Frames()
     parent = os.getppid()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PARENT_CHECK)
     while True:
         waiting, closed = _receive(connection, frames, parent)
         if waiting:
@@ -71,15 +73,15 @@ def _receive(connection: socket.socket, frames: Frames, parent: int) -> tuple[li
     """Everything that has arrived, at least one request, and whether the other end is closed."""
     waiting: list[Request] = []
     while True:
-        # Once there is something, take only what is there already.
-        patience = 0.0 if waiting else _PARENT_CHECK_S
-        if not select.select([connection], [], [], patience)[0]:
+        try:
+            # Once there is something, take only what is there already.
+            data = connection.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT if waiting else 0)
+        except BlockingIOError:
             if waiting:
                 return waiting, False
             if os.getppid() != parent:  # a copy of the socket in a forked process can outlive the journal's process
                 return waiting, True
             continue
-        data = connection.recv(RECEIVE_BYTES)
         if not data:
             return waiting, True
         for body in frames.feed(data):
