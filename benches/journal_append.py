@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from journal_events import EventSource
-from measure import Claim, arguments, interleaved, report
+from measure import Claim, arguments, interleaved, report, runner
 
 from life.aios.record import NewEvent
 from life.lago.journal import schema
@@ -28,15 +28,14 @@ from life.testing.clock import ManualClock
 
 PRODUCERS = 64
 INSERT = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-SESSIONS = 64
-"""One session per producer, as with as many agents."""
+SESSIONS = 8
 
 
 class Journals:
     """The open journals of one run, and the loop they live in."""
 
     def __init__(self, folder: Path) -> None:
-        self.runner = asyncio.Runner()
+        self.runner = runner()
         self.stack = AsyncExitStack()
         self.journals: dict[WriterHost, SqliteJournal] = {}
         hosts: tuple[WriterHost, ...] = ("in_loop", "process")

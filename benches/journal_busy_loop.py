@@ -20,7 +20,7 @@ from pathlib import Path
 
 from journal_append import INSERT, Raw
 from journal_events import EventSource
-from measure import Claim, arguments, interleaved, report
+from measure import Claim, arguments, interleaved, report, runner
 
 from life.aios.record import NewEvent
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
@@ -111,20 +111,20 @@ def main() -> int:
     duration_s = 0.5 if options.quick else 2.0
     source = EventSource()
     work: dict[str, list[float]] = {"alone": [], "in loop": [], "process": [], "thread": []}
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name, asyncio.Runner() as runner:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR")) as name, runner() as loop:
         folder = Path(name)
         stack = AsyncExitStack()
 
         def journal(host: WriterHost) -> SqliteJournal:
             opening = SqliteJournal.open(folder / f"{host}.db", clock=ManualClock(), writer=host, warm_log=True)
-            return runner.run(stack.enter_async_context(opening))
+            return loop.run(stack.enter_async_context(opening))
 
         in_loop, process = journal("in_loop"), journal("process")
         raw = Raw(folder / "thread.db")
 
         def case(name: str, append: Append | None) -> Callable[[], float]:
             def run() -> float:
-                appends, slices = runner.run(saturate(append, source, duration_s))
+                appends, slices = loop.run(saturate(append, source, duration_s))
                 work[name].append(slices)
                 return appends if append is not None else slices
 
@@ -142,11 +142,11 @@ def main() -> int:
         cases = {
             "in loop": case("in loop", lambda event: in_loop.append([event])),
             "process": case("process", lambda event: process.append([event])),
-            "thread": lambda: runner.run(threaded()),
+            "thread": lambda: loop.run(threaded()),
             "alone": case("alone", None),
         }
         results = interleaved(cases, rounds=options.rounds)
-        runner.run(stack.aclose())
+        loop.run(stack.aclose())
     print("appends per second beside slices of 100 µs")
     appends = {name: figures for name, figures in results.items() if name != "alone"}
     status = report(appends, "events/s", [Claim("J6", "process", "in loop", at_least=0.6)])

@@ -11,7 +11,9 @@ the machine moves far less than the figures themselves. A claim is a ratio with 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
+import importlib.util
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +42,14 @@ def arguments(description: str) -> argparse.Namespace:
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 7)
     return options
+
+
+def runner() -> asyncio.Runner:
+    """An event loop as the daemons have it: uvloop where it is installed (`lifeos[speed]`), asyncio's own otherwise."""
+    if importlib.util.find_spec("uvloop") is None:
+        return asyncio.Runner()
+    uvloop = importlib.import_module("uvloop")
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
 
 def interleaved(cases: Mapping[str, Callable[[], float]], *, rounds: int, seed: int = 1) -> dict[str, list[float]]:

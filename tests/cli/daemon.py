@@ -70,6 +70,8 @@ class Arcand:
 
     def spawn(self) -> ChildProcess:
         """Start the process; nothing is waited for."""
+        if self._process is not None:
+            self._process.stop()
         command = [*self._wrapper, str(BIN / "arcand"), "--port", str(self.port), "--data-dir", str(self.data)]
         self._process = ChildProcess.spawn(
             [*command, *self._options], name="arcand", env=self.env, cwd=self.folder

@@ -50,7 +50,7 @@ def check_fifteen(arcand: Arcand, session_id: str, run_id: str) -> list[Event]:
     report = arcand.get(f"/sessions/{session_id}/runs/{run_id}")
     assert isinstance(report, dict)
     assert (report["status"], report["reason"]) == ("finished", "completed")
-    assert report["answer"] == "All fifteen are there."
+    assert report["final_answer"] == "All fifteen are there."
     events = arcand.events(session_id)
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     for name in ("ToolCallRequested", "ToolCallCompleted"):

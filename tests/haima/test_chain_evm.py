@@ -23,7 +23,6 @@ from tests.harness.rpc_counter import RpcCounter
 if TYPE_CHECKING:
     from tests.harness.fixtures import StartChain
 
-pytest_plugins = ["tests.harness.fixtures"]
 pytestmark = pytest.mark.part("anvil", "solc")
 
 

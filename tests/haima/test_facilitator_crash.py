@@ -20,7 +20,6 @@ from tests.harness.anvil import FACILITATOR, Anvil
 from tests.harness.rpc_counter import RpcCounter
 from tests.peers.processes import Peer, python
 
-pytest_plugins = ["tests.harness.fixtures"]
 pytestmark = [pytest.mark.part("anvil", "solc"), pytest.mark.slow]
 
 NETWORK = "eip155:84532"

@@ -20,7 +20,6 @@ from tests.haima.test_chain_evm import EvmBenches
 from tests.harness.anvil import FACILITATOR, Anvil
 from tests.harness.rpc_counter import RpcCounter
 
-pytest_plugins = ["tests.harness.fixtures"]
 pytestmark = pytest.mark.part("anvil", "solc")
 
 NETWORK = "eip155:84532"

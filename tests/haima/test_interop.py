@@ -17,7 +17,6 @@ from tests.harness.rpc_counter import RpcCounter
 from tests.peers import processes
 from tests.peers.processes import Peer, Purchase, python
 
-pytest_plugins = ["tests.harness.fixtures"]
 pytestmark = [pytest.mark.part("anvil", "solc", "node", "npm-peers", "x402-python"), pytest.mark.slow]
 
 CLIENTS: dict[str, Callable[..., Purchase]] = {"npm": processes.fetch_client, "pypi": processes.python_client}

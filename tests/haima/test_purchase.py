@@ -95,7 +95,7 @@ async def test_a_paid_resource() -> None:
         assert wire.PAYMENT_SIGNATURE.lower() not in first[3]
         assert kit.payee.charged == 50
         await kit.payer.flush()
-        assert await kinds(kit.journal) == ["PaymentReserved", "PaymentSigned", "PaymentSettled"]
+        assert await kinds(kit.journal) == ["PaymentReserved", "PaymentSettled"]
         assert same_state(kit.payer.purse(LOCAL).state, await replayed(kit.journal))
 
 
@@ -107,7 +107,7 @@ async def test_the_events_say_whose_payment_it_was() -> None:
             "/paid?token=hush#part", extensions=life(session_id="s1", task_id="t1", max_amount_micro=50)
         )
         await kit.payer.flush()
-        reserved, _, settled = await finance_events(kit.journal)
+        reserved, settled = await finance_events(kit.journal)
         assert isinstance(reserved, events.PaymentReserved) and isinstance(settled, events.PaymentSettled)
         assert (reserved.session_id, reserved.task_id) == (settled.session_id, settled.task_id) == ("s1", "t1")
         assert (reserved.wallet, reserved.network) == (settled.wallet, settled.network) == (ADDRESS, LOCAL)
@@ -144,6 +144,26 @@ async def test_the_echo_is_verbatim_and_carries_an_identifier() -> None:
         assert identifier == {"info": {"required": True, "id": receipt.payment.payment_id}, "schema": {}}
         assert sent["extensions"] == {"bazaar": body["extensions"]["bazaar"]}  # type: ignore[index]
         assert 16 <= len(receipt.payment.payment_id) <= 128
+
+
+async def test_the_signature_is_stored_when_the_answer_takes_its_time() -> None:
+    """What is settled at once needs no note of its signature; an open payment has one soon, and every payment whose
+    outcome is unknown."""
+    async with paying() as kit:
+        kit.payee.delay_s = 0.05
+        call = asyncio.create_task(kit.client.get("/paid"))
+        while not kit.clock.sleepers:
+            await asyncio.sleep(0)
+        kit.clock.advance_us(100_000)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert await kinds(kit.journal) == ["PaymentReserved", "PaymentSigned"] and not call.done()
+        await call
+        kit.payee.faults = ["lose_answer"]
+        with pytest.raises(OutcomeUnknownError):
+            await kit.client.get("/paid")
+        await kit.payer.flush()
+        assert (await kinds(kit.journal))[-3:] == ["PaymentReserved", "PaymentSigned", "PaymentAmbiguous"]
 
 
 async def test_each_call_is_a_purchase_of_its_own() -> None:

@@ -191,7 +191,7 @@ def test_finished_payments_are_forgotten_in_order(monkeypatch: pytest.MonkeyPatc
         wallet.apply(reserved(f"p{index}"), 1)
         wallet.apply(settled(f"p{index}"), 1)
     assert wallet.settled_micro == 100 and wallet.outstanding_micro == 10
-    assert [wallet.payment(f"p{index}") is not None for index in range(10)] == [False] * 7 + [True] * 3
+    assert [wallet.payment(f"p{index}") is not None for index in range(10)] == [False] * 6 + [True] * 4
     assert wallet.payment("open") is not None
     assert wallet.of_purchase("purchase-p0") is None and wallet.of_purchase("purchase-p9") is not None
 

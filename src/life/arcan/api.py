@@ -193,6 +193,15 @@ class SessionApi:
             Operation(
                 "GET", f"{session}/runs/{{run_id}}", "How a run stands", self.show_run, None, RunReport, errors=(404,)
             ),
+            Operation(
+                "POST",
+                f"{session}/resume",
+                "Take up an open run that nothing drives (after a full disk, say)",
+                self.resume,
+                None,
+                RunReport,
+                errors=(404, 409),
+            ),
             Operation("POST", f"{session}/cancel", "Stop the open run", self.cancel, None, RunReport, errors=(404,)),
             Operation(
                 "GET",
@@ -303,6 +312,12 @@ class SessionApi:
         session_id, run_id = _session(request), str(request.path_params["run_id"])
         report = report_of(await self._runtime.state(session_id), run_id)
         return _json(report or await past_report(self._journal, session_id, run_id))
+
+    async def resume(self, request: Request) -> Response:
+        """POST /sessions/{session_id}/resume; answers at once, null when no run is open."""
+        session_id = _session(request)
+        run_id = await self._runtime.recover(session_id)
+        return _json(None if run_id is None else report_of(await self._runtime.state(session_id), run_id))
 
     async def cancel(self, request: Request) -> Response:
         """POST /sessions/{session_id}/cancel; null when no run is open."""

@@ -82,7 +82,7 @@ def _run(
 def _tell_people(started: Started) -> None:
     _tell_identity(started)
     click.echo("\nOpen this link once to log in; it works for ten minutes (`life login` prints a fresh one):\n")
-    click.echo(f"    {started.address}{started.login_path}\n")
+    click.echo(f"    {started.login_link}\n")
     click.echo("Ctrl-C stops it. Everything is in the journal.")
 
 
@@ -91,7 +91,7 @@ def _tell_programs(started: Started) -> None:
     click.echo(f"arcand listens on {started.address}")
     click.echo(f"  token      {started.system.data.token}   (Authorization: Bearer …)")
     click.echo(f"  API        {started.address}/openapi.json")
-    click.echo(f"  log in     {started.address}{started.login_path}   (once, within ten minutes)")
+    click.echo(f"  log in     {started.login_link}   (once, within ten minutes)")
 
 
 def _tell_identity(started: Started) -> None:

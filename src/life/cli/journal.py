@@ -74,7 +74,7 @@ def import_(data_dir: Path, file: BinaryIO, renumber: bool) -> None:
 @asynccontextmanager
 async def _open(data_dir: Path, *, verify: bool = False, create: bool = False) -> AsyncIterator[SqliteJournal]:
     data = DataDirectory.create(data_dir) if create else DataDirectory(data_dir)
-    if not create and not data.journal.exists():
+    if not create and not (data.journal.exists() and data.journal.stat().st_size):
         raise NotFoundError(
             f"There is no journal in {data_dir}.", next_step="Name the project's folder with --data-dir."
         )

@@ -114,8 +114,8 @@ class Payer:
         self._chain = authorization_state
         self._session_id = session_id or new_id(clock, entropy)
         self._allow_insecure_http = allow_insecure_http
-        # RFC 6979 in our own process gives the same bytes again, so a lost note of them costs nothing. Another signer may
-        # not, or asks a person each time: there the signature is on disk before it leaves.
+        # RFC 6979 in our own process gives the same bytes again, so the signature need not be stored when all goes well.
+        # Another signer may not, or asks a person each time: there it is on disk before it leaves.
         self._signs_alike = capabilities.backend == "in_process" and not capabilities.user_confirmation
         self._signer_checked = False
         self._in_flight: set[str] = set()
@@ -439,9 +439,11 @@ class Payer:
         signature = await self._custody.sign_authorization(authorization)
         if not self._signer_checked:
             self._check_signer(exact.digest(authorization), signature)
-        purse.note(PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex()))
-        if not self._signs_alike:
-            await purse.flush()
+        signed = PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex())
+        if self._signs_alike:
+            purse.hold(payment.payment_id, signed)
+        else:
+            await purse.record(signed)
         return self.payment(payment), _header(payment, signature)
 
     def _check_signer(self, digest: bytes, signature: bytes) -> None:

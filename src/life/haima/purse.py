@@ -164,6 +164,10 @@ class Purse:
         """Fold an event in now and store it soon."""
         self._log.note(event)
 
+    def hold(self, payment_id: str, event: FinanceEvent) -> None:
+        """Note an event soon, unless its payment is over by then."""
+        self._log.hold(payment_id, event)
+
     async def record(self, event: FinanceEvent) -> None:
         """Fold an event in and return when it is on disk."""
         await self._log.record(event)

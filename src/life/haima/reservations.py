@@ -47,9 +47,20 @@ EXPIRY_MARGIN_S: Final = 120
 stamps its blocks in the past."""
 
 KEPT_FINAL: Final = 1024
-"""How many finished payments stay in memory. Older ones are found through the journal."""
+"""How many finished payments stay in memory at least (twice as many at most). Older ones are found in the journal."""
 
 PaymentState = Literal["held", "signed", "submitted", "refused", "ambiguous", "settled", "released"]
+_WEIGHTS: Final[dict[str, tuple[int, int]]] = {
+    "held": (1, 0),
+    "signed": (1, 0),
+    "submitted": (1, 0),
+    "refused": (1, 0),
+    "ambiguous": (1, 0),
+    "settled": (0, 1),
+    "released": (0, 0),
+}
+"""Whether a payment in this state counts as outstanding, and whether as settled."""
+
 Delivery = Literal["open", "delivered", "lost"]
 
 
@@ -224,13 +235,13 @@ class WalletState:
     def apply(self, event: FinanceEvent | None, timestamp_us: int) -> list[Change]:
         """Fold one event in, and say what changed: nothing when it is unknown, foreign or out of turn."""
         self._changes = []
-        if isinstance(event, _MOVES):
+        if isinstance(event, PaymentReserved):
+            self._reserve(event, timestamp_us)
+        elif isinstance(event, _MOVES):
             before = self._payments.get(event.payment_id) if event.payment_id is not None else None
             after = _advance(before, event) if before is not None else None
             if after is not None:
-                self._put_payment(after.payment_id, before, after)
-        elif isinstance(event, PaymentReserved):
-            self._reserve(event, timestamp_us)
+                self._put_payment(before, after)
         elif isinstance(event, ApprovalRequested):
             self._ask(event, timestamp_us)
         elif isinstance(event, ApprovalResolved):
@@ -260,7 +271,7 @@ class WalletState:
     def _reserve(self, event: PaymentReserved, timestamp_us: int) -> None:
         if event.payment_id in self._payments:
             return
-        self._put_payment(event.payment_id, None, Payment(event, "held", timestamp_us))
+        self._put_payment(None, Payment(event, "held", timestamp_us))
         ticket = self._tickets.get(event.approval_id) if event.approval_id is not None else None
         if ticket is not None:
             self._put_ticket(ticket.request.ticket_id, ticket._replace(state="used"))
@@ -304,27 +315,30 @@ class WalletState:
         else:
             self._tickets[ticket_id] = ticket
 
-    def _put_payment(self, payment_id: str, before: Payment | None, after: Payment) -> None:
+    def _put_payment(self, before: Payment | None, after: Payment) -> None:
+        payment_id = after.reserved.payment_id
         self._changes.append(Change("payment", payment_id, before))
+        self._count(before, after)
+        self._list_unfinished(before, after)
         if before is None:
-            self._count(None, after)
             self._remember(after, newest=True)
             times = self._reserved_at
             times.append(max(after.reserved_at_us, times[-1]) if times else after.reserved_at_us)
-        else:
-            self._payments[payment_id] = after
-            if before.open != after.open or (before.state != after.state and not after.open):
-                self._count(before, after)
-        if before is None or before.unfinished != after.unfinished:
-            self._list_unfinished(before, after)
-        if not after.open and (before is None or before.open):
+            return
+        self._payments[payment_id] = after
+        if before.open and not after.open:
             self._final.append(payment_id)
-            if len(self._final) > KEPT_FINAL:
-                oldest = self._payments[self._final.popleft()]
-                self._changes.append(Change("forgotten", oldest.payment_id, oldest))
-                self._forget(oldest)
-                self._list_unfinished(oldest, None)
-                self._shorten_times()
+            if len(self._final) >= 2 * KEPT_FINAL:
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Many at a time, so that most payments don't pay for it."""
+        while len(self._final) > KEPT_FINAL:
+            oldest = self._payments[self._final.popleft()]
+            self._changes.append(Change("forgotten", oldest.payment_id, oldest))
+            self._forget(oldest)
+            self._list_unfinished(oldest, None)
+        self._shorten_times()
 
     def _shorten_times(self) -> None:
         """Forget, now and then, when reservations were made that no window can see any more."""
@@ -349,29 +363,32 @@ class WalletState:
 
     def _list_unfinished(self, before: Payment | None, after: Payment | None) -> None:
         """Keep the index of what may have to be finished, by request."""
+        now = after is not None and after.unfinished
+        if now == (before is not None and before.unfinished):
+            return
         payment = after or before
         assert payment is not None
-        was, now = before is not None and before.unfinished, after is not None and after.unfinished
-        if was == now:
-            return
-        key, payment_id = payment.reserved.request_key, payment.payment_id
-        ids = self._unfinished.setdefault(key, {})
+        reserved, index = payment.reserved, self._unfinished
         if now:
-            ids[payment_id] = None
+            index.setdefault(reserved.request_key, {})[reserved.payment_id] = None
+        elif len(index[reserved.request_key]) == 1:
+            del index[reserved.request_key]
         else:
-            del ids[payment_id]
-            if not ids:
-                del self._unfinished[key]
+            del index[reserved.request_key][reserved.payment_id]
 
     def _count(self, before: Payment | None, after: Payment | None) -> None:
         """Move the amount between the sums. Either side may be missing."""
+        was_open, was_settled = _WEIGHTS[before.state] if before is not None else (0, 0)
+        is_open, is_settled = _WEIGHTS[after.state] if after is not None else (0, 0)
+        if was_open == is_open and was_settled == is_settled:
+            return
         payment = after or before
         assert payment is not None
         reserved = payment.reserved
         amount = reserved.amount_micro
-        self.outstanding_micro += amount * (_is(after, "open") - _is(before, "open"))
-        self.settled_micro += amount * (_is(after, "settled") - _is(before, "settled"))
-        change = amount * (_is(after, "counting") - _is(before, "counting"))
+        self.outstanding_micro += amount * (is_open - was_open)
+        self.settled_micro += amount * (is_settled - was_settled)
+        change = amount * (is_open + is_settled - was_open - was_settled)
         if change:
             _add(self._by_session, reserved.session_id or "", change)
             _add(self._by_payee, reserved.payee, change)
@@ -430,14 +447,6 @@ def _advance(before: Payment, event: _Move) -> Payment | None:
 
 def _age(payment: Payment) -> tuple[int, str]:
     return payment.reserved_at_us, payment.payment_id
-
-
-def _is(payment: Payment | None, what: Literal["open", "settled", "counting"]) -> bool:
-    if payment is None:
-        return False
-    if what == "open":
-        return payment.open
-    return payment.state == "settled" if what == "settled" else payment.state != "released"
 
 
 def _add(sums: dict[str, int], key: str, change: int) -> None:

@@ -11,6 +11,7 @@ batch: many payments at once cost one commit. There are three ways in:
     reserve   waits until the decision is on disk
     record    waits until the event is on disk
     note      does not wait: the event is folded in now and stored soon, many in one batch
+    hold      a note that is worth storing only if its payment is not over by then
 
 A note may be stored after a reservation that was decided later: it is about another payment. That is sound as long as it
 frees nothing; a release does, so from the moment one waits, everything is stored in the order in which it came. What is
@@ -28,10 +29,17 @@ from life.aios.errors import EventConflictError, JournalError, JournalUnavailabl
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import NewEvent, Stream
-from life.haima.events import FinanceEvent, PaymentReleased, PaymentReserved, finance_event, read_finance
+from life.haima.events import (
+    FinanceEvent,
+    PaymentReleased,
+    PaymentReserved,
+    PaymentSettled,
+    finance_event,
+    read_finance,
+)
 from life.haima.reservations import Change, Payment, WalletState
 
-RIDE_ALONG_US: Final = 20_000
+RIDE_ALONG_US: Final = 50_000
 """How long a note waits for company before it is stored."""
 
 _MANY: Final = 256
@@ -105,6 +113,7 @@ class WalletLog:
         self._stale = True
         self._awaited: list[_Entry] = []
         self._noted: list[_Entry] = []
+        self._held: dict[str, FinanceEvent] = {}
         self._order = itertools.count(1)
         self._ordered = False
         """Whether the next batch has to hold everything that is queued, in order."""
@@ -137,15 +146,35 @@ class WalletLog:
     async def record(self, event: FinanceEvent, *, event_id: str | None = None) -> None:
         """Fold an event in and return when it is on disk."""
         self._check_open()
+        if self._held:
+            self._note_held(event)
         self._ordered = True
         await self._enter(self._entry(event, event_id, done=self._future()))
 
     def note(self, event: FinanceEvent, *, event_id: str | None = None) -> None:
         """Fold an event in now and store it soon."""
         self._check_open()
+        if self._held:
+            self._note_held(event)
         self._noted.append(self._entry(event, event_id))
         self._ordered = self._ordered or isinstance(event, PaymentReleased)
         self._wake()
+
+    def hold(self, payment_id: str, event: FinanceEvent) -> None:
+        """Note an event about a payment when the next one about it comes, or soon; never, if that says that it is over."""
+        self._check_open()
+        self._held[payment_id] = event
+        self._wake()
+
+    def _note_held(self, next_event: FinanceEvent | None) -> None:
+        """Note what is held about the payment of the next event, or (None) everything."""
+        if next_event is None:
+            held, self._held = self._held, {}
+            self._noted += [self._entry(event, None) for event in held.values()]
+            return
+        event = self._held.pop(getattr(next_event, "payment_id", ""), None)
+        if event is not None and not isinstance(next_event, PaymentSettled | PaymentReleased):
+            self._noted.append(self._entry(event, None))
 
     async def catch_up(self) -> None:
         """Read what other processes wrote since."""
@@ -154,6 +183,7 @@ class WalletLog:
 
     async def flush(self, *, even_if_idle: bool = False) -> None:
         """Return when everything noted so far is on disk."""
+        self._note_held(None)
         if self._noted or self._storing or even_if_idle:
             self._ordered = True
             await self._enter(_Entry(done=self._future()))
@@ -419,7 +449,7 @@ class WalletLog:
         delay_us = self._ride_along_us
         while True:
             await self._clock.sleep_us(delay_us)
-            if not self._noted or self._closed:
+            if not (self._noted or self._held) or self._closed:
                 break
             try:
                 await self.flush()

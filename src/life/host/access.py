@@ -47,11 +47,14 @@ def load_or_create_token(path: Path, entropy: Entropy) -> str:
 def read_token(path: Path) -> str:
     """The token in `path`; DataDirectoryError when there is none, others can read it, or it is not usable."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise DataDirectoryError(f"The access token {path} can't be read: {error.strerror}.") from None
-    with os.fdopen(descriptor) as file:
-        mode = os.fstat(file.fileno()).st_mode
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise DataDirectoryError(f"The access token {path} is not a file.")
+    with os.fdopen(descriptor, errors="replace") as file:
         if stat.S_IMODE(mode) & 0o077:
             raise DataDirectoryError(f"Others can read the access token {path}.", next_step=f"chmod 600 {path}")
         token = file.read(256).strip()

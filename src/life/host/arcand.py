@@ -54,7 +54,9 @@ class Started(NamedTuple):
     """What a person is told when the daemon answers."""
 
     address: str
-    login_path: str
+    """Where it listens."""
+    login_link: str
+    """Under the first proxy's name, when there is one."""
     system: System
     recovered: list[str]
 
@@ -76,12 +78,9 @@ async def run_arcand(root: Path, settings: Settings, *, on_ready: Callable[[Star
             ) as system:
                 recovered = await system.runtime.recover_all()
                 app = application(system, access, hosts=host_names(daemon.host, port, daemon.proxy_hosts))
-                ready = Started(
-                    f"http://{bracketed(daemon.host)}:{port}",
-                    f"/login?code={access.new_link_code()}",
-                    system,
-                    recovered,
-                )
+                address = f"http://{bracketed(daemon.host)}:{port}"
+                people = f"https://{daemon.proxy_hosts[0]}" if daemon.proxy_hosts else address
+                ready = Started(address, f"{people}/login?code={access.new_link_code()}", system, recovered)
 
                 def tell() -> None:
                     lock.publish(local_address(daemon.host, port))
@@ -118,6 +117,7 @@ def application(system: System, access: Access, *, hosts: list[str]) -> ASGIApp:
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
+    app.router.redirect_slashes = False  # an address is right or unknown
     return UnexpectedErrors(Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS))
 
 

@@ -40,6 +40,7 @@ from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.ledger import authorization_reader
 from life.host.settings import PaymentSettings, Settings, load_settings
+from life.lago.errors import JournalFileDamagedError
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
 from life.praxis.egress import EgressClient, EgressPolicy
 from life.praxis.fetch_request import HttpFetchPolicy
@@ -82,6 +83,7 @@ async def open_system(
     data = DataDirectory.create(Path(root))
     settings = settings or load_settings(data.config, environment)
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
+    _check_journal_is_there(data)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(SqliteJournal.open(data.journal, clock=clock, writer=journal_writer))
         identity, custody, is_new = await asyncio.to_thread(_identity, data, environment, prompt, clock, entropy)
@@ -129,6 +131,12 @@ async def open_system(
         yield System(
             data, settings, clock, entropy, journal, identity, custody, payer, ledger, runtime, identity_is_new=is_new
         )
+
+
+def _check_journal_is_there(data: DataDirectory) -> None:
+    """An empty file beside sessions' workspaces is what is left of a journal, not a new one: JournalFileDamagedError."""
+    if data.journal.exists() and data.journal.stat().st_size == 0 and any((data.root / "workspaces").iterdir()):
+        raise JournalFileDamagedError(str(data.journal), "it is empty, but there are workspaces of sessions")
 
 
 def payment_policy(settings: PaymentSettings) -> PaymentPolicy:

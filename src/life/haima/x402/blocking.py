@@ -55,7 +55,7 @@ class BlockingPayer:
         self._executor: ThreadPoolExecutor | None = None
         self._opened = AsyncExitStack()
         try:
-            self._payer = self._wherever(
+            self._payer = self.wherever(
                 lambda: self._run_here(self._opened.enter_async_context(build(self._pending.set)))
             )
         except BaseException:
@@ -83,7 +83,7 @@ class BlockingPayer:
         if self._closing.is_set():
             work.close()
             raise UnavailableError("The payer is closed.")
-        return self._wherever(lambda: self._run_here(work))
+        return self.wherever(lambda: self._run_here(work))
 
     def reconcile(self) -> Reconciliation:
         """See Payer."""
@@ -102,11 +102,22 @@ class BlockingPayer:
             self._pending.set()
         self._keeper.join()
         try:
-            self._wherever(self._shut)
+            self.wherever(self._shut)
         finally:
             self._end_executor()
 
     # --- for drivers ------------------------------------------------------------------------------------------------
+
+    def wherever(self, function: Callable[[], T]) -> T:
+        """Call it here, or in a thread of our own when a loop runs here already: two can't run in one thread."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return function()
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(1, thread_name_prefix="life-payer")
+        return self._executor.submit(function).result()
 
     def purchase(self, request: PurchaseRequest) -> Conversation[Receipt | None]:
         """The conversation of one call. Only `advance` may move it."""
@@ -115,10 +126,24 @@ class BlockingPayer:
     def advance(
         self, conversation: Conversation[Receipt | None], error: BaseException | None = None
     ) -> Send | Receipt | None:
-        """Move a conversation to its next Send (throwing `error` into it first, if there is one), or to its receipt."""
+        """Move a conversation to its next Send (throwing `error` into it first, if there is one), or to its receipt. Not
+        for a thread in which a loop runs: see `wherever`."""
         if self._closing.is_set():
             raise UnavailableError("The payer is closed.")
-        return self._wherever(lambda: self._advance(conversation, error))
+        with self._lock:
+            try:
+                step = next(conversation) if error is None else conversation.throw(error)
+                while not isinstance(step, Send):
+                    try:
+                        self._loop.run_until_complete(step.perform())
+                    except BaseException as failure:
+                        step = conversation.throw(failure)
+                    else:
+                        step = next(conversation)
+            except StopIteration as done:
+                receipt: Receipt | None = done.value
+                return receipt
+        return step
 
     def close_conversation(self, conversation: Conversation[Receipt | None]) -> None:
         """Give up a conversation, wherever it stands."""
@@ -136,24 +161,6 @@ class BlockingPayer:
             self._payer.note_undelivered(payment)
 
     # --- inside ---------------------------------------------------------------------------------------------------
-
-    def _advance(
-        self, conversation: Conversation[Receipt | None], error: BaseException | None
-    ) -> Send | Receipt | None:
-        with self._lock:
-            try:
-                step = next(conversation) if error is None else conversation.throw(error)
-                while not isinstance(step, Send):
-                    try:
-                        self._loop.run_until_complete(step.perform())
-                    except BaseException as failure:
-                        step = conversation.throw(failure)
-                    else:
-                        step = next(conversation)
-            except StopIteration as done:
-                receipt: Receipt | None = done.value
-                return receipt
-        return step
 
     def _run_here(self, work: Coroutine[object, object, T]) -> T:
         with self._lock:
@@ -174,17 +181,6 @@ class BlockingPayer:
     def _end_executor(self) -> None:
         if self._executor is not None:
             self._executor.shutdown()
-
-    def _wherever(self, function: Callable[[], T]) -> T:
-        """Call it here, or in a thread of our own when a loop runs here: two can't run in one thread."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return function()
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(1, thread_name_prefix="life-payer")
-        return self._executor.submit(function).result()
 
     def _keep(self) -> None:
         """Store notes that nobody waits for."""

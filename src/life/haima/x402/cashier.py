@@ -209,7 +209,7 @@ class Cashier:
             else:
                 payload.requirements()  # unreadable terms are malformed, others do not match
                 return answers.refused(terms, codes.NO_MATCHING_REQUIREMENTS, "The accepted terms are not ours.")
-            signed = exact.parse_exact(payload, offer.requirements, registry=self._registry)
+            signed = exact.parse_matched(payload, offer.requirements, registry=self._registry)
             identifier = None
             if terms.identifier is not None:
                 identifier = _read_identifier(payload, required=terms.identifier.required)
@@ -301,17 +301,17 @@ class Cashier:
             return answers.paid(answer, charged.settlement)
         return await self._after(bought, claim)
 
-    async def _charge(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Charged | Answer:
-        """Settle and book. With a facilitator that does not remember, a request that is cut off must not cut this off:
+    def _charge(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Awaitable[Charged | Answer]:
+        """Settle and book; await it at once. With a facilitator that does not remember, a request that is cut off must not cut this off:
         asked a second time, it might refuse what it did the first time."""
         charging = self._closer.charge(
             claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms, repeated=repeated
         )
         if self._closer.remembers:
-            return await charging
+            return charging
         task = self._charging[claim.key] = asyncio.ensure_future(charging)
         task.add_done_callback(lambda _: self._charging.pop(claim.key, None))
-        return await asyncio.shield(task)
+        return asyncio.shield(task)
 
     async def _release(self, claim: Claim, reason: str) -> None:
         if await self._claims.release(claim, reason):

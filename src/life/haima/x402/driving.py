@@ -244,6 +244,9 @@ class BlockingDriver(ABC, Generic[Req, Res]):
 
     def handle(self, request: Req) -> Res:
         """The response to the request, paid for when it had to be."""
+        return self._payer.wherever(lambda: self._handle(request))
+
+    def _handle(self, request: Req) -> Res:
         _check_unpaid(request)
         request, body = self.keep_body(request, self._max_body_bytes)
         conversation = self._payer.purchase(purchase_request(request, body))

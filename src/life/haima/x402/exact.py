@@ -40,8 +40,6 @@ SETTLING_MARGIN_S: Final = 6
 """A payment must stay valid for at least this long, or a settlement could come too late (x402.md §3.1, step 5)."""
 
 _UINT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
-_NONCE: Final = re.compile(r"0x[0-9a-fA-F]{64}")
-_SIGNATURE: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _UINT256: Final = 1 << 256
 
 
@@ -70,23 +68,33 @@ def parse_exact(
         raise PaymentRefusedError(codes.UNSUPPORTED_SCHEME)
     if accepted.network != requirements.network:
         raise PaymentRefusedError(codes.NETWORK_MISMATCH)
+    return parse_matched(payload, requirements, registry=registry)
+
+
+def parse_matched(
+    payload: PaymentPayload, requirements: PaymentRequirements, *, registry: NetworkRegistry = BUILT_IN
+) -> SignedAuthorization:
+    """The same for a payment whose `accepted` was found equal to these terms (`Offer.matches`): it is not read again."""
+    if requirements.scheme != SCHEME:
+        raise PaymentRefusedError(codes.UNSUPPORTED_SCHEME)
     domain = registry.domain(requirements)
     exact = decode_exact_payload(payload.payload)
     fields = exact.authorization
     payer = read_address(fields.from_, "from")
-    if _NONCE.fullmatch(fields.nonce) is None:
+    nonce = _read_hex(fields.nonce)
+    if nonce is None or len(nonce) != 32:
         raise MalformedPaymentError("The nonce is not 0x and 64 hex digits.")
     authorization = TransferAuthorization(
-        network=requirements.network,
-        asset=read_address(domain.contract, "asset"),
-        token_name=domain.name,
-        token_version=domain.version,
+        requirements.network,
+        read_address(domain.contract, "asset"),
+        domain.name,
+        domain.version,
         from_address=payer,
         to_address=read_address(fields.to, "to"),
         value_atomic=_read_uint(fields.value, "value"),
         valid_after_s=_read_uint(fields.valid_after, "validAfter"),
         valid_before_s=_read_uint(fields.valid_before, "validBefore"),
-        nonce=bytes.fromhex(fields.nonce[2:]),
+        nonce=nonce,
     )
     return SignedAuthorization(authorization, _read_signature(exact.signature), payer, claim_key(authorization))
 
@@ -145,14 +153,8 @@ def build_payload(
 def claim_key(authorization: TransferAuthorization) -> str:
     """What identifies a payment for ever: (network, token, payer, nonce). The recipient and the value are not part of
     it, because the token contract burns the nonce whatever else was signed with it."""
-    return "|".join(
-        (
-            authorization.network,
-            authorization.asset.lower(),
-            authorization.from_address.lower(),
-            "0x" + authorization.nonce.hex(),
-        )
-    )
+    a = authorization
+    return f"{a.network}|{a.asset.lower()}|{a.from_address.lower()}|0x{a.nonce.hex()}"
 
 
 def digest(authorization: TransferAuthorization) -> bytes:
@@ -203,10 +205,21 @@ def _read_uint(text: str, what: str) -> int:
     return value
 
 
+def _read_hex(text: str) -> bytes | None:
+    """The bytes of `0x` and hex digits, two for each and nothing between them; None for any other text."""
+    if not text.startswith("0x"):
+        return None
+    try:
+        content = bytes.fromhex(text[2:])
+    except ValueError:
+        return None
+    return content if 2 * len(content) == len(text) - 2 else None  # fromhex skips blanks
+
+
 def _read_signature(text: str) -> bytes:
-    if _SIGNATURE.fullmatch(text) is None:
+    signature = _read_hex(text)
+    if signature is None:
         raise MalformedPaymentError("The signature is not 0x and hex digits.")
-    signature = bytes.fromhex(text[2:])
     if len(signature) != 65:
         raise PaymentRefusedError(codes.INVALID_SIGNATURE, "Only 65-byte signatures of a plain key are accepted.")
     v = signature[64]

@@ -26,6 +26,8 @@ from life.host.system import System
 _MAX_FORM_BYTES: Final = 262_144
 _EVENTS_PER_PAGE: Final = 200
 _REFRESH_S: Final = 2
+_QUIET_US: Final = 30_000_000
+"""After so long without an event a running run is offered to be taken up: perhaps a full disk cut it off."""
 _DECISIONS: Final[Mapping[str, Literal["done", "not_done", "retry"]]] = {
     "done": "done",
     "not_done": "not_done",
@@ -65,7 +67,15 @@ class Pages:
             problem = "That link was used already or is too old." if code else ""
             return page("login.html", "Log in", problem=problem, http_status=401 if code else 200)
         response = RedirectResponse("/", 303, {"cache-control": "no-store"})
-        response.set_cookie(COOKIE_NAME, cookie, max_age=COOKIE_LIFETIME_S, httponly=True, samesite="strict", path="/")
+        response.set_cookie(
+            COOKIE_NAME,
+            cookie,
+            max_age=COOKIE_LIFETIME_S,
+            path="/",
+            secure=request.headers.get("host") in self._system.settings.daemon.proxy_hosts,  # the proxy speaks TLS
+            httponly=True,
+            samesite="strict",
+        )
         return response
 
     async def sessions(self, _: Request) -> Response:
@@ -126,6 +136,7 @@ class Pages:
             session_id=state.session_id,
             status=state.status,
             tone=_TONES[state.status],
+            is_quiet=state.status == "running" and self._system.clock.now_us() - state.updated_us > _QUIET_US,
             head=state.head,
             turns=transcript(records),
             doubts=[call for call in waiting if call["phase"] == "in_doubt"],
@@ -140,6 +151,8 @@ class Pages:
         try:
             if action == "runs":
                 await runtime.start(session_id, form.get("objective", ""))
+            elif action == "resume":
+                await runtime.recover(session_id)
             elif action == "cancel":
                 await runtime.cancel(session_id)
             elif action == "approval":

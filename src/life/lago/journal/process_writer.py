@@ -29,6 +29,9 @@ It costs a flush of the disk more, so it is done only while a commit takes less 
 
 QUICK_COMMIT_S: Final = 0.001
 
+_NOBODY: Final = 2**62
+"""More batches than ever wait: nobody was answered since the last frame left."""
+
 _PAUSES_S: Final = (0.0, 0.05, 0.1, 0.2, 0.4)
 _SOCKET_BYTES: Final = 2**20
 _START_PATIENCE_S: Final = 30.0
@@ -48,6 +51,7 @@ class ProcessWriter:
         self._unsent: list[Request] = []
         self._number = READY
         self._outstanding = 0
+        self._answered = _NOBODY
         self._sent_at = 0.0
         self._is_quick = False
         self._flush_handle: asyncio.Handle | None = None
@@ -79,7 +83,8 @@ class ProcessWriter:
             self._revive()
             return future
         self._unsent.append((number, *batch))
-        if len(self._unsent) >= EAGER_BATCHES and self._is_quick and not self._outstanding:
+        # Whoever got an answer appends again in this pass, or not at all. When as many are here again, nobody is missing.
+        if len(self._unsent) >= self._answered or self._may_send_half():
             self._flush()
         elif self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._flush)
@@ -108,6 +113,10 @@ class ProcessWriter:
                 self._sent_at = self._loop.time()
             self._outstanding += len(unsent)
             self._line.send(unsent)
+            self._answered = _NOBODY
+
+    def _may_send_half(self) -> bool:
+        return len(self._unsent) >= EAGER_BATCHES and self._is_quick and not self._outstanding
 
     def take(self, received: list[Answer]) -> None:
         """Answers from the writer: what they answer is on disk, or refused."""
@@ -115,6 +124,7 @@ class ProcessWriter:
             self._is_quick = self._loop.time() - self._sent_at < QUICK_COMMIT_S
             self._sent_at = self._loop.time()
         self._outstanding = max(self._outstanding - len(received), 0)
+        self._answered = len(received) if self._answered == _NOBODY else self._answered + len(received)
         for number, placed, refusal in received:
             waiting = self._pending.pop(number, None)
             if waiting is None or waiting[1].done():  # its caller was cancelled; the events are stored all the same
