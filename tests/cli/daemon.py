@@ -73,9 +73,7 @@ class Arcand:
         if self._process is not None:
             self._process.stop()
         command = [*self._wrapper, str(BIN / "arcand"), "--port", str(self.port), "--data-dir", str(self.data)]
-        self._process = ChildProcess.spawn(
-            [*command, *self._options], name="arcand", env=self.env, cwd=self.folder
-        )
+        self._process = ChildProcess.spawn([*command, *self._options], name="arcand", env=self.env, cwd=self.folder)
         return self._process
 
     def start(self) -> Self:
@@ -149,7 +147,7 @@ def damage(journal: Path, statement: str, *bindings: object) -> None:
     """Change a journal behind its back, as a failing disk or an editor would."""
     connection = apsw.Connection(str(journal))
     try:
-        connection.execute(statement, bindings)  # type: ignore[arg-type]
+        connection.execute(statement, bindings)
         assert connection.changes() == 1
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:

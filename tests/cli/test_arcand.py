@@ -121,6 +121,9 @@ def test_a_proxy_is_named(tmp_path: Path) -> None:
 REFUSALS = {
     "unknown variable": ({"LIFE_NONSENSE": "1"}, (), "[host.invalid_setting]"),
     "bad value": ({"LIFE_MODEL_MAX_STEPS": "many"}, (), "[host.invalid_setting]"),
+    "bad pattern": ({"LIFE_TOOLS_ALLOW_PRIVATE_HOSTS": "http://["}, (), "[host.invalid_setting]"),
+    "negative cap": ({"LIFE_PAYMENTS_AUTO_APPROVE_CAP_MICRO": "-1"}, (), "[life.invalid_input]"),
+    "unknown network": ({"LIFE_PAYMENTS_NETWORK": "nonsense"}, (), "[haima.wallet_mismatch]"),
     "unknown provider": ({}, ("--provider", "nonsense"), "[arcan.unknown_provider]"),
     "no key": ({}, ("--provider", "anthropic"), "[arcan.provider_key_missing]"),
     "no script": ({}, ("--provider", "scripted:/nowhere"), "[arcan.bad_script]"),
@@ -213,3 +216,17 @@ def test_ports_are_independent_of_each_other(tmp_path: Path) -> None:
         answer = httpx2.get(f"{one.url}/sessions", headers=two.bearer, trust_env=False)
         assert answer.status_code == 401
         assert two.token not in answer.text
+
+
+def test_a_reader_that_hangs_up_does_not_end_it(tmp_path: Path) -> None:
+    """A supervisor that reads the first line and closes the pipe: the daemon goes on."""
+    arcand = Arcand(tmp_path)
+    line = f"{BIN / 'arcand'} --port {arcand.port} --data-dir life & echo $! > pid; wait"
+    with ChildProcess.spawn(["/bin/sh", "-c", f"({line}) | head -n 1"], env=arcand.env, cwd=tmp_path) as shell:
+        shell.wait_for_line("(Made|Agent) .*")
+        pid = int((tmp_path / "pid").read_text())
+        try:
+            for _ in range(2):
+                assert arcand.request("POST", "/sessions/s/runs", {"objective": "hello"}).status_code == 200
+        finally:
+            os.kill(pid, signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def wait_until(condition: Callable[[], bool], *, deadline_s: float = 30.0) -> No
 def is_finished(arcand: Arcand, session_id: str) -> bool:
     state = arcand.get(f"/sessions/{session_id}")
     assert isinstance(state, dict)
-    return state["status"] == "idle"
+    return bool(state["status"] == "idle")
 
 
 def check_fifteen(arcand: Arcand, session_id: str, run_id: str) -> list[Event]:
@@ -54,7 +55,7 @@ def check_fifteen(arcand: Arcand, session_id: str, run_id: str) -> list[Event]:
     events = arcand.events(session_id)
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     for name in ("ToolCallRequested", "ToolCallCompleted"):
-        calls = [event["kind"]["call_id"] for event in events if kind(event) == name]  # type: ignore[index,call-overload]
+        calls = [event["kind"]["call_id"] for event in events if kind(event) == name]  # type: ignore[index]
         assert sorted(calls) == sorted(f"call-{number}" for number in range(1, FILES + 1))
     workspace = arcand.data / "workspaces" / session_id
     assert {path.name: path.read_text() for path in workspace.iterdir()} == {
@@ -188,8 +189,11 @@ def test_a_changed_event_is_found_and_named(tmp_path: Path, part: str) -> None:
         "digest": "CAST(zeroblob(32) AS BLOB)",
         "ts_us": "ts_us + 1",
     }[part]
-    damage(arcand.data / "journal.db", f"UPDATE event SET {part} = {expression} WHERE seq = 5 AND stream ="
-           " (SELECT no FROM stream WHERE session = 's')")
+    damage(
+        arcand.data / "journal.db",
+        f"UPDATE event SET {part} = {expression} WHERE seq = 5 AND stream ="
+        " (SELECT no FROM stream WHERE session = 's')",
+    )
     before = snapshot(arcand.data)
     process = arcand.spawn()
     with process:
@@ -237,3 +241,39 @@ def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
         assert "[journal." in process.stderr()
         assert "Traceback" not in process.stderr()
     assert journal.read_bytes() == before
+
+
+def limit_files(arcand: Arcand, largest_bytes: int) -> None:
+    """Let no file of the daemon and its writer grow beyond this: to them the disk is full there."""
+    for pid in (arcand.process.pid, *children(arcand.process.pid)):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (largest_bytes, hard))
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_runs_and_nothing_else(tmp_path: Path) -> None:
+    """Without room for the journal: a run's start is refused with a code, a run that goes on stops where it is and says
+    why, pages and health answer; with room again both work, and no event is lost or doubled. Never a traceback."""
+    arcand = Arcand(tmp_path, "--provider", fifteen_files(tmp_path, delay_ms=50))
+    with arcand:
+        run_id = arcand.start_run("s")
+        time.sleep(0.2)
+        limit_files(arcand, 4_096)
+        refused = arcand.request("POST", "/sessions", {"session_id": "t"})
+        assert refused.status_code in (503, 507), refused.text
+        assert refused.json()["code"] in ("journal.disk_full", "journal.unavailable")
+        assert refused.json()["retryable"] is True
+        wait_until(lambda: "The run of session s stopped" in arcand.process.stderr())
+        assert arcand.request("GET", "/health").status_code == 200
+        head = arcand.get("/sessions/s")
+        assert isinstance(head, dict)
+        assert head["status"] == "running"
+        assert arcand.request("POST", "/sessions/s/resume").status_code in (503, 507)
+        limit_files(arcand, resource.RLIM_INFINITY)
+        assert arcand.request("POST", "/sessions", {"session_id": "t"}).status_code == 201
+        resumed = arcand.request("POST", "/sessions/s/resume")
+        assert (resumed.status_code, resumed.json()["run_id"]) == (200, run_id)
+        wait_until(lambda: is_finished(arcand, "s"))
+        check_fifteen(arcand, "s", run_id)
+        assert "Traceback" not in arcand.output()
+    assert run_command("lago", "journal", "verify", "--data-dir", arcand.data, folder=tmp_path)[0] == 0

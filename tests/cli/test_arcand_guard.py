@@ -55,19 +55,25 @@ def send(arcand: Arcand, method: str, path: str, body: bytes, **headers: str) ->
         connection.close()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:{port}", "127.0.0.1", "", "localhost:1", "localhost:{port}@evil"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:{port}", "127.0.0.1", "", "localhost:1", "localhost:{port}@evil"]
+)
 def test_a_rebound_name_is_refused(arcand: Arcand, host: str) -> None:
     """DNS rebinding: whatever name a browser was tricked into, only ours are answered; even with the right token."""
     answer = arcand.request("GET", "/sessions", headers={"host": host.format(port=arcand.port)})
     assert answer.status_code in (400, 403)
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1", "file://", "http://127.0.0.1"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "file://", "http://127.0.0.1"]
+)
 def test_other_origins_change_and_read_nothing(arcand: Arcand, origin: str) -> None:
     """A page of another origin gets 403, and no answer permits it to read."""
     before = arcand.get("/sessions/s")
     for method, path in (("POST", "/sessions/s/runs"), ("GET", "/sessions"), ("OPTIONS", "/sessions/s/runs")):
-        answer = arcand.request(method, path, {"objective": "x"} if method == "POST" else None, headers={"origin": origin})
+        answer = arcand.request(
+            method, path, {"objective": "x"} if method == "POST" else None, headers={"origin": origin}
+        )
         assert answer.status_code == 403
         assert "access-control-allow-origin" not in answer.headers
     assert arcand.get("/sessions/s") == before
@@ -106,7 +112,9 @@ def test_odd_addresses_are_answered_calmly(arcand: Arcand, path: str) -> None:
     assert arcand.token.encode() not in body
 
 
-@pytest.mark.parametrize("session_id", ["..", ".", "a/b", "a\\b", "", "x" * 300, "a\x00b", "\n", "CON\r\nX: y", "\ud800", "-rf", "~", "a b"])
+@pytest.mark.parametrize(
+    "session_id", ["..", ".", "a/b", "a\\b", "", "x" * 300, "a\x00b", "\n", "CON\r\nX: y", "\ud800", "-rf", "~", "a b"]
+)
 def test_session_ids_stay_in_their_folder(arcand: Arcand, session_id: str) -> None:
     """An id becomes a folder's name: what could be more than that is refused, and no folder appears outside."""
     arcand.request("POST", "/sessions", json.loads(json.dumps({"session_id": "probe"})))

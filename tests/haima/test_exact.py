@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
@@ -232,12 +234,25 @@ def test_a_high_s_is_refused_before_any_chain_is_asked() -> None:
         {"value": "1e4"},
         {"value": "١٠"},
         {"value": str(2**256)},
+        {"value": " 1"},
+        {"value": "1_000"},
+        {"value": "²"},
+        {"value": "9" * 5000},
         {"valid_before": ""},
         {"nonce": "0x11"},
         {"nonce": "11" * 32},
+        {"nonce": "0X" + "11" * 32},
+        {"nonce": "0x" + "11" * 33},
+        {"nonce": "0x" + "11" * 31 + " 1"},
+        {"nonce": "0x" + " " + "11" * 32},
+        {"nonce": "0x" + "11" * 31 + "1g"},
+        {"nonce": "0x" + "١١" * 32},
         {"from_": "0x1234"},
         {"from_": "0x70997970c51812dc3A010C7d01b50e0d17dc79C8"},  # mixed case with a wrong checksum
         {"signature": "0x1"},
+        {"signature": "0x" + "00 " * 65},
+        {"signature": "0x" + "00" * 65 + "\n"},
+        {"signature": "0x" + "é0" * 65},
         {"signature": "00" * 65},
     ],
     ids=str,
@@ -247,6 +262,35 @@ def test_what_is_no_payment_is_malformed(fields: dict[str, str]) -> None:
     terms = requirements()
     with pytest.raises(MalformedPaymentError):
         exact.parse_exact(payment(terms, **fields), terms)
+
+
+@given(
+    value=st.one_of(st.text("0123456789 _+-²١", max_size=80), st.integers(0, 2**260).map(str)),
+    nonce=st.one_of(st.text("0123456789abcdefABCDEFgx \n", max_size=70), st.binary(max_size=34).map(bytes.hex)),
+)
+def test_numbers_and_nonces_have_one_spelling(value: str, nonce: str) -> None:
+    """What is read is exactly what the grammar says: canonical decimals below 2^256, `0x` and 64 hex digits."""
+    terms = requirements()
+    is_right = (
+        re.fullmatch(r"0|[1-9][0-9]*", value) is not None
+        and int(value) < 2**256
+        and re.fullmatch(r"[0-9a-fA-F]{64}", nonce) is not None
+    )
+    try:
+        read = exact.parse_exact(payment(terms, value=value, nonce="0x" + nonce), terms).authorization
+    except MalformedPaymentError:
+        assert not is_right
+    else:
+        assert is_right and (str(read.value_atomic), read.nonce.hex()) == (value, nonce.lower())
+
+
+def test_matched_terms_are_not_read_again() -> None:
+    """A payment whose terms were found equal reads like any other; our own terms must still be of this scheme."""
+    terms = requirements()
+    assert exact.parse_matched(payment(terms), terms) == exact.parse_exact(payment(terms), terms)
+    with pytest.raises(PaymentRefusedError) as caught:
+        exact.parse_matched(payment(terms), requirements(scheme="upto"))
+    assert caught.value.reason == codes.UNSUPPORTED_SCHEME
 
 
 @pytest.mark.parametrize("length", [0, 1, 64, 66, 130])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,24 +81,37 @@ def _run(
 
 
 def _tell_people(started: Started) -> None:
-    _tell_identity(started)
-    click.echo("\nOpen this link once to log in; it works for ten minutes (`life login` prints a fresh one):\n")
-    click.echo(f"    {started.login_link}\n")
-    click.echo("Ctrl-C stops it. Everything is in the journal.")
+    _tell(
+        *_identity(started),
+        "",
+        "Open this link once to log in; it works for ten minutes (`life login` prints a fresh one):",
+        "",
+        f"    {started.login_link}",
+        "",
+        "Ctrl-C stops it. Everything is in the journal.",
+    )
 
 
 def _tell_programs(started: Started) -> None:
-    _tell_identity(started)
-    click.echo(f"arcand listens on {started.address}")
-    click.echo(f"  token      {started.system.data.token}   (Authorization: Bearer …)")
-    click.echo(f"  API        {started.address}/openapi.json")
-    click.echo(f"  log in     {started.login_link}   (once, within ten minutes)")
+    _tell(
+        *_identity(started),
+        f"arcand listens on {started.address}",
+        f"  token      {started.system.data.token}   (Authorization: Bearer …)",
+        f"  API        {started.address}/openapi.json",
+        f"  log in     {started.login_link}   (once, within ten minutes)",
+    )
 
 
-def _tell_identity(started: Started) -> None:
+def _tell(*lines: str) -> None:
+    """All in one write: whoever reads the first line and closes the pipe does not end the daemon."""
+    with suppress(BrokenPipeError):
+        click.echo("\n".join(lines))
+
+
+def _identity(started: Started) -> Iterator[str]:
     system = started.system
     if system.identity_is_new:
-        click.echo(f"Made this project's agent identity {system.identity.name} in {system.data.identity}.")
-    click.echo(f"Agent {system.identity.name} · {system.identity.did}")
+        yield f"Made this project's agent identity {system.identity.name} in {system.data.identity}."
+    yield f"Agent {system.identity.name} · {system.identity.did}"
     if started.recovered:
-        click.echo(f"Took up {len(started.recovered)} interrupted run(s): {', '.join(started.recovered)}")
+        yield f"Took up {len(started.recovered)} interrupted run(s): {', '.join(started.recovered)}"

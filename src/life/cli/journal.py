@@ -14,12 +14,14 @@ from life.aios.errors import NotFoundError
 from life.aios.events import Custom
 from life.aios.ids import MAIN_BRANCH
 from life.aios.ports.journal import EventQuery
-from life.aios.record import EventRecord, encode_record, format_timestamp
+from life.aios.record import EventRecord, Stream, encode_record, format_timestamp
 from life.cli.run import command_errors, data_dir_option, run
 from life.host.clock import SystemClock
 from life.host.data_directory import DataDirectory
 from life.lago.export import export_records, import_records
 from life.lago.journal.sqlite import SqliteJournal
+
+_PAGE = 2000
 
 session_option = click.option("--session", "session_id", help="Only this session's main branch.")
 
@@ -84,17 +86,39 @@ async def _open(data_dir: Path, *, verify: bool = False, create: bool = False) -
 
 async def _tail(data_dir: Path, session_id: str | None, count: int, *, follow: bool, as_json: bool) -> None:
     async with _open(data_dir) as journal:
-        query = EventQuery(session_id, MAIN_BRANCH) if session_id else EventQuery()
-        newest: list[EventRecord] = []
-        while page := await journal.read(query, limit=2000):
-            newest = [*newest, *page][-count:] if count else []
+        query = await _before_the_end(journal, session_id, count, must_exist=not follow)
+        while page := await journal.read(query, limit=_PAGE):
+            for record in page:
+                click.echo(_line(record, as_json=as_json))
             query = _after(query, page[-1])
-        for record in newest:
-            click.echo(_line(record, as_json=as_json))
         if follow:
+            sys.stdout.flush()
             async for record in journal.subscribe(query):
                 click.echo(_line(record, as_json=as_json))
                 sys.stdout.flush()
+
+
+async def _before_the_end(
+    journal: SqliteJournal, session_id: str | None, count: int, *, must_exist: bool
+) -> EventQuery:
+    """The query that skips everything but the newest `count` events."""
+    if session_id is not None:
+        head = await _head(journal, session_id, must_exist=must_exist)
+        return EventQuery(session_id, MAIN_BRANCH, after_sequence=max(0, head - count))
+    # Positions have no gaps, so the last one is the number of all events.
+    heads = [(await journal.head(stream)).sequence for stream in await journal.streams()]
+    return EventQuery(after_position=max(0, sum(heads) - count))
+
+
+async def _head(journal: SqliteJournal, session_id: str, *, must_exist: bool = True) -> int:
+    """The last sequence of a session's main branch; NotFoundError when there is none and one must be."""
+    head = (await journal.head(Stream(session_id))).sequence
+    if must_exist and head == 0:
+        raise NotFoundError(
+            f"There is no session '{session_id}' in this journal.",
+            next_step="`lago journal tail` shows which there are.",
+        )
+    return head
 
 
 async def _verify(data_dir: Path) -> None:
@@ -105,7 +129,10 @@ async def _verify(data_dir: Path) -> None:
 
 async def _export(data_dir: Path, session_id: str | None, output: BinaryIO) -> None:
     async with _open(data_dir) as journal:
-        query = EventQuery(session_id, MAIN_BRANCH) if session_id else EventQuery()
+        query = EventQuery()
+        if session_id is not None:
+            await _head(journal, session_id)
+            query = EventQuery(session_id, MAIN_BRANCH)
         async for line in export_records(journal, query):
             output.write(line + b"\n")
 

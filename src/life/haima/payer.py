@@ -141,6 +141,7 @@ class Payer:
             for name in names
             if chain_id_of(name) is not None
         }
+        self._states = tuple(purse.state for purse in self._purses.values())
         if not self._purses:
             raise WalletMismatchError("The policy allows no network that this wallet can pay on.")
 
@@ -390,8 +391,8 @@ class Payer:
         if request.repeat == "never":
             return None
         now_us = self.now_us
-        for purse in self._purses.values():
-            for payment in purse.state.unfinished(key):
+        for state in self._states:
+            for payment in state.unfinished(key):
                 if payment.reserved.purchase_id not in self._in_flight and _is_unknown(payment, now_us):
                     return payment
         return None

@@ -116,6 +116,7 @@ class Purse:
             entropy,
             stream=self._name,
             agent_id=agent_id,
+            id_of=_id_of,
             ride_along_us=ride_along_us,
             wake=wake,
         )
@@ -173,12 +174,12 @@ class Purse:
         await self._log.record(event)
 
     def settle(self, event: PaymentSettled) -> None:
-        """Note a settlement, under the one id it can have: two observers make one event, and the first one's stands."""
+        """Note a settlement. It has one possible id: two observers make one event, and the first one's stands."""
         assert event.payment_id is not None
         known = self.state.payment(event.payment_id)
         if known is not None and known.state == "settled":
             return
-        self._log.note(event, event_id=_settled_id(event.payment_id))
+        self._log.note(event)
 
     def release(self, payment: Payment, reason: str) -> None:
         """Give a reservation back: its signature never left this process, or can no longer land."""
@@ -372,6 +373,15 @@ class Purse:
             order.resource_url,
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _id_of(event: FinanceEvent) -> str | None:
+    """Reservations and settlements have one id in every process; the journal stores an id once."""
+    if isinstance(event, PaymentReserved):
+        return event.payment_id
+    if isinstance(event, PaymentSettled) and event.payment_id is not None:
+        return _settled_id(event.payment_id)
+    return None
 
 
 def _settled_id(payment_id: str) -> str:

@@ -6,7 +6,7 @@ top of it. So a decision that was stored is one that was right at its place in t
 and the arbiter is the journal, not a lock.
 
 Within a process, decisions are taken on top of what is queued, and everything that is awaited goes to the journal as one
-batch: many payments at once cost one commit. There are three ways in:
+batch: many payments at once cost one commit. There are four ways in:
 
     reserve   waits until the decision is on disk
     record    waits until the event is on disk
@@ -63,19 +63,17 @@ class Reserved(NamedTuple):
 class _Entry:
     """Something that waits to be stored. Without an event it is a barrier: it waits for everything before it."""
 
-    __slots__ = ("came", "changes", "decide", "done", "event_id", "finance", "stored", "timestamp_us")
+    __slots__ = ("came", "changes", "decide", "done", "finance", "stored", "timestamp_us")
 
     def __init__(
         self,
         finance: FinanceEvent | None = None,
-        event_id: str | None = None,
         *,
         timestamp_us: int = 0,
         done: asyncio.Future[Reserved | None] | None = None,
         decide: Decide | None = None,
     ) -> None:
         self.finance = finance
-        self.event_id = event_id
         self.timestamp_us = timestamp_us
         self.done = done
         self.decide = decide
@@ -97,16 +95,19 @@ class WalletLog:
         *,
         stream: Stream,
         agent_id: str,
+        id_of: Callable[[FinanceEvent], str | None] = lambda event: None,
         ride_along_us: int = RIDE_ALONG_US,
         wake: Callable[[], None] | None = None,
     ) -> None:
-        """`wake` is called when a note begins to wait; by default a timer of the running loop stores it in time."""
+        """`id_of` gives the one event id that an event can have, in whatever process, or None when any will do. `wake` is
+        called when a note begins to wait; by default a timer of the running loop stores it in time."""
         self.state = WalletState()
         self._journal = journal
         self._clock = clock
         self._entropy = entropy
         self._stream = stream
         self._agent_id = agent_id
+        self._id_of = id_of
         self._ride_along_us = ride_along_us
         self._wake = wake or self._set_timer
         self._head = 0
@@ -137,32 +138,35 @@ class WalletLog:
             decided = decide()
         if isinstance(decided, Payment):
             return Reserved(decided, created=False)
-        entry = self._entry(decided, decided.payment_id, done=self._future(), decide=decide)
+        entry = self._entry(decided, done=self._future(), decide=decide)
         self._ordered = self._ordered or decided.attempt > 1
         reserved = await self._enter(entry)
         assert reserved is not None
         return reserved
 
-    async def record(self, event: FinanceEvent, *, event_id: str | None = None) -> None:
+    async def record(self, event: FinanceEvent) -> None:
         """Fold an event in and return when it is on disk."""
         self._check_open()
         if self._held:
             self._note_held(event)
         self._ordered = True
-        await self._enter(self._entry(event, event_id, done=self._future()))
+        await self._enter(self._entry(event, done=self._future()))
 
-    def note(self, event: FinanceEvent, *, event_id: str | None = None) -> None:
-        """Fold an event in now and store it soon."""
-        self._check_open()
+    def note(self, event: FinanceEvent) -> None:
+        """Fold an event in now and store it soon. After `aclose` nothing is noted any more: what is on disk counts, and is
+        found out like after a crash."""
+        if self._closed:
+            return
         if self._held:
             self._note_held(event)
-        self._noted.append(self._entry(event, event_id))
+        self._noted.append(self._entry(event))
         self._ordered = self._ordered or isinstance(event, PaymentReleased)
         self._wake()
 
     def hold(self, payment_id: str, event: FinanceEvent) -> None:
         """Note an event about a payment when the next one about it comes, or soon; never, if that says that it is over."""
-        self._check_open()
+        if self._closed:
+            return
         self._held[payment_id] = event
         self._wake()
 
@@ -170,11 +174,11 @@ class WalletLog:
         """Note what is held about the payment of the next event, or (None) everything."""
         if next_event is None:
             held, self._held = self._held, {}
-            self._noted += [self._entry(event, None) for event in held.values()]
+            self._noted += [self._entry(event) for event in held.values()]
             return
         event = self._held.pop(getattr(next_event, "payment_id", ""), None)
         if event is not None and not isinstance(next_event, PaymentSettled | PaymentReleased):
-            self._noted.append(self._entry(event, None))
+            self._noted.append(self._entry(event))
 
     async def catch_up(self) -> None:
         """Read what other processes wrote since."""
@@ -204,12 +208,11 @@ class WalletLog:
     def _entry(
         self,
         event: FinanceEvent,
-        event_id: str | None,
         *,
         done: asyncio.Future[Reserved | None] | None = None,
         decide: Decide | None = None,
     ) -> _Entry:
-        entry = _Entry(event, event_id, timestamp_us=self._clock.now_us(), done=done, decide=decide)
+        entry = _Entry(event, timestamp_us=self._clock.now_us(), done=done, decide=decide)
         entry.came = next(self._order)
         entry.changes = self.state.apply(event, entry.timestamp_us)
         return entry
@@ -333,7 +336,7 @@ class WalletLog:
         self._take_back()
         taken: set[_Entry] = set()
         for entry in self._noted + self._awaited:
-            if entry.event_id is not None and await self._journal.get(entry.event_id) is not None:
+            if entry.stored is not None and await self._journal.get(entry.stored.event_id) is not None:
                 taken.add(entry)
         for entry in self._take_all():
             if entry not in taken:
@@ -341,7 +344,7 @@ class WalletLog:
             elif entry.decide is None:
                 self._tell(entry, None)
             else:
-                self._refuse(entry, EventConflictError(entry.event_id or ""))
+                self._refuse(entry, EventConflictError(entry.stored.event_id if entry.stored is not None else ""))
         return bool(taken)
 
     def _event_of(self, entry: _Entry) -> NewEvent:
@@ -353,7 +356,7 @@ class WalletLog:
                 self._entropy,
                 stream=self._stream,
                 agent_id=self._agent_id,
-                event_id=entry.event_id,
+                event_id=self._id_of(entry.finance),
                 timestamp_us=entry.timestamp_us,
             )
         return entry.stored
@@ -412,7 +415,7 @@ class WalletLog:
             if isinstance(decided, Payment):
                 self._tell(entry, decided)
                 return
-            entry.finance, entry.event_id, entry.stored = decided, decided.payment_id, None
+            entry.finance, entry.stored = decided, None
             entry.timestamp_us = self._clock.now_us()
         self._fold_again(entry)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, get_type_hints
+from typing import Annotated, Final, Literal, get_type_hints
 
 import msgspec
 
@@ -26,7 +26,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a daemon listens."""
 
     host: str = "127.0.0.1"
-    port: int = 3000
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 3000
     proxy_hosts: tuple[str, ...] = ()
     """Host names under which a proxy with TLS forwards to us; setting one permits binding beyond loopback."""
     journal_writer: Literal["process", "in_loop"] = "process"
@@ -40,8 +40,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`scripted`, `scripted:FILE`, `anthropic[:MODEL]`, `openai[:MODEL]`, `ollama[:MODEL]`."""
     system: str = ""
     """Instructions that every session begins with."""
-    max_steps: int = 24
-    max_output_tokens: int = 4096
+    max_steps: Annotated[int, msgspec.Meta(ge=1)] = 24
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=1)] = 4096
 
 
 class PaymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,7 +95,7 @@ def _from_file(file: Path) -> dict[str, dict[str, object]]:
         with file.open("rb") as stream:
             values = tomllib.load(stream)
         msgspec.convert(values, Settings)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}.") from None
     except msgspec.ValidationError as error:
         raise SettingsError(f"{file}: {error}.") from None

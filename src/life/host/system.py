@@ -37,12 +37,13 @@ from life.haima.x402.networks import LOCAL
 from life.haima.x402.transport import AsyncPayingTransport
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
+from life.host.errors import SettingsError
 from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.ledger import authorization_reader
-from life.host.settings import PaymentSettings, Settings, load_settings
+from life.host.settings import PaymentSettings, Settings, ToolSettings, load_settings
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
-from life.praxis.egress import EgressClient, EgressPolicy
+from life.praxis.egress import EgressClient, EgressPolicy, private_permit
 from life.praxis.fetch_request import HttpFetchPolicy
 from life.praxis.standard import standard_tools
 
@@ -103,7 +104,7 @@ async def open_system(
                 authorization_state=authorization_reader([ledger]),
             )
         )
-        http = HttpFetchPolicy(egress=EgressPolicy(allow_private_hosts=settings.tools.allow_private_hosts))
+        http = HttpFetchPolicy(egress=egress_policy(settings.tools))
         client = EgressClient(http.egress, wrap=lambda inner: AsyncPayingTransport(payer, inner))
         stack.push_async_callback(client.aclose)
         provider_of = functools.partial(open_provider, environment=environment, clock=clock, entropy=entropy)
@@ -137,6 +138,16 @@ def _check_journal_is_there(data: DataDirectory) -> None:
     """An empty file beside sessions' workspaces is what is left of a journal, not a new one: JournalFileDamagedError."""
     if data.journal.exists() and data.journal.stat().st_size == 0 and any((data.root / "workspaces").iterdir()):
         raise JournalFileDamagedError(str(data.journal), "it is empty, but there are workspaces of sessions")
+
+
+def egress_policy(settings: ToolSettings) -> EgressPolicy:
+    """Where tools may connect to; SettingsError when a pattern can't be meant."""
+    policy = EgressPolicy(allow_private_hosts=settings.allow_private_hosts)
+    try:
+        private_permit(policy)
+    except ValueError as error:
+        raise SettingsError(f"A setting can't be right: {error} - at `$.tools.allow_private_hosts`.") from None
+    return policy
 
 
 def payment_policy(settings: PaymentSettings) -> PaymentPolicy:

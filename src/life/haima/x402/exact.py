@@ -9,7 +9,6 @@ decimals and addresses 20 bytes, so that one payment has one key, whatever spell
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -39,8 +38,8 @@ SCHEME: Final = "exact"
 SETTLING_MARGIN_S: Final = 6
 """A payment must stay valid for at least this long, or a settlement could come too late (x402.md §3.1, step 5)."""
 
-_UINT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
 _UINT256: Final = 1 << 256
+_UINT256_DIGITS: Final = 78
 
 
 class SignedAuthorization(NamedTuple):
@@ -85,10 +84,10 @@ def parse_matched(
     if nonce is None or len(nonce) != 32:
         raise MalformedPaymentError("The nonce is not 0x and 64 hex digits.")
     authorization = TransferAuthorization(
-        requirements.network,
-        read_address(domain.contract, "asset"),
-        domain.name,
-        domain.version,
+        network=requirements.network,
+        asset=read_address(domain.contract, "asset"),
+        token_name=domain.name,
+        token_version=domain.version,
         from_address=payer,
         to_address=read_address(fields.to, "to"),
         value_atomic=_read_uint(fields.value, "value"),
@@ -104,7 +103,7 @@ def verify_offline(signed: SignedAuthorization, requirements: PaymentRequirement
     authorization = signed.authorization
     if authorization.to_address.lower() != requirements.pay_to.lower():
         return Refusal(codes.RECIPIENT_MISMATCH, "The payment goes to somebody else.")
-    if _UINT.fullmatch(requirements.amount) is None or authorization.value_atomic != int(requirements.amount):
+    if not _is_uint(requirements.amount) or authorization.value_atomic != int(requirements.amount):
         return Refusal(codes.VALUE_MISMATCH, "The payment is not exactly the amount that is asked.")
     if authorization.valid_before_s < now_s + SETTLING_MARGIN_S:
         return Refusal(codes.VALID_BEFORE, "The payment has expired or is about to.")
@@ -197,12 +196,18 @@ def _checksummed(text: str) -> str | None:
 
 
 def _read_uint(text: str, what: str) -> int:
-    if _UINT.fullmatch(text) is None:
+    if not _is_uint(text):
         raise MalformedPaymentError(f"'{what}' is not a decimal number.")
     value = int(text)
     if value >= _UINT256:
         raise MalformedPaymentError(f"'{what}' is not below 2^256.")
     return value
+
+
+def _is_uint(text: str) -> bool:
+    """Whether it is decimal as it is written canonically: `0`, or at most 78 digits without a leading zero."""
+    is_decimal = text.isascii() and text.isdigit() and len(text) <= _UINT256_DIGITS
+    return is_decimal and (text[0] != "0" or len(text) == 1)
 
 
 def _read_hex(text: str) -> bytes | None:

@@ -42,7 +42,8 @@ async def read_books(system: System) -> Books:
     records = await finance_records(system.journal)
     state = fold(records)
     network = system.settings.payments.network
-    rows = [row for record in reversed(records) if (row := _row(record)) is not None]
+    reserved = _reservations(records)
+    rows = [row for record in reversed(records) if (row := _row(record, reserved)) is not None]
     return Books(_figures(state), rows[:MAX_ROWS], network, play_money=network == LOCAL)
 
 
@@ -68,26 +69,42 @@ def _figures(state: FinancialState) -> list[tuple[str, str]]:
     ]
 
 
-def _row(record: EventRecord) -> Row | None:
+def _reservations(records: list[EventRecord]) -> dict[str, events.PaymentReserved]:
+    """What each payment was reserved for, by its id: later events name only the id."""
+    reserved = {}
+    for record in records:
+        event = events.read_finance(record)
+        if isinstance(event, events.PaymentReserved):
+            reserved[event.payment_id] = event
+    return reserved
+
+
+def _row(record: EventRecord, reserved: dict[str, events.PaymentReserved]) -> Row | None:
     time = short_time(record.timestamp_us)
-    match events.read_finance(record):
-        case events.PaymentReserved() as event:
-            return Row(time, "reserved", format_micro(event.amount_micro), event.resource_url, event.payee)
-        case events.PaymentSettled() as event:
+    event = events.read_finance(record)
+    intent = reserved.get(getattr(event, "payment_id", None) or "")
+    amount, purpose, payee = (
+        (format_micro(intent.amount_micro), intent.resource_url, intent.payee) if intent is not None else ("", "", "")
+    )
+    match event:
+        case events.PaymentReserved():
+            return Row(time, "reserved", amount, purpose, payee)
+        case events.PaymentSettled():
             amount = format_micro(event.amount_micro_credits)
-            return Row(time, "paid", amount, "", event.payee or "", event.tx_hash)
-        case events.PaymentFailed() as event:
-            return Row(time, f"refused: {event.reason}", format_micro(event.amount_micro_credits), event.resource_url)
-        case events.PaymentDeclined() as event:
+            return Row(time, "paid", amount, purpose, event.payee or payee, event.tx_hash)
+        case events.PaymentFailed():
+            amount = format_micro(event.amount_micro_credits)
+            return Row(time, f"refused: {event.reason}", amount, event.resource_url, event.payee or payee)
+        case events.PaymentDeclined():
             return Row(
                 time, f"declined: {event.code}", f"{event.amount_atomic} atomic", event.resource_url, event.payee
             )
-        case events.PaymentAmbiguous() as event:
-            return Row(time, f"outcome unknown: {event.reason}")
-        case events.PaymentReleased() as event:
-            return Row(time, f"given back: {event.reason}")
-        case events.RevenueReceived() as event:
+        case events.PaymentAmbiguous():
+            return Row(time, f"outcome unknown: {event.reason}", amount, purpose, payee)
+        case events.PaymentReleased():
+            return Row(time, f"given back: {event.reason}", amount, purpose, payee)
+        case events.RevenueReceived():
             amount = format_micro(event.amount_micro_credits)
-            return Row(time, "earned", amount, "", event.payer_address, event.tx_hash)
+            return Row(time, "earned", amount, event.resource_url or "", event.payer_address, event.tx_hash)
         case _:
             return None

@@ -25,6 +25,8 @@ from life.host.system import System
 
 _MAX_FORM_BYTES: Final = 262_144
 _EVENTS_PER_PAGE: Final = 200
+_TURNS_SHOWN: Final = 200
+"""Of a long conversation the end is shown; a link shows all of it."""
 _REFRESH_S: Final = 2
 _QUIET_US: Final = 30_000_000
 """After so long without an event a running run is offered to be taken up: perhaps a full disk cut it off."""
@@ -114,7 +116,8 @@ class Pages:
 
     async def _session(self, request: Request, problem: str = "", http_status: int = 200) -> Response:
         state = await self._system.runtime.state(str(request.path_params["session_id"]))
-        records = await self._all_records(state.session_id)
+        turns = transcript(await self._all_records(state.session_id))
+        hidden = 0 if "all" in request.query_params else max(0, len(turns) - _TURNS_SHOWN)
         waiting = [
             {
                 "call_id": call.call_id,
@@ -138,7 +141,8 @@ class Pages:
             tone=_TONES[state.status],
             is_quiet=state.status == "running" and self._system.clock.now_us() - state.updated_us > _QUIET_US,
             head=state.head,
-            turns=transcript(records),
+            turns=turns[hidden:],
+            hidden=hidden,
             doubts=[call for call in waiting if call["phase"] == "in_doubt"],
             approvals=[call for call in waiting if call["phase"] == "awaiting_approval"],
         )
@@ -156,8 +160,12 @@ class Pages:
             elif action == "cancel":
                 await runtime.cancel(session_id)
             elif action == "approval":
-                approved = form.get("decision") == "approved"
-                await runtime.resolve_approval(session_id, form.get("approval_id", ""), approved=approved, actor="page")
+                verdict = form.get("decision", "")
+                if verdict not in ("approved", "denied"):
+                    raise InvalidInputError("The decision must be approved or denied.")
+                await runtime.resolve_approval(
+                    session_id, form.get("approval_id", ""), approved=verdict == "approved", actor="page"
+                )
             elif action == "doubt":
                 decision = _DECISIONS.get(form.get("decision", ""))
                 if decision is None:
@@ -167,7 +175,7 @@ class Pages:
                 return Response(status_code=404)
         except LifeError as error:
             return await self._session(request, f"{error.message} [{error.code}]", error.status)
-        return RedirectResponse(f"/s/{session_id}", 303)
+        return RedirectResponse(f"/s/{session_id}#end", 303)
 
     async def journal(self, request: Request) -> Response:
         """A page of a session's events, as they stand in the journal."""

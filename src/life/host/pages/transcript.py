@@ -23,6 +23,7 @@ _ENDINGS: Final = {
     "budget_exceeded": "The run ended: a budget was used up.",
     "cancelled": "The run was cancelled.",
 }
+_RESUMED: Final = "Taken up again after a restart."
 _json: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -60,6 +61,10 @@ def transcript(records: Iterable[EventRecord]) -> list[Turn]:
                 turns.append(Turn("tool", tool_name, "", time, as_text(arguments), "asked", "wait"))
             case events.ToolCallStarted(call_id=str(call_id)) if call_id in calls:
                 _change(turns, calls[call_id], state="running", tone="wait")
+            case events.ApprovalRequested(call_id=call_id) if call_id in calls:
+                _change(turns, calls[call_id], state="waits for approval", tone="wait")
+            case events.Custom(event_type="arcan.run_in_doubt", data={"call_id": str(call_id)}) if call_id in calls:
+                _change(turns, calls[call_id], state="in doubt", tone="wait")
             case events.ToolCallCompleted(
                 call_id=str(call_id), result=result, status=status, duration_ms=duration_ms
             ) if call_id in calls:
@@ -73,7 +78,8 @@ def transcript(records: Iterable[EventRecord]) -> list[Turn]:
             case events.RunFinished(reason=reason) if reason in _ENDINGS:
                 turns.append(Turn("note", text=_ENDINGS[reason]))
             case events.SessionResumed():
-                turns.append(Turn("note", text="Taken up again after a restart."))
+                if not turns or turns[-1].text != _RESUMED:  # a run that waits is taken up at every start
+                    turns.append(Turn("note", text=_RESUMED))
             case events.SessionClosed(reason=reason):
                 turns.append(Turn("note", text=f"Closed: {reason}"))
             case _:

@@ -132,7 +132,7 @@ class Reader:
             (no, after, end, *values, limit),
         )
         if not query.kinds:
-            _check_gapless(stream, [row[2] for row in rows], after, min(limit, end - after))
+            _check_gapless(stream, rows, 2, after, min(limit, end - after))
         reached = rows[-1][2] if len(rows) == limit else end
         return Page(self._records(rows), query._replace(after_sequence=reached), more=reached < last)
 
@@ -148,9 +148,7 @@ class Reader:
             (after, end, *values, limit),
         )
         if not query.kinds:
-            _check_gapless(
-                Stream("(all streams)", "position"), [row[0] for row in rows], after, min(limit, end - after)
-            )
+            _check_gapless(Stream("(all streams)", "position"), rows, 0, after, min(limit, end - after))
         reached = rows[-1][0] if len(rows) == limit else end
         return Page(self._records(rows), query._replace(after_position=reached), more=reached < last)
 
@@ -162,18 +160,25 @@ class Reader:
         kinds, values = self._kind_filter(query.kinds)
         # Positions grow with sequences inside of a stream, so each branch is one range of its index.
         branches = fetch(self._connection, "SELECT no, seq FROM stream WHERE session = ?", (query.session_id,))
+        ranges = {no: (self._sequence_at(no, head, after), self._sequence_at(no, head, end)) for no, head in branches}
         cursors = [
             self._connection.cursor().execute(
-                f"{_SELECT}WHERE stream = ? AND seq > ? AND seq <= ?{kinds} ORDER BY seq",
-                (no, self._sequence_at(no, head, after), self._sequence_at(no, head, end), *values),
+                f"{_SELECT}WHERE stream = ? AND seq > ? AND seq <= ?{kinds} ORDER BY seq", (no, first, last_, *values)
             )
-            for no, head in branches
+            for no, (first, last_) in ranges.items()
         ]
         try:
             rows: list[Row] = list(islice(heapq.merge(*cursors, key=_position), limit))
         finally:
             for cursor in cursors:
                 cursor.close()
+        if not query.kinds:
+            found: dict[int, list[Row]] = {no: [] for no in ranges}
+            for row in rows:
+                found[row[1]].append(row)
+            for no, (first, last_) in ranges.items():
+                count = len(found[no]) if len(rows) == limit else last_ - first
+                _check_gapless(self._stream_name(no), found[no], 2, first, count)
         reached = rows[-1][0] if len(rows) == limit else end
         return Page(self._records(rows), query._replace(after_position=reached), more=reached < last)
 
@@ -214,30 +219,27 @@ class Reader:
             pos, stream, seq, _, kind, ts_us, origin, causation, correlation, trace, span, body, digest = row
             session_id, branch_id = streams.get(stream) or self._stream_name(stream)
             agent_id, actor, schema_ = origins.get(origin) or self._origin(origin)
-            records.append(
-                EventRecord(
-                    event_id=event_id,
-                    session_id=session_id,
-                    branch_id=branch_id,
-                    agent_id=agent_id,
-                    sequence=seq,
-                    timestamp_us=ts_us,
-                    actor=actor,
-                    schema=schema_,
-                    kind_name=kinds.get(kind) or self._kind_name(kind),
-                    payload=body,
-                    causation_id=None if causation is None else expand_id(causation),
-                    correlation_id=(
-                        None
-                        if correlation is None
-                        else runs.get(correlation) or _remember(runs, correlation, expand_id)
-                    ),
-                    trace_id=None if trace is None else traces.get(trace) or _remember(traces, trace, expand_hex),
-                    span_id=None if span is None else expand_hex(span),
-                    digest=digest.hex(),
-                    position=pos,
-                )
+            record = EventRecord(
+                event_id=event_id,
+                session_id=session_id,
+                branch_id=branch_id,
+                agent_id=agent_id,
+                sequence=seq,
+                timestamp_us=ts_us,
+                actor=actor,
+                schema=schema_,
+                kind_name=kinds.get(kind) or self._kind_name(kind),
+                payload=body,
+                trace_id=None if trace is None else traces.get(trace) or _remember(traces, trace, expand_hex),
+                span_id=span.hex() if type(span) is bytes else span,
+                digest=digest.hex(),
+                position=pos,
             )
+            if causation is not None:
+                record.causation_id = expand_id(causation)
+            if correlation is not None:
+                record.correlation_id = runs.get(correlation) or _remember(runs, correlation, expand_id)
+            records.append(record)
         return records
 
     def _stream_number(self, stream: Stream) -> int | None:
@@ -297,11 +299,12 @@ def _position(row: Row) -> int:
     return position
 
 
-def _check_gapless(stream: Stream, numbers: Sequence[int], after: int, count: int) -> None:
-    """`numbers` must be the `count` that follow `after` (they are in order and differ from each other)."""
-    if len(numbers) == count and (count == 0 or (numbers[0] == after + 1 and numbers[-1] == after + count)):
+def _check_gapless(stream: Stream, rows: Sequence[Row], column: int, after: int, count: int) -> None:
+    """The numbers in a column must be the `count` that follow `after` (they are in order and differ from each other)."""
+    if len(rows) == count and (count == 0 or (rows[0][column] == after + 1 and rows[-1][column] == after + count)):
         return
-    missing = next((after + i for i, n in enumerate(numbers, 1) if n != after + i), after + len(numbers) + 1)
+    expected = range(after + 1, after + count + 1)
+    missing = next((n for n, row in zip(expected, rows, strict=False) if row[column] != n), after + len(rows) + 1)
     raise JournalDamagedError(
         stream.session_id, stream.branch_id, missing, expected="an event", found="none: the row is missing"
     )

@@ -52,6 +52,7 @@ _Row: TypeAlias = tuple[
 ]
 
 _INSERT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_MOVE_HEAD: Final = "UPDATE stream SET seq = ?, digest = ? WHERE no = ?"
 _BY_ID: Final = "SELECT pos, stream, seq, kind, origin, causation, body, digest FROM event WHERE id = ?"
 _REMEMBERED_STREAMS: Final = 50_000
 
@@ -108,6 +109,7 @@ class Store:
         self._path = path
         self._connection = schema.connect(path, purpose="write")
         self._connection.set_busy_timeout(0)
+        self._cursor = self._connection.cursor()  # one for all statements of a transaction: a new one each costs time
         self._data_version = -1
         self._position = -1
         self._forget()
@@ -146,7 +148,7 @@ class Store:
             return schema.explain(apsw.BusyError(), self._path)
 
     def _transaction(self, batches: Sequence[Batch], *, careful: bool) -> list[Outcome]:
-        connection = self._connection
+        cursor = self._cursor
         try:
             self._begin()
             rows: list[_Row] = []
@@ -156,14 +158,16 @@ class Store:
             else:
                 outcomes = self._place_all(batches, rows, touched)
             if not rows:
-                connection.execute("ROLLBACK")
+                cursor.execute("ROLLBACK")
                 return outcomes
-            connection.executemany(_INSERT, rows)
-            connection.executemany(
-                "UPDATE stream SET seq = ?, digest = ? WHERE no = ?",
-                [(stream.sequence, stream.digest, stream.no) for stream in touched],
-            )
-            connection.execute("COMMIT")
+            heads = [(stream.sequence, stream.digest, stream.no) for stream in touched]
+            if len(rows) == 1:
+                cursor.execute(_INSERT, rows[0])
+                cursor.execute(_MOVE_HEAD, heads[0])
+            else:
+                cursor.executemany(_INSERT, rows)
+                cursor.executemany(_MOVE_HEAD, heads)
+            cursor.execute("COMMIT")
             return outcomes
         except apsw.BusyError:
             self._take_back()
@@ -175,7 +179,7 @@ class Store:
                 raise JournalFileDamagedError(str(self._path), reason) from None
             raise _LookAgainError from None
         except apsw.Error as error:
-            out_of_room = schema.is_out_of_room(error, connection)
+            out_of_room = schema.is_out_of_room(error, self._connection)
             self._take_back()
             explained = schema.explain(apsw.FullError() if out_of_room else error, self._path)
             raise explained from None
@@ -184,14 +188,14 @@ class Store:
             raise
 
     def _begin(self) -> None:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        data_version: int = connection.execute("PRAGMA data_version").get
+        cursor = self._cursor
+        cursor.execute("BEGIN IMMEDIATE")
+        data_version: int = cursor.execute("PRAGMA data_version").get
         if data_version != self._data_version or len(self._streams) > _REMEMBERED_STREAMS:
             self._forget()
             self._data_version = data_version
         if self._position < 0:
-            self._position = connection.execute("SELECT coalesce(max(pos), 0) FROM event").get
+            self._position = cursor.execute("SELECT coalesce(max(pos), 0) FROM event").get
 
     def _forget(self) -> None:
         self._position = -1
