@@ -127,6 +127,7 @@ def main() -> int:
 
     def official_verify() -> None:
         payload = decode_payment_signature_header(fresh_header)
+        assert isinstance(payload, OfficialPayload)
         answer = official_verifier.verify(payload, official_terms)
         assert answer.is_valid, answer
 

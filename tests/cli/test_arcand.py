@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -13,7 +14,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cli.daemon import BIN, Arcand, free_port, run_command, write_script
+import life
+from life.host.errors import DataDirectoryLockedError
+from tests.cli.daemon import BIN, Arcand, free_port, kind, run_command, write_script
 from tests.harness.process import ChildProcess
 
 
@@ -82,6 +85,31 @@ def test_one_daemon_per_data_directory(tmp_path: Path) -> None:
         assert first.request("GET", "/sessions").status_code == 200
         first.process.kill()
         first.start()
+
+
+async def test_a_program_and_a_daemon_take_turns(tmp_path: Path) -> None:
+    """`life.open` beside a running daemon is refused, because it would take up the daemon's runs and do their effects
+    twice; a daemon beside an open agent is refused too. One after the other they share everything."""
+    turns = [
+        {"delay_ms": 1_500, "calls": [{"tool": "write_file", "arguments": {"path": "a.txt", "content": "x"}}]},
+        {"text": "done"},
+    ]
+    arcand = Arcand(tmp_path, "--provider", write_script(tmp_path / "slow.json", turns))
+    with arcand:
+        run_id = arcand.start_run("s")
+        with pytest.raises(DataDirectoryLockedError, match=str(arcand.process.pid)):
+            async with life.open(arcand.data, environment=arcand.env):
+                pass
+        while arcand.get(f"/sessions/s/runs/{run_id}")["status"] == "running":  # type: ignore[index]
+            await asyncio.sleep(0.05)
+        assert "SessionResumed" not in [kind(event) for event in arcand.events("s")]
+    async with life.open(arcand.data, environment=arcand.env) as agent:
+        assert (await agent.ask("hello", session_id="s")).reason == "completed"
+        with arcand.spawn() as refused:
+            assert await asyncio.to_thread(refused.wait, deadline_s=15) == 1
+            assert "[host.data_directory_locked]" in refused.stderr()
+    with arcand:
+        assert len(arcand.events("s")) > 10
 
 
 def test_a_taken_port_is_said(tmp_path: Path) -> None:

@@ -102,6 +102,35 @@ def test_a_run_survives_kill_after_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_many_runs_at_once_survive(tmp_path: Path) -> None:
+    """Twelve sessions in the middle of their runs, two kills: each ends as if nothing had been."""
+    arcand = Arcand(tmp_path, "--provider", fifteen_files(tmp_path, delay_ms=40))
+    sessions = [f"s{number}" for number in range(12)]
+    with arcand:
+        runs = {session_id: arcand.start_run(session_id) for session_id in sessions}
+        for pause_s in (0.25, 0.4):
+            time.sleep(pause_s)
+            arcand.process.kill()
+            arcand.start()
+        for session_id, run_id in runs.items():
+            wait_until(lambda session_id=session_id: is_finished(arcand, session_id))  # type: ignore[misc]
+            check_fifteen(arcand, session_id, run_id)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("delay_ms", [50, 250, 320, 400])
+def test_a_first_start_that_is_cut_off_leaves_a_usable_folder(tmp_path: Path, number: int, delay_ms: int) -> None:
+    """Ended while identity, token and journal are being made: the next start works, whatever there was already."""
+    arcand = Arcand(tmp_path)
+    process = arcand.spawn()
+    time.sleep(delay_ms / 1000)
+    os.kill(process.pid, number)
+    process.wait(deadline_s=10)
+    with arcand:
+        assert arcand.request("POST", "/sessions/s/runs", {"objective": "hello"}).status_code == 200
+
+
+@pytest.mark.slow
 def test_runs_go_on_when_the_journal_writer_is_killed(tmp_path: Path) -> None:
     """kill -9 of the writer process alone, three times during a run: another one takes over, nothing is lost or doubled."""
     arcand = Arcand(tmp_path, "--provider", fifteen_files(tmp_path))

@@ -34,6 +34,7 @@ PAYLOADS = [
 some_id = st.one_of(
     st.binary(min_size=16, max_size=16).map(encode_ulid), st.text("abcXYZ019-_/:.~", min_size=1, max_size=30)
 )
+some_name = st.text(max_size=5).filter(str.isprintable)
 maybe_id = st.none() | some_id
 some_event = st.builds(
     lambda event_id, stream, payload, **fields: NewEvent(
@@ -49,8 +50,8 @@ some_event = st.builds(
     payload=st.sampled_from(PAYLOADS),
     agent_id=some_id,
     timestamp_us=st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
-    actor=st.builds(Actor, st.sampled_from(["user", "agent", "system"]), st.none() | st.text(max_size=5)),
-    schema=st.builds(Schema, st.text(max_size=5), st.text(max_size=5)),
+    actor=st.builds(Actor, st.sampled_from(["user", "agent", "system"]), st.none() | some_name),
+    schema=st.builds(Schema, some_name, some_name),
     causation_id=maybe_id,
     correlation_id=maybe_id,
     trace_id=maybe_id | st.just("0af7651916cd43dd8448eb211c80319c"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from life.aios.record import EventRecord
 from life.arcan.reports import RunReport
-from life.host.data_directory import DEFAULT_NAME
+from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.settings import Settings
 from life.host.system import System, open_system
 
@@ -59,7 +59,12 @@ class Agent:
 async def open_agent(
     root: Path | str = DEFAULT_NAME, *, settings: Settings | None = None, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Agent]:
-    """Open the agent of a data directory, making what is missing. Interrupted runs are taken up first."""
-    async with open_system(root, settings=settings, environment=environment) as system:
-        await system.runtime.recover_all()
-        yield Agent(system)
+    """Open the agent of a data directory, making what is missing. Interrupted runs are taken up first.
+
+    DataDirectoryLockedError while a daemon or another agent works there: a run that somebody drives is not interrupted, and
+    taking it up here would do its effects twice.
+    """
+    with DataDirectory.create(Path(root)).lock("arcand"):
+        async with open_system(root, settings=settings, environment=environment) as system:
+            await system.runtime.recover_all()
+            yield Agent(system)

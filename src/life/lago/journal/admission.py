@@ -11,7 +11,7 @@ from typing import Final
 
 from life.aios.errors import InvalidInputError, MalformedEventError
 from life.aios.events.codec import check_payload_of
-from life.aios.ids import check_id, decode_ulid
+from life.aios.ids import MAX_ID_LENGTH, check_id, decode_ulid
 from life.aios.record import Actor, NewEvent, Schema, Stream
 from life.lago.journal import chain
 from life.lago.journal.chain import Compact, compact_hex, compact_id, pack
@@ -133,6 +133,7 @@ class Admission:
         origin = self._origins.get((agent_id, actor, schema))
         if origin is None:
             check_id(agent_id, what="agent id")
+            _check_origin(actor, schema)
             if len(self._origins) >= _REMEMBERED:
                 self._origins.clear()
             origin = self._origins[(agent_id, actor, schema)] = _Origin(agent_id, actor, schema)
@@ -166,6 +167,16 @@ class _Origin:
         self.schema_name = schema.name
         self.schema_version = schema.version
         self.key = origin_key(agent_id, actor.type, actor.component, schema.name, schema.version)
+
+
+def _check_origin(actor: Actor, schema: Schema) -> None:
+    if actor.type not in ("user", "agent", "system"):
+        raise InvalidInputError("An actor is a user, an agent or the system.")
+    for name in (actor.component or "", schema.name, schema.version):
+        if len(name) > MAX_ID_LENGTH or not name.isprintable():
+            raise InvalidInputError(
+                f"Components and schemas are named in at most {MAX_ID_LENGTH} printable characters."
+            )
 
 
 def _remember(known: dict[str, Compact], value: str, compact: Compact) -> Compact:

@@ -135,6 +135,9 @@ class AppendingScenarios:
             maker.event(agent_id=""),
             maker.event(causation_id="a b"),
             maker.event(trace_id=""),
+            maker.event(actor=Actor("robot")),  # type: ignore[arg-type]
+            maker.event(actor=Actor("system", "two\nlines")),
+            maker.event(schema=Schema("\ud800", "1")),
         ]
         async with harness.open() as journal:
             for event in malformed:
