@@ -40,6 +40,7 @@ def test_life_up_greets_people(tmp_path: Path) -> None:
         assert httpx2.get(link, trust_env=False).status_code == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_within_three_seconds(tmp_path: Path, number: int) -> None:
     """With an open event stream, a caller who waits for a slow run, and the run itself: exit code 0, nothing on stderr,
@@ -87,10 +88,11 @@ def test_one_daemon_per_data_directory(tmp_path: Path) -> None:
         first.start()
 
 
+@pytest.mark.slow
 async def test_a_program_and_a_daemon_take_turns(tmp_path: Path) -> None:
     """`life.open` beside a running daemon is refused, because it would take up the daemon's runs and do their effects
     twice; a daemon beside an open agent is refused too. One after the other they share everything."""
-    turns = [
+    turns: list[dict[str, object]] = [
         {"delay_ms": 1_500, "calls": [{"tool": "write_file", "arguments": {"path": "a.txt", "content": "x"}}]},
         {"text": "done"},
     ]
@@ -158,6 +160,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSALS)
 def test_bad_settings_are_refused_at_the_start(tmp_path: Path, name: str) -> None:
     """One sentence with a code, never a traceback."""
@@ -177,6 +180,7 @@ def test_every_documented_variable_is_known(tmp_path: Path) -> None:
             assert not path.is_file() or b"sk-secret-123" not in path.read_bytes()
 
 
+@pytest.mark.slow
 def test_an_unusable_data_directory_is_said(tmp_path: Path) -> None:
     """A file in its place, a file above it, a lock or journal that is a folder: one sentence each."""
     (tmp_path / "file").write_text("")

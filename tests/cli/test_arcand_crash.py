@@ -117,6 +117,7 @@ def test_many_runs_at_once_survive(tmp_path: Path) -> None:
             check_fifteen(arcand, session_id, run_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("delay_ms", [50, 250, 320, 400])
 def test_a_first_start_that_is_cut_off_leaves_a_usable_folder(tmp_path: Path, number: int, delay_ms: int) -> None:
@@ -255,6 +256,7 @@ def test_a_missing_tail_is_found_and_named(tmp_path: Path) -> None:
         assert "s/main" in process.stderr()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 100, 4096, 20_000])
 def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
     """A journal file cut short is never taken for an empty or a shorter journal; the file stays as it is."""

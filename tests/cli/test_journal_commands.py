@@ -170,6 +170,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_line_is_named(tmp_path: Path, name: str) -> None:
     """The sentence gives the line's number; what stood before it in the same transaction is not half stored."""

@@ -51,7 +51,9 @@ def test_links_between_documents_lead_somewhere() -> None:
     assert not broken
 
 
-@pytest.mark.parametrize("group", [life_group, arcan, haima, lago, identity, journal, demo], ids=lambda group: group.name)
+@pytest.mark.parametrize(
+    "group", [life_group, arcan, haima, lago, identity, journal, demo], ids=lambda group: group.name
+)
 def test_the_short_help_is_the_commands_own_first_sentence(group: LazyGroup) -> None:
     """The quick listing says what the command itself says."""
     for name, lazy in group.lazy.items():

@@ -126,9 +126,13 @@ async def test_every_crash(first: str, second: str, idempotent: bool, chain: boo
         assert status == 200 and payee.charged == 50 and state.settled_micro == 50
     elif chain:
         assert state.settled_micro == payee.charged
-    again = process(FaultyJournal(inner), payee, clock, "reader", eager=eager, chain=False)
-    await again.open()
-    assert same_state(again.purse(LOCAL).state, await replayed(inner))
+    clock.advance_us(10**12)
+    later = process(FaultyJournal(inner), payee, clock, "later", eager=eager, chain=False)
+    await later.open()
+    await later.flush()
+    state = await replayed(inner)
+    assert same_state(later.purse(LOCAL).state, state)
+    assert state.outstanding_micro + state.settled_micro >= payee.charged, "what was charged counts for ever"
 
 
 async def _close(payer: Payer) -> None:
@@ -136,6 +140,34 @@ async def _close(payer: Payer) -> None:
         await payer.aclose()
     except CrashError:
         pass
+
+
+async def test_a_refusal_of_the_past_says_nothing_about_the_next_time() -> None:
+    """Refused once, then sent again and settled, and the process died before the answer: without a chain the payment keeps
+    counting for ever, because on disk it was sent again after it was refused."""
+    inner, clock = MemoryJournal(), ManualClock()
+    payee = Payee(now_s=lambda: clock.now_us() // 1_000_000)
+    payee.faults = ["refuse"]
+    journal = FaultyJournal(inner)
+    payer = process(journal, payee, clock, "first", eager=False, chain=False)
+    await payer.open()
+    assert await buy(payer, payee) == 402
+    await payer.flush()
+    with pytest.raises(CrashError):
+        await buy(payer, payee, "before_the_answer")
+    journal.dead = True
+    assert payee.charged == 50
+
+    clock.advance_us(10**12)
+    later = process(FaultyJournal(inner), payee, clock, "second", eager=False, chain=False)
+    await later.open()
+    assert later.purse(LOCAL).state.outstanding_micro == 50
+    with pytest.raises(OutcomeUnknownError):
+        await buy(later, payee)
+    asking = process(FaultyJournal(inner), payee, clock, "third", eager=False, chain=True)
+    await asking.open()
+    assert asking.purse(LOCAL).state.settled_micro == 50
+    await asking.aclose()
 
 
 # --- outside --------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from life.aios.errors import ConflictError, EventConflictError, JournalDamagedError, MalformedEventError
@@ -65,7 +65,7 @@ async def exported(journal: MemoryJournal | SqliteJournal, query: EventQuery = E
 
 
 @given(st.lists(some_event, max_size=12, unique_by=lambda event: event.event_id))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 def test_out_and_in_again_is_the_same_journal(events: list[NewEvent]) -> None:
     """Any events: the imported journal exports the very same lines, digests included."""
 

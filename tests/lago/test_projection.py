@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from life.aios.events import Custom, UserMessage
@@ -73,7 +73,7 @@ def messages(maker: Maker, *texts: str) -> list[NewEvent]:
 
 
 @given(st.lists(st.text("ab ", max_size=6), max_size=30), st.lists(st.integers(0, 30), max_size=4), st.integers(1, 7))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_a_snapshot_and_the_tail_give_the_same_state(texts: list[str], stops: list[int], every: int) -> None:
     """fold(all) == fold(snapshot + tail), wherever the projection was stopped and taken up again."""
 

@@ -89,7 +89,7 @@ class DataDirectory:
 
     def lock(self, daemon: str) -> DirectoryLock:
         """Claim the directory for one daemon of this name; DataDirectoryLockedError when one runs already."""
-        return DirectoryLock(self.root / f"{daemon}.lock")
+        return DirectoryLock(self.root / f"{daemon}.lock", daemon)
 
     def address_of(self, daemon: str) -> str | None:
         """The URL of the daemon of this name that works here, or None when none does.
@@ -115,7 +115,7 @@ class DataDirectory:
 class DirectoryLock:
     """An advisory lock that lives as long as the process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, daemon: str) -> None:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -124,8 +124,8 @@ class DirectoryLock:
             holder = os.pread(self._descriptor, 256, 0).decode(errors="replace").split()
             os.close(self._descriptor)
             raise DataDirectoryLockedError(
-                f"Process {holder[0] if holder else 'unknown'} already works in {path.parent} and holds {path.name}.",
-                next_step="Stop it first, or choose another data directory.",
+                f"Another {daemon} (process {holder[0] if holder else 'unknown'}) already works in {path.parent}.",
+                next_step="Stop it first, or choose another --data-dir.",
             ) from None
         self._write(f"{os.getpid()}\n")
 
