@@ -19,7 +19,10 @@ WAL when a checkpoint and a writer meet, so they are refused (ARCHITECTURE.md §
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -92,19 +95,21 @@ CREATE TABLE snapshot (
 def create(path: Path, *, created_us: int) -> None:
     """Make the file (mode 0600) with its tables, or check that nothing is lost of the one that is there.
 
-    Errors are JournalErrors; JournalFileDamagedError when the WAL is damaged in front of committed transactions.
+    Processes that come at the same moment take turns. Errors are JournalErrors; JournalFileDamagedError when the WAL is
+    damaged in front of committed transactions.
     """
     try:
-        _touch(path)
-        connection = _connect(path)
-        try:
-            if _identity(connection, path) == "empty":
-                _fill(connection, created_us)
-                _sync_folder(path)
-            else:
-                _check_log(connection, path)
-        finally:
-            connection.close()
+        with _turn(path):
+            _touch(path)
+            connection = _connect(path)
+            try:
+                if _identity(connection, path) == "empty":
+                    _fill(connection, created_us)
+                    _sync_folder(path)
+                else:
+                    _check_log(connection, path)
+            finally:
+                connection.close()
     except (apsw.Error, OSError) as error:
         raise explain(error, path) from None
 
@@ -227,6 +232,19 @@ def _identity(connection: apsw.Connection, path: Path) -> Literal["empty", "jour
             next_step="pip install --upgrade lifeos",
         )
     return "journal"
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Hold the folder's advisory lock. A file that is half made looks like another program's, and switching it to WAL fails
+    at once while somebody else looks at it. Not a lock on the file itself: closing any descriptor of it would drop the
+    engine's own locks."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _touch(path: Path) -> None:
