@@ -161,13 +161,19 @@ async def test_spent_payment_buys_nothing_else(shop: Shop) -> None:
 
 
 async def test_failed_handler_costs_nothing(shop: Shop) -> None:
-    """An answer of 400 or more is passed on, nothing is settled, and the payment can be used again, also elsewhere."""
+    """An answer of 400 or more is passed on and says that nothing was settled; the payment can be used again, also
+    elsewhere."""
     header = shop.pay(1)
     for runs in (1, 2):
         failed = await shop.get("/fail", header)
         assert failed.status_code == 500
         assert failed.json() == {"route": "fail", "method": "GET", "runs": runs}
-        assert "payment-response" not in failed.headers
+        settlement = settlement_of(failed)
+        assert (settlement.success, settlement.error_reason, settlement.transaction) == (
+            False,
+            codes.HANDLER_FAILED,
+            "",
+        )
     assert shop.facilitator.settled == 0
     assert (await shop.get("/paid", header)).status_code == 200
     assert await shop.earned() == await shop.booked() == PRICE_ATOMIC

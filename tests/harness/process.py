@@ -101,8 +101,9 @@ class ChildProcess:
             raise self._failure(f"was still running after {deadline_s} s") from None
 
     def suspend(self) -> None:
-        """Freeze the program (SIGSTOP): its sockets stay open and nobody answers."""
+        """Freeze the program (SIGSTOP) and wait until all its threads stand: its sockets stay open and nobody answers."""
         self._popen.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._popen.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a frozen program go on (SIGCONT)."""

@@ -301,7 +301,8 @@ class SessionApi:
         """POST /sessions/{session_id}/runs"""
         body = await _body(request, NewRun)
         session_id = _session(request)
-        await self._runtime.create_session(session_id)
+        if body.objective.strip():  # an empty one is refused below, and shall not leave a session behind
+            await self._runtime.create_session(session_id)
         key = request.headers.get("idempotency-key") or body.idempotency_key
         run_id = await self._runtime.start(session_id, body.objective, limits=body.limits, idempotency_key=key)
         if not body.wait:

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from life.haima.facilitator.port import settlement_header
+from life.haima.x402 import codes
 from life.haima.x402.price import Offer
 from life.haima.x402.wire import PAYMENT_IDENTIFIER, X402_VERSION, ResourceInfo, SettlementResponse
 
@@ -175,6 +176,14 @@ def paid(answer: Answer, settlement: SettlementResponse) -> Answer:
             headers.append(header)
     headers += ((b"cache-control", cache), (PAYMENT_RESPONSE, settlement_header(settlement)))
     return Answer(answer.status, headers, answer.body)
+
+
+def uncharged(answer: Answer, network: str) -> Answer:
+    """What a handler answered that failed: it goes out as it is, and says that the payment was not settled, so that a
+    payer does not have to count it as perhaps spent."""
+    settlement = SettlementResponse(success=False, transaction="", network=network, error_reason=codes.HANDLER_FAILED)
+    headers = [header for header in answer.headers if header[0].lower() != PAYMENT_RESPONSE]
+    return Answer(answer.status, [*headers, (PAYMENT_RESPONSE, settlement_header(settlement))], answer.body)
 
 
 @lru_cache(maxsize=64)

@@ -278,7 +278,7 @@ class Cashier:
             raise _HandlerError(error) from error
         if answer.status >= 400:
             await self._release(claim, f"the handler answered {answer.status}")
-            return answer
+            return answers.uncharged(answer, claim.network)
         _keep(self._handled, claim.key, claim.attempt)
         if not await self._claims.serve(claim, answer, max_body_bytes=self._max_kept_body_bytes):
             return await self._after(bought, claim)

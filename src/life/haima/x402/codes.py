@@ -43,5 +43,8 @@ TRANSACTION_FAILED: Final = "transaction_failed"
 SETTLEMENT_PENDING: Final = "settlement_pending"
 """Not a refusal: the outcome is open, and the identical call may be repeated."""
 
+HANDLER_FAILED: Final = "handler_failed"
+"""Ours: the payment was good, the handler failed, nothing was settled."""
+
 DUPLICATE_SETTLEMENT: Final = "duplicate_settlement"
 EXTENSION_ECHO_MISMATCH: Final = "extension_echo_mismatch"
