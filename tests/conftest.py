@@ -1,6 +1,6 @@
 """Property tests give the same examples in every run, and no test is judged by how fast the machine is.
 
-    HYPOTHESIS_PROFILE=explore make test    looks for new examples instead
+HYPOTHESIS_PROFILE=explore make test    looks for new examples instead
 """
 
 from __future__ import annotations

@@ -145,7 +145,10 @@ class Workbench:
 
     async def _write(self, arguments: Mapping[str, Json], context: ToolContext) -> ToolOutcome:
         path = _text(arguments, "path")
-        (self.workspace / path).write_text(_text(arguments, "content"))
+        # Whole or not at all, as the real tool writes: a kill must not leave half a file behind.
+        half_made = self.root / "half-made"
+        half_made.write_text(_text(arguments, "content"))
+        half_made.replace(self.workspace / path)
         self._effect(f"write:{path}={_text(arguments, 'content')}")
         return self._written(path)
 
