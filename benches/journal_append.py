@@ -224,10 +224,10 @@ def main() -> int:
             [
                 Claim("J4a in loop", "in loop", "raw group", at_least=0.7),
                 Claim("J4a process", "process", "raw group"),
-                Claim("J4b in loop", "in loop", "raw single"),
-                Claim("J4b process", "process", "raw single"),
-                Claim("J4c in loop", "in loop", "one by one", at_least=14),
-                Claim("J4c process", "process", "one by one", at_least=14),
+                Claim("J4b in loop", "in loop", "raw single", at_least=14),
+                Claim("J4b process", "process", "raw single", at_least=14),
+                Claim("J4c in loop", "in loop", "one by one"),
+                Claim("J4c process", "process", "one by one"),
                 Claim("J3 process", "process", "file", at_least=0.30),
             ],
         )

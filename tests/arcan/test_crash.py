@@ -341,6 +341,8 @@ def test_a_real_process_killed_again_and_again(tmp_path: Path) -> None:
     bench = Workbench(tmp_path, clock=ManualClock())
     # The tally is written after the effect, so a kill between the two leaves it one line short; the files tell all.
     assert len(bench.effects()) == len(set(bench.effects()))
+    # A transfer's line is its effect, so of those there are exactly as many as there should be.
+    assert sum(line.startswith("transfer") for line in bench.effects()) == 2
     assert _files(bench) == {
         "a.txt": "two",
         "b.txt": "bee",
