@@ -14,6 +14,8 @@
     ├── UnrepeatableRequestError      haima.unrepeatable_request    400  the body can't be sent a second time
     ├── WalletMismatchError           haima.wallet_mismatch         500  custody has no wallet, or another one
     ├── InsufficientFundsError        haima.insufficient_funds      402
+    ├── InsufficientBalanceError      haima.insufficient_balance    402  an account of the house holds less than that
+    ├── IdempotencyConflictError      haima.idempotency_conflict    409  one idempotency key, two different requests
     ├── FacilitatorUnavailableError   haima.facilitator_unavailable 503  no answer; nothing is known
     └── ChainError                    haima.chain_error             502
         ├── ChainRefusedError         haima.chain_refused           402  the chain will not take it; nothing moved
@@ -177,6 +179,32 @@ class InsufficientFundsError(PaymentError):
     """The account does not hold the amount."""
 
     code = "haima.insufficient_funds"
+
+
+class InsufficientBalanceError(PaymentError):
+    """An account of the house holds less than a posting takes from it. Nothing was posted."""
+
+    code = "haima.insufficient_balance"
+
+    def __init__(self, account: str, *, needed_micro: int, available_micro: int) -> None:
+        super().__init__(
+            f"{account} holds {available_micro} micro-credits; {needed_micro} are needed.",
+            details={"account": account, "needed_micro": needed_micro, "available_micro": available_micro},
+        )
+
+
+class IdempotencyConflictError(PaymentError):
+    """This idempotency key was used for another request. Nothing was done."""
+
+    code = "haima.idempotency_conflict"
+    status = 409
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            "This idempotency key was used for another request.",
+            next_step="Use a new key for a new request.",
+            details={"idempotency_key": key[:128]},
+        )
 
 
 class FacilitatorUnavailableError(PaymentError):
