@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -114,8 +115,70 @@ def has_x402_python(root: Path) -> bool:
     return all(importlib.util.find_spec(name) is not None for name in wanted)
 
 
+def on_path(command: str) -> Callable[[Path], bool]:
+    """Whether a command can be started; pytest's root plays no role."""
+    return lambda _: shutil.which(command) is not None
+
+
+def find_module(*names: str) -> Path | None:
+    """Path of a PKCS#11 module: the first of these places below /usr/lib that has one."""
+    for name in names:
+        for found in sorted(Path("/usr/lib").glob(name)):
+            return found
+    return None
+
+
+def find_softhsm() -> Path | None:
+    """SoftHSM's PKCS#11 module."""
+    return find_module("softhsm/libsofthsm2.so", "*/softhsm/libsofthsm2.so")
+
+
+def find_tpm2_pkcs11() -> Path | None:
+    """The PKCS#11 module over a TPM 2.0."""
+    return find_module("*/pkcs11/libtpm2_pkcs11.so", "*/libtpm2_pkcs11.so*")
+
+
+def _has_python_pkcs11() -> bool:
+    return importlib.util.find_spec("pkcs11") is not None
+
+
+def has_softhsm(root: Path) -> bool:
+    """Whether SoftHSM, its tool and python-pkcs11 are installed; `root` plays no role."""
+    return find_softhsm() is not None and shutil.which("softhsm2-util") is not None and _has_python_pkcs11()
+
+
+def has_swtpm(root: Path) -> bool:
+    """Whether a software TPM, its resource manager, its PKCS#11 module and their tools are installed."""
+    commands = ("swtpm", "tpm2_ptool", "tpm2_getcap", "tpm2_dictionarylockout", "dbus-daemon")
+    searched = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
+    has_commands = all(shutil.which(command) for command in commands) and shutil.which("tpm2-abrmd", path=searched)
+    return bool(has_commands) and find_tpm2_pkcs11() is not None and _has_python_pkcs11()
+
+
+def find_openbao(root: Path) -> Path | None:
+    """Path of the OpenBao server: what `make openbao` built below `root`, then one on the path."""
+    built = root / ".cache" / "openbao" / "bao"
+    on_the_path = shutil.which("bao")
+    return built if built.is_file() else Path(on_the_path) if on_the_path else None
+
+
+def has_openbao(root: Path) -> bool:
+    """Whether an OpenBao server can be started."""
+    return find_openbao(root) is not None
+
+
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
     {
+        "softhsm": Part(
+            has_softhsm, "Install SoftHSM (Debian and Ubuntu: apt install softhsm2) and the extra `pkcs11`."
+        ),
+        "swtpm": Part(
+            has_swtpm,
+            "Install a software TPM and the extra `pkcs11`; on Debian and Ubuntu: apt install swtpm tpm2-abrmd "
+            "tpm2-tools libtpm2-pkcs11-1 libtpm2-pkcs11-tools libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus.",
+        ),
+        "openbao": Part(has_openbao, "Run `make openbao` (it needs Go 1.24 or newer), or put `bao` on the path."),
+        "hledger": Part(on_path("hledger"), "Install hledger; on Debian and Ubuntu: apt install hledger."),
         "node": Part(has_node, f"Install Node.js {OLDEST_NODE} or newer and put `node` on the path."),
         "npm-peers": Part(
             has_npm_peers, "Run `make peers` (npm ci in tests/peers) to install the official npm packages."

@@ -22,7 +22,10 @@ class BalanceSynced(FinanceEvent, frozen=True, kw_only=True):
     on_chain_micro_credits: int
     internal_micro_credits: int
     drift: int
+    """On chain less internal."""
     asset: str | None = None
+    adjusted: bool = False
+    """The books take the difference over: nothing was under way that could explain it."""
 
 
 class SpendingCapSet(FinanceEvent, frozen=True, kw_only=True):
