@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from life.haima import events
 from life.haima.accounts import move, wallet_of
 from life.haima.events.accounts import LedgerPosted
+from life.haima.events.tasks import BillStatusChanged
 from life.haima.ledger import Books, LedgerProjection, component, post_all
 from tests.haima.books_kit import NETWORK, WALLET, billed, earned, records, reserved, settled
 
@@ -80,6 +82,13 @@ def test_revenue_pays_the_bill_of_its_task_first() -> None:
 def test_a_task_is_billed_once() -> None:
     """A second bill for an open one changes nothing."""
     assert books(billed("t1", 300), billed("t1", 300)).balances == books(billed("t1", 300)).balances
+
+
+def test_a_void_bill_is_written_off_and_one_through_the_house_is_not_ours() -> None:
+    """What nobody will pay is no income; a bill that names a payee is somebody else's."""
+    void = BillStatusChanged(bill_id="b", task_id="t1", status="void", reason="friends")
+    assert books(billed("t1", 300), void).balances == {}
+    assert books(msgspec.structs.replace(billed("t1", 300), payee="agent-1")).balances == {}
 
 
 def test_a_deposit_is_a_liability_and_no_income() -> None:

@@ -8,12 +8,14 @@ liabilities downwards.
     payment_released    Assets:Wallet + a                     Assets:Reserved − a
     payment_settled     Expenses:Payments + paid              Assets:Reserved − a, what was not taken back to Assets:Wallet
     revenue_received    Assets:Wallet + a                     Assets:Receivable − what its task still owes, Income:Sales − rest
-    task_billed         Assets:Receivable + price             Income:Tasks − price
-    bill_status_changed Income:Tasks + what is written off    Assets:Receivable − that
+    task_billed         Assets:Receivable + price             Income:Tasks − price   (a bill of ours; one that names a payee is
+                                                              paid through the house, whose postings say so)
+    bill_status_changed Income:Tasks + what is written off    Assets:Receivable − that         (void or refunded)
     balance_synced      Assets:Wallet + difference            Equity:Outside − difference      (only when it says `adjusted`)
     ledger_posted       the house's accounts, one by one: what is held for others is a liability, debts of others are assets
 
-A deposit into the house names the payment that brought it, and takes it out of Income:Sales again: it is not ours.
+What the house takes in for somebody names the payment that brought it, and takes it out of Income:Sales again: it is not
+ours.
 Wallets begin at zero; what a wallet held before comes in with the first reconciliation.
 """
 
@@ -41,6 +43,7 @@ from life.haima.events import (
     read_finance,
 )
 from life.haima.events.accounts import LedgerPosted
+from life.haima.events.tasks import BillStatusChanged
 
 KEPT_SALES: Final = 10_000
 """How many of the newest sales are remembered by their payment, for the deposits that may follow them."""
@@ -144,6 +147,8 @@ class Books(msgspec.Struct, kw_only=True):
                 return self._earn(event, record)
             case TaskBilled():
                 return self._bill(event, record)
+            case BillStatusChanged(status="void" | "refunded"):
+                return self._write_off(event, record)
             case BalanceSynced():
                 return self._adjust(event, record)
             case LedgerPosted():
@@ -242,7 +247,7 @@ class Books(msgspec.Struct, kw_only=True):
 
     def _bill(self, event: TaskBilled, record: EventRecord) -> Posting | None:
         price = event.price_micro_credits
-        if event.task_id in self.bills or price <= 0:
+        if event.task_id in self.bills or price <= 0 or event.payee is not None:
             return None
         payer = event.payer or "unknown"
         self.bills[event.task_id] = _Bill(payer, price)
@@ -256,8 +261,16 @@ class Books(msgspec.Struct, kw_only=True):
             counterparty=event.payer,
         )
 
+    def _write_off(self, event: BillStatusChanged, record: EventRecord) -> Posting | None:
+        bill = self.bills.pop(event.task_id, None)
+        if bill is None:
+            return None
+        entries = (BookEntry("Income:Tasks", bill.open_micro), BookEntry(_receivable(bill.payer), -bill.open_micro))
+        return _post(record, f"written off: {event.reason}", entries, task_id=event.task_id, counterparty=bill.payer)
+
     def _house(self, event: LedgerPosted, record: EventRecord) -> Posting | None:
-        outside = self.sales.pop(event.cause_id, None) if event.reason == "deposit" and event.cause_id else None
+        comes_in = any(entry.account.startswith("external:") and entry.amount_micro < 0 for entry in event.entries)
+        outside = self.sales.pop(event.cause_id, None) if comes_in and event.cause_id else None
         lines = [BookEntry(_house_account(entry.account, outside), -entry.amount_micro) for entry in event.entries]
         return _post(
             record,
