@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import httpx2
 import pytest
 
 from life.aios.errors import InvalidInputError
 from life.aios.ports.journal import Journal
 from life.aios.record import Stream
 from life.haima.events import RevenueReceived, finance_event
-from life.host.access import Access
 from life.host.haima_facilitator import Settlement, open_settler
-from life.host.haimad import Books, haimad_app, parse_bind
+from life.host.haimad import Books, parse_bind
 from life.lago.journal.memory import MemoryJournal
 from life.testing.clock import ManualClock, SeededEntropy
-
-TOKEN = "t" * 43
+from tests.host.finance_daemon import TOKEN, open_daemon
 
 
 async def earn(journal: Journal, amounts: list[int]) -> None:
@@ -53,21 +48,10 @@ async def test_the_books_say_how_far_they_were_read() -> None:
         assert (await Books(journal).read()) == (await books.read())
 
 
-@asynccontextmanager
-async def daemon() -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the application, without a token."""
-    clock, entropy = ManualClock(), SeededEntropy("haimad")
-    async with MemoryJournal() as journal:
-        async with open_settler(Settlement("local"), journal, clock, entropy) as settler:
-            access = Access(TOKEN, clock, entropy)
-            app = haimad_app(settler.facilitator, journal, access, clock, hosts=["haimad"])
-            async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://haimad") as client:
-                yield client
-
-
 async def test_what_is_open_and_what_wants_the_token() -> None:
     """Health and x402's routes are open; the state, the old facilitation and the API's description are not."""
-    async with daemon() as client:
+    async with open_daemon() as daemon:
+        client = daemon.client
         assert (await client.get("/health")).json()["status"] == "ok"
         assert (await client.get("/supported")).json()["kinds"][0]["network"] == "eip155:4020402"
         assert (await client.post("/verify", content=b"{}")).status_code == 400
@@ -85,7 +69,8 @@ async def test_what_is_open_and_what_wants_the_token() -> None:
 
 async def test_pages_elsewhere_can_not_use_it() -> None:
     """A foreign Host or Origin is refused, also at what is open."""
-    async with daemon() as client:
+    async with open_daemon() as daemon:
+        client = daemon.client
         assert (await client.get("/supported", headers={"host": "evil.example"})).status_code == 403
         assert (await client.get("/supported", headers={"origin": "http://evil.example"})).status_code == 403
 

@@ -9,8 +9,10 @@ import click
 from life.cli.haima_facilitator import tell_settler
 from life.cli.haima_key import KeyCommand, key_option, take_key
 from life.cli.run import command_errors
+from life.host.haima_config import load_config
 from life.host.haima_facilitator import Settlement, parse_funds
-from life.host.haimad import HaimadStarted, parse_bind, run_haimad
+from life.host.haima_house import SLA_CHECK_S
+from life.host.haimad import HaimadSettings, HaimadStarted, parse_bind, run_haimad
 from life.host.http.server import run_async
 
 
@@ -23,6 +25,28 @@ from life.host.http.server import run_async
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory of the journal and the token. Without it everything is in memory and gone at the end.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML file: verifiers of outcomes, insurance, addresses for deposits (docs/finance-daemon.md).",
+)
+@click.option(
+    "--no-sla-monitor", is_flag=True, help="Do not end late tasks by itself; POST /v1/outcomes/check-sla does."
+)
+@click.option(
+    "--sla-check-interval-secs",
+    "sla_check_s",
+    type=click.IntRange(1, 86_400),
+    default=SLA_CHECK_S,
+    show_default=True,
+    help="How often late tasks are looked for.",
+)
+@click.option(
+    "--legacy-status",
+    is_flag=True,
+    help="Answer refusals of the credit routes with HTTP 200, as clients of the Rust original expect.",
 )
 @click.option("--network", default="local", show_default=True, help="Network to settle on: CAIP-2 or its alias.")
 @click.option(
@@ -46,6 +70,10 @@ from life.host.http.server import run_async
 def haimad(
     address: str,
     directory: Path | None,
+    config_file: Path | None,
+    no_sla_monitor: bool,
+    sla_check_s: int,
+    legacy_status: bool,
     network: str,
     rpc_url: str | None,
     key: str | None,
@@ -53,20 +81,26 @@ def haimad(
     funds: tuple[str, ...],
     proxy_hosts: tuple[str, ...],
 ) -> None:
-    """Serve the finance API: state, facilitation and settlement.
+    """Serve the finance API: settlement, accounts, credit, outcomes, insurance, books.
 
-    GET /health, POST /verify, POST /settle and GET /supported are open; GET /state and POST /v1/facilitate want the token
-    (Authorization: Bearer …) from the file that is named at the start.
+    GET /health, GET /ready, POST /verify, POST /settle and GET /supported are open. Everything else wants the token
+    (Authorization: Bearer …) from the file that is named at the start, or an agent's token with the route's scope; users' tokens
+    are accepted when HAIMA_JWT_SECRET or AUTH_SECRET is set.
     """
     host, port = parse_bind(address)
     gas_key = take_key(key)
     if rpc_url is None and key is not None:
         click.echo("Note: play money has no gas; the key is not used.", err=True)
     where = Settlement(network, rpc_url, gas_key if rpc_url is not None else None, asset, parse_funds(funds))
-    run_async(lambda: run_haimad(directory, where, host=host, port=port, proxy_hosts=proxy_hosts, on_ready=_tell))
+    settings = HaimadSettings(load_config(config_file), None if no_sla_monitor else sla_check_s, legacy_status)
+    run_async(
+        lambda: run_haimad(
+            directory, where, host=host, port=port, proxy_hosts=proxy_hosts, on_ready=_tell, settings=settings
+        )
+    )
 
 
-haimad.params.insert(4, key_option("Private key of the account that pays gas, 0x and 64 hex digits."))
+haimad.params.insert(8, key_option("Private key of the account that pays gas, 0x and 64 hex digits."))
 
 
 def _tell(started: HaimadStarted) -> None:

@@ -128,6 +128,11 @@ class Books(msgspec.Struct, kw_only=True):
             amount for account, amount in self.balances.items() if account == prefix or account.startswith(below)
         )
 
+    def wallet(self, network: str, address: str) -> tuple[int, int]:
+        """What a wallet has free and what it has reserved, by the books, in micro-credits."""
+        name = wallet_account(network, address)
+        return self.balances.get(name, 0), self.balances.get(reserved_account(name), 0)
+
     @property
     def trial_balance_micro(self) -> int:
         """The sum over all accounts. Anything but zero is a defect."""
