@@ -60,7 +60,7 @@ class Server:
         app = Starlette(routes=api.routes(operations))
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://haima.test")
 
-    async def may(self, agent_id: str, amount_micro: int) -> bool:
+    async def may(self, agent_id: str, amount_micro: int, _payment: str) -> bool:
         return self.credit.get(agent_id, 0) >= amount_micro
 
     async def state(self) -> api.FinancialSummary:
@@ -106,7 +106,7 @@ async def test_verify_settle_and_supported(server: Server) -> None:
     assert first == {"success": True, "transaction": first["transaction"], "network": LOCAL, "payer": PAYER}
     assert (await server.client.post("/settle", content=body)).json() == first
     supported = (await server.client.get("/supported")).json()
-    assert supported["kinds"] == [{"x402Version": 2, "scheme": "exact", "network": LOCAL}]
+    assert supported["kinds"][0] == {"x402Version": 2, "scheme": "exact", "network": LOCAL}
     assert set(supported) == {"kinds", "extensions", "signers"}
 
 
@@ -146,10 +146,10 @@ async def test_unreadable_bodies_are_400(server: Server, path: str, body: bytes)
     assert answer.json()[key] == codes.INVALID_PAYLOAD
 
 
-async def test_version_1_is_named(server: Server) -> None:
-    """A version 1 call learns that its version is the trouble."""
+async def test_an_unknown_version_is_named(server: Server) -> None:
+    """A call of a version that nobody speaks learns that its version is the trouble."""
     answer = await server.client.post(
-        "/settle", json={"x402Version": 1, "paymentPayload": {}, "paymentRequirements": {}}
+        "/settle", json={"x402Version": 3, "paymentPayload": {}, "paymentRequirements": {}}
     )
     assert (answer.status_code, answer.json()["errorReason"]) == (400, codes.INVALID_X402_VERSION)
 

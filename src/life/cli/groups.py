@@ -28,6 +28,11 @@ haima: Final = LazyGroup(
         "pay": Lazy("life.cli.haima_pay:pay", "Fetch a URL and pay for it when it asks (HTTP 402)."),
         "serve": Lazy("life.cli.haima_serve:serve", "Serve a small shop that charges over x402."),
         "facilitator": Lazy("life.cli.haima_facilitator:facilitator", "Verify and settle x402 payments for others."),
+        "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
+        "reconcile": Lazy(
+            "life.cli.haima_reconcile:reconcile_", "Compare the books with the chain, and settle what was in doubt."
+        ),
+        "credit": Lazy("life.cli.haima_credit:credit", "Credit scores, credit lines, reports."),
     },
     help="Haima, the finance engine.",
 )
@@ -67,6 +72,7 @@ life: Final = LazyGroup(
         "login": Lazy("life.cli.login:login", "Print a fresh one-time link to the running daemon."),
         "settings": Lazy("life.cli.settings:settings", "List every setting, its variable and its value."),
         "identity": Lazy("life.cli.groups:identity", "The agent's identity: DID, wallet, soul and seed."),
+        "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),

@@ -2,7 +2,12 @@
 
 An account is named `<kind>:<owner type>:<owner>`, for example `wallet:agent:01J…`. A balance is what the house owes the
 owner; debts and the world outside are negative. Every posting sums to zero, so all balances together are always zero, and
-only deposits and withdrawals change what the house holds. No account goes below zero except `external` and `credit_line`.
+only deposits and withdrawals change what the house holds. No account goes below zero except `external`, `credit_line` and
+`receivable`.
+
+Money that exists (`wallet`, `interest_income`, `premium_pool`, `fee_income`, `escrow`) and claims that somebody has
+(`credit_line` against `receivable`) each sum to zero with what stands against them: a draw moves cash from the lender to the
+agent, and books the debt beside it, so lending makes no money.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import msgspec
 from life.aios.errors import InvalidInputError
 from life.haima.errors import InsufficientBalanceError
 from life.haima.events.accounts import Entry, LedgerPosted
+from life.haima.events.finance_event import FinanceEvent
 
 Kind = Literal[
     "wallet", "receivable", "credit_line", "interest_income", "premium_pool", "fee_income", "escrow", "external"
@@ -22,6 +28,12 @@ Kind = Literal[
 OwnerType = Literal["agent", "user", "pool", "provider", "platform", "task", "network"]
 
 MAY_BE_NEGATIVE: Final = frozenset({"external", "credit_line", "receivable"})
+CLAIMS: Final = frozenset({"credit_line", "receivable"})
+"""Kinds that say who owes whom; together they are zero, as the money and `external` together are."""
+MAX_ENTRIES: Final = 64
+"""More entries than this make no posting."""
+MAX_BALANCE_MICRO: Final = 2**62
+"""More than there is money, and less than what the snapshot's numbers can hold."""
 _KINDS: Final = frozenset(get_args(Kind))
 _OWNER_TYPES: Final = frozenset(get_args(OwnerType))
 
@@ -56,8 +68,10 @@ class Accounts(msgspec.Struct, kw_only=True):
         """Micro-credits; 0 for an account that nothing was ever posted to."""
         return self.balances.get(name, 0)
 
-    def apply(self, event: LedgerPosted) -> None:
+    def apply(self, event: FinanceEvent, _at_us: int) -> None:
         """Fold one posting in. An account that is back at zero is forgotten."""
+        if not isinstance(event, LedgerPosted):
+            return
         for entry in event.entries:
             balance = self.balances.get(entry.account, 0) + entry.amount_micro
             if balance:
@@ -75,6 +89,8 @@ class Accounts(msgspec.Struct, kw_only=True):
                 kind, _, _ = parse_account(entry.account)
                 before = pending.get(entry.account, self.balance(entry.account))
                 after = pending[entry.account] = before + entry.amount_micro
+                if abs(after) > MAX_BALANCE_MICRO:
+                    raise InvalidInputError("An amount is larger than all the money there is.")
                 if after < 0 and entry.amount_micro < 0 and kind not in MAY_BE_NEGATIVE:
                     raise InsufficientBalanceError(
                         entry.account, needed_micro=-entry.amount_micro, available_micro=before
@@ -82,14 +98,23 @@ class Accounts(msgspec.Struct, kw_only=True):
 
 
 def check_balanced(entries: Iterable[Entry]) -> None:
-    """InvalidInputError unless the entries sum to zero and none of them is zero."""
-    total = 0
+    """InvalidInputError unless the entries sum to zero, the money and the claims each for themselves, and none is zero."""
+    total = claims = count = 0
     for entry in entries:
+        count += 1
+        if entry.account.partition(":")[0] in CLAIMS:
+            claims += entry.amount_micro
         if entry.amount_micro == 0:
             raise InvalidInputError("A posting has an entry without an amount.")
         total += entry.amount_micro
     if total:
         raise InvalidInputError(f"A posting does not balance: {total} micro-credits are left over.")
+    if claims:
+        raise InvalidInputError(
+            "A posting may not turn a claim into money: what is owed and what is held balance apart."
+        )
+    if not 2 <= count <= MAX_ENTRIES:
+        raise InvalidInputError(f"A posting has 2 to {MAX_ENTRIES} entries.")
 
 
 def move(source: str, target: str, amount_micro: int) -> tuple[Entry, Entry]:

@@ -108,7 +108,7 @@ class FinanceHouse:
     ) -> list[ApiOperation]:
         """All routes of the house."""
         return [
-            *credit_operations(self.credit.desk, signer=signer, legacy_status=legacy_status),
+            *credit_operations(self.credit.desk, signer=signer, legacy_status=legacy_status, caller=caller),
             *outcome_operations(self.outcomes, self.credit.house, self._clock, self._entropy, caller=caller),
             *insurance_operations(self.insurance, self.credit.house, caller=caller),
             *account_operations(

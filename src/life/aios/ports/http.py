@@ -36,3 +36,5 @@ class Operation(NamedTuple, Generic[RequestT, ResponseT]):
     media_type: str = "application/json"
     errors: tuple[int, ...] = ()
     """Problem statuses beyond 401, 403 and 500, which every route may answer."""
+    scope: str | None = None
+    """What a caller's token must permit, like `credit:write`. None: nothing beyond being let in."""

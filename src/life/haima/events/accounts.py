@@ -62,3 +62,12 @@ class CommandDone(FinanceEvent, frozen=True, kw_only=True):
     """SHA-256 (hex) of the request: the same key with another request is a conflict."""
     answer: msgspec.Raw
     """What the caller was told, and is told again."""
+
+
+class EvidenceUsed(FinanceEvent, frozen=True, kw_only=True):
+    """A fact was counted, in the same batch as what it was counted for; its event id makes that happen once, for ever."""
+
+    evidence: str
+    """What: `payment:<claim key>`, for example."""
+    key: str | None = None
+    """The command that used it, where it had a key."""

@@ -3,11 +3,13 @@
 Request and answer keep their fields (haima.md §3.5); `reason` keeps the old words where there was one, and `code` carries
 x402's. The original invented payer, payee and hash; here they come from the signed payment and the chain. The terms are
 those that the payer accepted in the header; `amount_micro_usd` must be their amount, and `resource_url`, when the payment
-names a resource, must be that one. There is no fee: `facilitator_fee_bps` is 0.
+names a resource, must be that one. `facilitator_fee_bps` is what the facilitator says it charges; it is never taken out of the
+payment (life.haima.facilitator.fees).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
@@ -23,13 +25,15 @@ from life.haima.errors import (
     OutcomeUnknownError,
     PaymentRefusedError,
 )
+from life.haima.facilitator.fees import FEE_BPS
 from life.haima.facilitator.port import Facilitator
 from life.haima.x402 import codes, exact
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry
-from life.haima.x402.wire import PaymentPayload, decode_payment_signature, read_resource
+from life.haima.x402.wire import PaymentPayload, SettlementResponse, decode_payment_signature, read_resource
 
-CreditCheck = Callable[[str, int], Awaitable[bool]]
-"""Whether an agent (its id) may have this amount (micro-USD) settled; asked before anything is settled."""
+CreditCheck = Callable[[str, int, str], Awaitable[bool]]
+"""Whether an agent (its id) may have this amount (micro-USD) settled; asked before anything is settled. The third argument
+names the payment (SHA-256, hex, of its header): asking for the same payment again is not another exposure (W17)."""
 
 _OLD_WORDS: Final = {
     codes.INVALID_PAYLOAD: "invalid_header",
@@ -98,7 +102,7 @@ async def facilitate(
     if resource is not None and resource.url != request.resource_url:
         return _rejected(codes.INVALID_PAYMENT_REQUIREMENTS, "The payment was made for another resource.")
     agent_id, may = request.agent_id, credit_check or _anybody_may
-    if agent_id is not None and not await may(agent_id, amount_micro):
+    if agent_id is not None and not await may(agent_id, amount_micro, _name(request)):
         return _rejected("insufficient_credit", "The agent's credit does not cover this amount.")
     return await _settle(payload, amount_micro, facilitator, clock)
 
@@ -122,12 +126,18 @@ async def _settle(
             chain=terms.network,
             settled_at=format_timestamp(clock.now_us()),
         )
-        return FacilitateAnswer(status="settled", receipt=receipt, facilitator_fee_bps=0)
+        return FacilitateAnswer(status="settled", receipt=receipt, facilitator_fee_bps=_fee_bps(settled))
     if settled.error_reason == codes.SETTLEMENT_PENDING:
         return FacilitateAnswer(
             status="pending", reason="pending", code=codes.SETTLEMENT_PENDING, transaction=settled.transaction
         )
     return _rejected(settled.error_reason or codes.UNEXPECTED_SETTLE_ERROR, settled.error_message or "")
+
+
+def _fee_bps(settled: SettlementResponse) -> int:
+    """The fee that a settlement's answer discloses; 0 when it discloses none."""
+    bps = (settled.extra or {}).get(FEE_BPS)
+    return bps if isinstance(bps, int) else 0
 
 
 def _amount_micro(payload: PaymentPayload, registry: NetworkRegistry) -> int:
@@ -146,8 +156,12 @@ def _amount_micro(payload: PaymentPayload, registry: NetworkRegistry) -> int:
         raise PaymentRefusedError(codes.INVALID_PAYMENT_REQUIREMENTS, error.message) from None
 
 
-async def _anybody_may(_agent_id: str, _amount_micro: int) -> bool:
+async def _anybody_may(_agent_id: str, _amount_micro: int, _payment: str) -> bool:
     return True
+
+
+def _name(request: FacilitateRequest) -> str:
+    return hashlib.sha256(request.payment_header.encode()).hexdigest()
 
 
 def _rejected(code: str, details: str) -> FacilitateAnswer:
