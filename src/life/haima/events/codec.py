@@ -11,10 +11,36 @@ from life.aios.events import Custom, Kind
 from life.aios.ids import new_id
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.record import SYSTEM, Actor, EventRecord, NewEvent, Stream
-from life.haima.events import accounts, approvals, charges, credit, insurance, payments, settlements, tasks, wallets
+from life.haima.events import (
+    accounts,
+    approvals,
+    catalogue,
+    charges,
+    credit,
+    insurance,
+    payments,
+    refunds,
+    settlements,
+    solana,
+    tasks,
+    wallets,
+)
 from life.haima.events.finance_event import PREFIX, FinanceEvent, snake
 
-_MODULES: Final = (payments, accounts, wallets, approvals, tasks, credit, insurance, charges, settlements)
+_MODULES: Final = (
+    payments,
+    accounts,
+    wallets,
+    approvals,
+    tasks,
+    credit,
+    insurance,
+    charges,
+    settlements,
+    solana,
+    refunds,
+    catalogue,
+)
 _FAMILIES: Final = ("Claimed",)
 """Bases that several modules share; no events themselves."""
 

@@ -1,0 +1,1 @@
+"""x402's scheme `exact` on Solana (x402.md §3.6). Needs the extra `solana` (solders)."""
