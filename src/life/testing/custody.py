@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import json
 import pickle
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,7 +29,15 @@ import pytest
 
 from life.aios.errors import CustodyError
 from life.aios.json import JsonObject
-from life.aios.ports.custody import BackendKind, Custody, EvmTransaction, Operation, TransferAuthorization
+from life.aios.ports.custody import (
+    BackendKind,
+    Custody,
+    EvmTransaction,
+    Operation,
+    PermitTransfer,
+    TokenPermit,
+    TransferAuthorization,
+)
 from life.anima.custody.wallet_rules import MAX_MESSAGE_BYTES, PersonalMessage, WalletRequest, WalletRules
 from life.anima.errors import (
     CustodyInputError,
@@ -35,6 +45,7 @@ from life.anima.errors import (
     StaleHandleError,
     UnsupportedOperationError,
 )
+from life.anima.policy import EconomicLimits, PolicyManifest
 from life.crypto import jws
 from life.crypto.address import format_address, parse_address
 from life.crypto.base64url import decode_base64url
@@ -42,12 +53,26 @@ from life.crypto.did import Curve, resolve_did
 from life.crypto.eip191 import personal_message_digest
 from life.crypto.eip712 import Eip712Domain, Field, TypedData, TypeTable
 from life.crypto.errors import InvalidSignatureError
+from life.crypto.keccak import keccak256
+from life.crypto.permit2 import EXACT_PROXY, PERMIT2, UPTO_PROXY
 from life.crypto.secp256k1 import is_low_s, recover_address
 from life.crypto.transaction import decode_signed
 
 ALL_OPERATIONS: Final[frozenset[Operation]] = frozenset(
-    {"sign_token", "sign_message", "sign_authorization", "sign_transaction"}
+    {"sign_token", "sign_message", "sign_authorization", "sign_permit", "sign_transaction"}
 )
+SIGNING_NAMES: Final = frozenset(
+    {
+        "sign_token",
+        "sign_claims",
+        "sign_message",
+        "sign_authorization",
+        "sign_permit",
+        "sign_sale_document",
+        "sign_transaction",
+    }
+)
+"""What a handle may offer to be signed; each takes a typed request."""
 NETWORK: Final = "eip155:84532"
 CHAIN_ID: Final = 84532
 ASSET: Final = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
@@ -60,6 +85,26 @@ _AUTHORIZATION_FIELDS: Final = (
     Field("validAfter", "uint256"),
     Field("validBefore", "uint256"),
     Field("nonce", "bytes32"),
+)
+
+_PERMIT_TYPES: Final[Mapping[str, tuple[Field, ...]]] = {
+    "PermitWitnessTransferFrom": (
+        Field("permitted", "TokenPermissions"),
+        Field("spender", "address"),
+        Field("nonce", "uint256"),
+        Field("deadline", "uint256"),
+        Field("witness", "Witness"),
+    ),
+    "TokenPermissions": (Field("token", "address"), Field("amount", "uint256")),
+}
+_EXACT_WITNESS: Final = (Field("to", "address"), Field("validAfter", "uint256"))
+_UPTO_WITNESS: Final = (Field("to", "address"), Field("facilitator", "address"), Field("validAfter", "uint256"))
+_TOKEN_PERMIT_FIELDS: Final = (
+    Field("owner", "address"),
+    Field("spender", "address"),
+    Field("value", "uint256"),
+    Field("nonce", "uint256"),
+    Field("deadline", "uint256"),
 )
 
 
@@ -76,10 +121,16 @@ class CustodyBench:
     backend: BackendKind
     operations: frozenset[Operation] = ALL_OPERATIONS
     """What a handle without restricting rules can do."""
+    exportable: bool = False
+    """Whether the keys can leave the backend. Said wrongly, either way, it is a failure."""
+    user_confirmation: bool = False
+    """Whether a person confirms each wallet signature."""
+    wallet_signatures: Callable[[], int] | None = None
+    """How many signatures the wallet's key has made so far, for all handles; None when the bench can't see that."""
 
 
 class CustodySuite:
-    """The promises of the port, as scenarios CUS-01 to CUS-24."""
+    """The promises of the port, as scenarios CUS-01 to CUS-34."""
 
     @pytest.fixture
     async def bench(self) -> CustodyBench:
@@ -96,6 +147,8 @@ class CustodySuite:
         capabilities = handle.capabilities()
         assert capabilities.operations == bench.operations
         assert capabilities.backend == bench.backend
+        assert capabilities.exportable is bench.exportable
+        assert capabilities.user_confirmation is bench.user_confirmation
         if "sign_token" in bench.operations:
             assert capabilities.did is not None
             assert resolve_did(capabilities.did).curve is Curve.P256
@@ -384,6 +437,7 @@ class CustodySuite:
     async def test_cus_23_a_closed_handle_signs_nothing(self, bench: CustodyBench, handle: Custody) -> None:
         """After closing, which may be repeated, every operation is a StaleHandleError; public names stay readable."""
         authorization = _authorization(bench, handle) if "sign_authorization" in bench.operations else None
+        permit = _permit(bench, handle) if "sign_permit" in bench.operations else None
         before = handle.capabilities()
         await bench.close(handle)
         await bench.close(handle)
@@ -400,6 +454,9 @@ class CustodySuite:
         if authorization is not None:
             with pytest.raises(StaleHandleError):
                 await handle.sign_authorization(authorization)
+        if permit is not None:
+            with pytest.raises(StaleHandleError):
+                await handle.sign_permit(permit)
 
     async def test_cus_24_calls_at_once_do_not_mix(self, bench: CustodyBench, handle: Custody) -> None:
         """Signatures asked for at the same time each belong to their own request."""
@@ -410,6 +467,172 @@ class CustodySuite:
         assert len(set(signatures)) == len(asked)
         for authorization, signature in zip(asked, signatures, strict=True):
             _check_wallet_signature(handle, _typed_data_digest(authorization), signature)
+
+    async def test_cus_25_permits_recover_to_the_wallet(self, bench: CustodyBench, handle: Custody) -> None:
+        """Permit2 payments of both kinds and EIP-2612 permits: 65 bytes, v 27 or 28, low s, recovery gives the wallet, and
+        asking again gives the same bytes."""
+        if await _permit_gap(bench, handle):
+            return
+        for number in (0, 1, 2**256 - 1):
+            for permit in (
+                _permit(bench, handle, nonce=number),
+                _permit(bench, handle, nonce=number, spender=UPTO_PROXY, facilitator=PAYEE),
+                _token_permit(bench, handle, nonce=number),
+            ):
+                signature = await handle.sign_permit(permit)
+                _check_wallet_signature(handle, _permit_typed_data_digest(permit), signature)
+                assert signature == await handle.sign_permit(permit)
+
+    async def test_cus_26_permits_name_their_own_spender(self, bench: CustodyBench, handle: Custody) -> None:
+        """A spender of Permit2 decides who gets the money, so only the proxy of the permit's kind may be one."""
+        if await _permit_gap(bench, handle):
+            return
+        for wrong in (
+            _permit(bench, handle, spender=UPTO_PROXY),
+            _permit(bench, handle, spender=PAYEE),
+            _permit(bench, handle, spender=PERMIT2),
+            _permit(bench, handle, facilitator=PAYEE),
+            _token_permit(bench, handle, spender=EXACT_PROXY),
+            _token_permit(bench, handle, spender=PAYEE),
+            _permit(bench, handle, spender=""),
+        ):
+            with pytest.raises(CustodyInputError):
+                await handle.sign_permit(wrong)
+
+    async def test_cus_27_permits_keep_the_rules_of_payments(self, bench: CustodyBench, handle: Custody) -> None:
+        """Own wallet, amount, window, nonce, network and form are checked as for an authorization."""
+        if await _permit_gap(bench, handle):
+            return
+        now = bench.now_s()
+        changes: tuple[dict[str, Any], ...] = (
+            {"from_address": PAYEE},
+            {"value_atomic": 0},
+            {"value_atomic": 2**256},
+            {"value_atomic": "1"},
+            {"deadline_s": now - 1},
+            {"nonce": -1},
+            {"nonce": 2**256},
+            {"nonce": bytes(32)},
+            {"network": "eip155:01"},
+            {"asset": "0x12"},
+        )
+        for change in changes:
+            for permit in (_permit(bench, handle, **change), _token_permit(bench, handle, **change)):
+                with pytest.raises(CustodyInputError):
+                    await handle.sign_permit(permit)
+        with pytest.raises(CustodyInputError):
+            await handle.sign_permit(_permit(bench, handle, valid_after_s=now + 400))
+        with pytest.raises(PolicyDeniedError):
+            await handle.sign_permit(_permit(bench, handle, deadline_s=now + 3601))
+        bound = await bench.open(WalletRules(chain_ids=frozenset({CHAIN_ID})))
+        await bound.sign_permit(_permit(bench, bound))
+        with pytest.raises(CustodyInputError):
+            await bound.sign_permit(_permit(bench, bound, network="eip155:8453"))
+
+    async def test_cus_28_permits_need_reservation_and_guard(self, bench: CustodyBench, handle: Custody) -> None:
+        """No permit without a reservation where one is demanded; the guard sees every permit and has the last word."""
+        if await _permit_gap(bench, handle):
+            return
+        strict = await bench.open(WalletRules(require_reservation=True))
+        asked: list[WalletRequest] = []
+        guarded = await bench.open(WalletRules(guard=_allow_into(asked)))
+        refusing = await bench.open(WalletRules(guard=lambda _request: "Over the session limit."))
+        seen = []
+        for make in (_permit, _token_permit):
+            for wary in (strict, guarded):
+                with pytest.raises(PolicyDeniedError):
+                    await wary.sign_permit(make(bench, wary))
+                await wary.sign_permit(make(bench, wary, reservation_id="res-1"))
+            seen.append(make(bench, guarded, reservation_id="res-1"))
+            with pytest.raises(PolicyDeniedError, match="Over the session limit"):
+                await refusing.sign_permit(make(bench, refusing, reservation_id="res-1"))
+        assert asked == seen
+
+    async def test_cus_29_what_is_not_listed_is_unsupported(self, bench: CustodyBench, handle: Custody) -> None:
+        """Capability discovery: each operation works exactly when it is listed; nothing else stands in for a gap."""
+        listed = handle.capabilities().operations
+        for operation, call in _calls(bench, handle).items():
+            if operation in listed:
+                assert await call()
+            else:
+                with pytest.raises(UnsupportedOperationError):
+                    await call()
+        if not listed - {"sign_token"}:
+            assert handle.capabilities().wallet_address is None
+        if "sign_token" not in listed:
+            assert handle.capabilities().did is None
+
+    async def test_cus_30_nobody_has_a_digest_signed(self, bench: CustodyBench, handle: Custody) -> None:
+        """Signing is typed: a handle has no public way to sign a digest, and none to its keys (ARCHITECTURE.md §2.8)."""
+        public = {name for name in dir(handle) if not name.startswith("_")}
+        assert {name for name in public if "sign" in name} <= SIGNING_NAMES
+        assert not {
+            name for name in public if "secret" in name or "private" in name or name in ("key", "seed", "wallet")
+        }
+
+    async def test_cus_31_a_message_is_never_a_payment(self, bench: CustodyBench, handle: Custody) -> None:
+        """Purposes are apart (AN-KEY-4): the bytes that are hashed for a payment or a transaction, and their digest, signed
+        as a message, are not a signature of that payment or transaction."""
+        if await _is_gap(bench, "sign_message", lambda: handle.sign_message(b"")):
+            return
+        own = handle.capabilities().wallet_address
+        typed = _typed_data_digest(_authorization(bench, handle))
+        preimage = b"\x19\x01" + typed
+        for disguised in (typed, preimage, b"\x02" + typed, b"\x19Ethereum Signed Message:\n32" + typed):
+            signature = await handle.sign_message(disguised)
+            for digest in (typed, keccak256(preimage), keccak256(disguised), hashlib.sha256(disguised).digest()):
+                assert _recovered(digest, signature) != own
+
+    async def test_cus_32_every_wallet_signature_is_low(self, bench: CustodyBench, handle: Custody) -> None:
+        """A device gives a high s every other time; none of many gets out, and each recovers to the wallet (AN-CUS-2)."""
+        if await _is_gap(bench, "sign_message", lambda: handle.sign_message(b"")):
+            return
+        for number in range(24):
+            message = b"message %d" % number
+            _check_wallet_signature(handle, personal_message_digest(message), await handle.sign_message(message))
+
+    async def test_cus_33_the_limits_of_the_soul_come_first(self, bench: CustodyBench, handle: Custody) -> None:
+        """AN-POL-2: what the soul's limits forbid is refused before the wallet's key is asked, for every kind of request;
+        what they allow is signed."""
+        limits = PolicyManifest(economic_limits=EconomicLimits(max_spend_per_tx_micro_credits=10_000))
+        spent = 0
+
+        def guard(request: WalletRequest) -> str | None:
+            nonlocal spent
+            if isinstance(request, TransferAuthorization | PermitTransfer):
+                exceeded = limits.exceeded_limit(
+                    request.value_atomic, session_spent_micro=spent, lifetime_spent_micro=0
+                )
+                if exceeded is None:
+                    spent += request.value_atomic
+                return None if exceeded is None else f"Over the limit {exceeded}."
+            return "Only payments are allowed."
+
+        limited = await bench.open(WalletRules(guard=guard))
+        allowed = _authorization(bench, limited, reservation_id="res-1", value_atomic=10_000)
+        if "sign_authorization" in bench.operations:
+            assert await limited.sign_authorization(allowed)
+        before = None if bench.wallet_signatures is None else bench.wallet_signatures()
+        excessive = allowed._replace(value_atomic=10_001)
+        permit = _permit(bench, limited, reservation_id="res-1", value_atomic=10_001)
+        refused: Mapping[Operation, Callable[[], Awaitable[object]]] = {
+            "sign_authorization": lambda: limited.sign_authorization(excessive),
+            "sign_permit": lambda: limited.sign_permit(permit),
+            "sign_transaction": lambda: limited.sign_transaction(_transaction()),
+            "sign_message": lambda: limited.sign_message(b"hello"),
+        }
+        for operation, call in refused.items():
+            if operation in bench.operations:
+                with pytest.raises(PolicyDeniedError):
+                    await call()
+        if bench.wallet_signatures is not None:
+            assert bench.wallet_signatures() == before
+
+    async def test_cus_34_a_handle_tells_nothing(self, bench: CustodyBench, handle: Custody) -> None:
+        """What a handle prints of itself are its public names (AN-KEY-3)."""
+        capabilities = handle.capabilities()
+        text = repr(handle).replace(capabilities.did or "", "").replace(capabilities.wallet_address or "", "")
+        assert not re.search(r"[0-9a-fA-F]{32}|[0-9]{40}", text)
 
 
 async def _is_gap(bench: CustodyBench, operation: Operation, call: Callable[[], Awaitable[object]]) -> bool:
@@ -422,8 +645,61 @@ async def _is_gap(bench: CustodyBench, operation: Operation, call: Callable[[], 
     return True
 
 
+def _calls(bench: CustodyBench, handle: Custody) -> dict[Operation, Callable[[], Awaitable[object]]]:
+    """One good request of every operation."""
+    return {
+        "sign_token": lambda: handle.sign_token({}),
+        "sign_message": lambda: handle.sign_message(b"hello"),
+        "sign_authorization": lambda: handle.sign_authorization(_authorization(bench, handle)),
+        "sign_permit": lambda: handle.sign_permit(_permit(bench, handle)),
+        "sign_transaction": lambda: handle.sign_transaction(_transaction()),
+    }
+
+
+def _recovered(digest: bytes, signature: bytes) -> str | None:
+    """Who made a signature over a digest, None when nobody can have."""
+    try:
+        return format_address(recover_address(digest, signature))
+    except InvalidSignatureError:
+        return None
+
+
 async def _authorization_gap(bench: CustodyBench, handle: Custody) -> bool:
     return await _is_gap(bench, "sign_authorization", lambda: handle.sign_authorization(_authorization(bench, handle)))
+
+
+async def _permit_gap(bench: CustodyBench, handle: Custody) -> bool:
+    return await _is_gap(bench, "sign_permit", lambda: handle.sign_permit(_permit(bench, handle)))
+
+
+def _permit(bench: CustodyBench, handle: Custody, **changes: Any) -> PermitTransfer:
+    """One cent to PAYEE by Permit2, for the next five minutes."""
+    return PermitTransfer(
+        network=NETWORK,
+        asset=ASSET,
+        from_address=handle.capabilities().wallet_address or PAYEE,
+        to_address=PAYEE,
+        value_atomic=10_000,
+        spender=EXACT_PROXY,
+        nonce=7,
+        deadline_s=bench.now_s() + 300,
+        valid_after_s=0,
+    )._replace(**changes)
+
+
+def _token_permit(bench: CustodyBench, handle: Custody, **changes: Any) -> TokenPermit:
+    """An allowance of one cent for Permit2, for the next five minutes."""
+    return TokenPermit(
+        network=NETWORK,
+        asset=ASSET,
+        token_name="USDC",
+        token_version="2",
+        from_address=handle.capabilities().wallet_address or PAYEE,
+        spender=PERMIT2,
+        value_atomic=10_000,
+        nonce=0,
+        deadline_s=bench.now_s() + 300,
+    )._replace(**changes)
 
 
 def _authorization(bench: CustodyBench, handle: Custody, **changes: Any) -> TransferAuthorization:
@@ -483,6 +759,44 @@ def _typed_data_digest(authorization: TransferAuthorization) -> bytes:
             "validAfter": authorization.valid_after_s,
             "validBefore": authorization.valid_before_s,
             "nonce": authorization.nonce,
+        },
+    ).digest()
+
+
+def _permit_typed_data_digest(permit: PermitTransfer | TokenPermit) -> bytes:
+    """The digest by the general encoder."""
+    chain_id = int(permit.network.removeprefix("eip155:"))
+    if isinstance(permit, TokenPermit):
+        return TypedData(
+            domain=Eip712Domain(
+                name=permit.token_name,
+                version=permit.token_version,
+                chain_id=chain_id,
+                verifying_contract=parse_address(permit.asset),
+            ),
+            types=TypeTable({"Permit": _TOKEN_PERMIT_FIELDS}),
+            primary_type="Permit",
+            message={
+                "owner": permit.from_address,
+                "spender": permit.spender,
+                "value": permit.value_atomic,
+                "nonce": permit.nonce,
+                "deadline": permit.deadline_s,
+            },
+        ).digest()
+    witness: dict[str, object] = {"to": permit.to_address, "validAfter": permit.valid_after_s}
+    if permit.facilitator is not None:
+        witness["facilitator"] = permit.facilitator
+    return TypedData(
+        domain=Eip712Domain(name="Permit2", chain_id=chain_id, verifying_contract=parse_address(PERMIT2)),
+        types=TypeTable({**_PERMIT_TYPES, "Witness": _EXACT_WITNESS if permit.facilitator is None else _UPTO_WITNESS}),
+        primary_type="PermitWitnessTransferFrom",
+        message={
+            "permitted": {"token": permit.asset, "amount": permit.value_atomic},
+            "spender": permit.spender,
+            "nonce": permit.nonce,
+            "deadline": permit.deadline_s,
+            "witness": witness,
         },
     ).digest()
 

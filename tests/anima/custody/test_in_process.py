@@ -7,18 +7,20 @@ import logging
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from life.aios.ports.custody import Capabilities, Custody, EvmTransaction, TransferAuthorization
+from life.aios.ports.custody import Capabilities, Custody, EvmTransaction, Operation, TransferAuthorization
 from life.anima.custody.in_process import InProcessAnima
 from life.anima.custody.locked_memory import LockedSecret
-from life.anima.custody.wallet_rules import WalletRules
+from life.anima.custody.wallet_rules import OwnAddress, WalletRules
 from life.anima.errors import CustodyInputError, PolicyDeniedError, UnsupportedOperationError
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto.derivation import derive_secp256k1_secret
@@ -47,7 +49,9 @@ class TestInProcessAnima(CustodySuite):
         async def open_handle(rules: WalletRules) -> Custody:
             return InProcessAnima.from_seed(bytearray(SEED_A), clock=clock, rules=rules)
 
-        return CustodyBench(open=open_handle, close=close, now_s=lambda: START_US // 1_000_000, backend="in_process")
+        return CustodyBench(
+            open=open_handle, close=close, now_s=lambda: START_US // 1_000_000, backend="in_process", exportable=True
+        )
 
 
 class TestWalletHalfOnly(CustodySuite):
@@ -66,7 +70,8 @@ class TestWalletHalfOnly(CustodySuite):
             close=close,
             now_s=lambda: START_US // 1_000_000,
             backend="in_process",
-            operations=frozenset({"sign_message", "sign_authorization", "sign_transaction"}),
+            exportable=True,
+            operations=frozenset({"sign_message", "sign_authorization", "sign_permit", "sign_transaction"}),
         )
 
 
@@ -113,6 +118,57 @@ async def test_suite_notices_a_declared_gap_that_works() -> None:
         await CustodySuite().test_cus_02_tokens_are_es256_under_the_did(bench, handle)
 
 
+@pytest.mark.parametrize("wrong", [{"exportable": False}, {"user_confirmation": True}, {"backend": "tpm"}])
+async def test_suite_notices_a_wrong_declaration(wrong: dict[str, Any]) -> None:
+    """Exportable keys that are not declared, and a confirmation or backend that is not there, do not pass the suite."""
+    declared = {"backend": "in_process", "exportable": True, **wrong}
+    bench = CustodyBench(
+        open=lambda rules: _ready(opened()), close=close, now_s=lambda: START_US // 1_000_000, **declared
+    )
+    with pytest.raises(AssertionError):
+        await CustodySuite().test_cus_01_capabilities_are_what_is_declared(bench, await bench.open(WalletRules()))
+
+
+async def test_suite_notices_an_operation_that_is_not_listed() -> None:
+    """A handle that signs what its capabilities do not list does not pass the suite."""
+
+    class Careless(InProcessAnima):
+        def _wallet_for(self, operation: Operation) -> tuple[LockedSecret, OwnAddress]:
+            assert self._wallet is not None
+            assert self._own is not None
+            return self._wallet, self._own
+
+    handle = Careless.from_seed(bytearray(SEED_A), clock=ManualClock())
+    hidden = handle.capabilities().operations - {"sign_message"}
+    handle._capabilities = msgspec.structs.replace(handle.capabilities(), operations=hidden)
+    bench = CustodyBench(
+        open=lambda rules: _ready(handle),
+        close=close,
+        now_s=lambda: START_US // 1_000_000,
+        backend="in_process",
+        operations=hidden,
+        exportable=True,
+    )
+    with pytest.raises(pytest.fail.Exception):
+        await CustodySuite().test_cus_29_what_is_not_listed_is_unsupported(bench, handle)
+
+
+async def test_suite_notices_a_digest_signer() -> None:
+    """A handle with a public way to sign a digest does not pass the suite."""
+
+    class Careless(InProcessAnima):
+        def sign_digest(self, digest: bytes) -> bytes:
+            """What no handle has."""
+            return digest
+
+    handle = Careless.from_seed(bytearray(SEED_A), clock=ManualClock())
+    bench = CustodyBench(
+        open=lambda rules: _ready(handle), close=close, now_s=lambda: START_US // 1_000_000, backend="in_process"
+    )
+    with pytest.raises(AssertionError):
+        await CustodySuite().test_cus_30_nobody_has_a_digest_signed(bench, handle)
+
+
 async def _ready(handle: InProcessAnima) -> Custody:
     return handle
 
@@ -139,7 +195,7 @@ def test_names_follow_from_the_seed(seed: bytes, did: str, address: str, jwk_thu
     handle = opened(seed)
     assert handle.capabilities() == Capabilities(
         backend="in_process",
-        operations=frozenset({"sign_token", "sign_message", "sign_authorization", "sign_transaction"}),
+        operations=frozenset({"sign_token", "sign_message", "sign_authorization", "sign_permit", "sign_transaction"}),
         did=did,
         wallet_address=address,
         exportable=True,

@@ -81,7 +81,6 @@ class OsEntropy:
         return os.urandom(length)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_no_key_stays_behind() -> None:
     """While a handle is open the wallet key lies in exactly one place, its seed nowhere; after closing, no key anywhere.
@@ -94,7 +93,6 @@ def test_no_key_stays_behind() -> None:
     assert closed == {"seed": 0, "wallet": 0, "identity": 0}
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_opening_a_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     """The same when the seed comes out of its file: neither the seed nor the key that sealed it stays."""
@@ -105,6 +103,36 @@ def test_opening_a_folder_leaves_nothing_behind(tmp_path: Path) -> None:
     alive, closed = watched(FROM_FOLDER, secrets, first_bytes=bytes(32), arguments=[str(tmp_path)])
     assert alive == {"seed": 0, "wallet": 1, "identity": 1, "key file": 0}
     assert closed == {"seed": 0, "wallet": 0, "identity": 0, "key file": 0}
+
+
+REFUSING = (
+    FROM_SEED
+    + """
+from life.anima.custody.wallet_rules import WalletRules
+from life.anima.errors import CustodyInputError, PolicyDeniedError
+handle._rules = WalletRules(guard=lambda request: "no")
+for claims in ({"iss": "somebody"}, {"x": object()}, {"long": "x" * 9000}):
+    try:
+        handle.sign_claims(claims)
+    except CustodyInputError as error:
+        kept = error
+for call in (handle.sign_message(b"m"), handle.sign_message("no bytes")):
+    try:
+        asyncio.run(call)
+    except (PolicyDeniedError, CustodyInputError) as error:
+        kept = error
+handle._rules = WalletRules()
+"""
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_refusals_leave_nothing_behind() -> None:
+    """Refused requests, whose errors somebody keeps with their tracebacks, add no copy of a key, and hold none alive."""
+    seed = os.urandom(32)
+    alive, closed = watched(REFUSING, derived(seed), first_bytes=seed)
+    assert alive == {"seed": 0, "wallet": 1, "identity": 1}
+    assert closed == {"seed": 0, "wallet": 0, "identity": 0}
 
 
 def derived(seed: bytes) -> dict[str, bytes]:

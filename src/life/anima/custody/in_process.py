@@ -4,25 +4,33 @@ The P-256 key lives inside an object of the `cryptography` package, the wallet k
 reads in place; neither is ever a Python `int` or `bytes`, and `close` wipes both. Whoever can read this process's memory
 can use the keys: daemons call `process_hardening.harden_process` first.
 
-Signatures are deterministic (RFC 6979), so signing the same thing again gives the same bytes (AN-CUS-5). A token is
-verified before it is handed out; a wallet signature is not, because it comes from the very library that would verify it,
-and a payment would take three times as long. Typed errors: StaleHandleError after `close`, UnsupportedOperationError for
-what `capabilities` does not list, CustodyInputError and PolicyDeniedError from the rules.
+Signatures are deterministic (RFC 6979), so signing the same thing again gives the same bytes (AN-CUS-5). They are not
+verified one by one: they come from the very libraries that would verify them, and each would take three times as long;
+instead each key proves itself once, when the handle is made (AN-CUS-2). Typed errors: StaleHandleError after `close`,
+UnsupportedOperationError for what `capabilities` does not list, CustodyInputError and PolicyDeniedError from the rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final, NoReturn
 
 from life.aios.errors import CustodyError
 from life.aios.json import JsonObject
 from life.aios.ports.clock import Clock
-from life.aios.ports.custody import Capabilities, EvmTransaction, Operation, TransferAuthorization
+from life.aios.ports.custody import (
+    Capabilities,
+    EvmTransaction,
+    Operation,
+    PermitTransfer,
+    SaleDocument,
+    SaleOffer,
+    TokenPermit,
+    TransferAuthorization,
+)
 from life.anima.custody.locked_memory import LockedSecret
+from life.anima.custody.typed_requests import check_message, eip1559, probe_digest, token_input
 from life.anima.custody.wallet_rules import (
-    MAX_MESSAGE_BYTES,
     CustodyObserver,
     OwnAddress,
     PersonalMessage,
@@ -36,14 +44,14 @@ from life.anima.errors import (
 )
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto import jws, secp256k1
-from life.crypto.address import format_address, parse_address
+from life.crypto.address import format_address
 from life.crypto.derivation import derive_p256_secret, derive_secp256k1_secret
 from life.crypto.did import Curve, DidKey, encode_did, resolve_did
 from life.crypto.eip191 import personal_message_digest
 from life.crypto.errors import CryptoError, InvalidSignatureError
 from life.crypto.jwk import thumbprint
-from life.crypto.p256 import P256PrivateKey, load_private_key
-from life.crypto.transaction import Eip1559Transaction, assemble, signing_hash
+from life.crypto.p256 import P256PrivateKey, P256PublicKey, load_private_key
+from life.crypto.transaction import assemble
 from life.crypto.wiping import wiped
 
 _DEFAULT_RULES: Final = WalletRules()
@@ -80,11 +88,11 @@ class InProcessAnima:
         self._clock = clock
         self._rules = rules
         self._observer = observer
-        self._did: DidKey | None = None if auth is None else resolve_did(encode_did(Curve.P256, auth.public_key))
+        self._did: DidKey | None = None if auth is None else _proven_did(auth)
         self._issuers = () if self._did is None else (self._did.did, thumbprint(self._did))
         self._own: OwnAddress | None = None
         if wallet is not None:
-            raw = secp256k1.address_of(secp256k1.public_key(wallet.view))
+            raw = _proven_address(wallet)
             text = format_address(raw)
             self._own = OwnAddress(text, text.lower(), raw)
         self._capabilities = Capabilities(
@@ -173,15 +181,13 @@ class InProcessAnima:
         except CustodyError as error:
             self._denied("sign_token", error)
             raise
-        self._signed("sign_token", typ, sha256(token.rpartition(".")[0].encode("ascii")).digest())
         return token
 
     async def sign_message(self, message: bytes) -> bytes:
         """EIP-191 personal signature by the wallet: 65 bytes r‖s‖v, v 27 or 28, low s. At most 64 KiB."""
         try:
             secret, _ = self._wallet_for("sign_message")
-            if not isinstance(message, bytes) or len(message) > MAX_MESSAGE_BYTES:
-                raise CustodyInputError(f"A message to sign is at most {MAX_MESSAGE_BYTES} bytes.")
+            check_message(message)
             self._rules.ask_guard(PersonalMessage(message))
             digest = personal_message_digest(message)
             signature = _signature(digest, secret)
@@ -208,11 +214,42 @@ class InProcessAnima:
             self._signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
         return signature
 
+    async def sign_permit(self, permit: PermitTransfer | TokenPermit) -> bytes:
+        """EIP-712 signature over a Permit2 payment, or the EIP-2612 allowance that goes with one: 65 bytes r‖s‖v, low s.
+
+        Refused as an authorization is, and for every spender but the one that the kind of permit names.
+        """
+        try:
+            secret, own = self._wallet_for("sign_permit")
+            digest = self._rules.permit_digest_to_sign(permit, own=own, now_s=self._clock.now_us() // 1_000_000)
+            signature = _signature(digest, secret)
+        except CustodyError as error:
+            self._denied("sign_permit", error)
+            raise
+        purpose = "eip2612" if isinstance(permit, TokenPermit) else "permit2"
+        self._signed("sign_permit", purpose, digest, permit.reservation_id)
+        return signature
+
+    async def sign_sale_document(self, document: SaleDocument) -> bytes:
+        """EIP-712 signature over an offer or a receipt of this seller (SaleSigning): 65 bytes r‖s‖v, low s.
+
+        What a seller says of itself: it moves no money, and no token's domain can be confused with it.
+        """
+        try:
+            secret, _ = self._wallet_for("sign_message")  # whoever may sign messages may sign these
+            digest = self._rules.sale_digest_to_sign(document)
+            signature = _signature(digest, secret)
+        except CustodyError as error:
+            self._denied("sign_sale_document", error)
+            raise
+        self._signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
+        return signature
+
     async def sign_transaction(self, transaction: EvmTransaction) -> bytes:
         """The raw signed EIP-1559 transaction, ready to broadcast."""
         try:
             secret, own = self._wallet_for("sign_transaction")
-            fields, digest = _eip1559(transaction)
+            fields, digest = eip1559(transaction)
             self._rules.check_chain(fields.chain_id)
             self._rules.ask_guard(transaction)
             signed = assemble(fields, _signature(digest, secret))
@@ -230,20 +267,10 @@ class InProcessAnima:
             raise UnsupportedOperationError("This custody handle has no identity key, so it can't sign tokens.")
         if auth is None:
             raise _closed()
-        if not 0 < len(typ) <= 64 or not typ.isascii() or not typ.isprintable():
-            raise CustodyInputError("The type of a token is 1 to 64 printable ASCII characters.")
-        if not isinstance(claims, Mapping):
-            raise CustodyInputError("The claims of a token are a JSON object.")
-        if "iss" in claims and claims["iss"] not in self._issuers:
-            raise CustodyInputError("A token's issuer must be this identity's DID or the thumbprint of its key.")
-        try:
-            token = jws.sign(claims, key=key, typ=typ, signer=auth.sign)
-        except InvalidSignatureError:
-            raise BadSignatureError("The token's signature does not verify; nothing was released.") from None
-        except (TypeError, ValueError, RecursionError):
-            raise CustodyInputError("The claims of a token are a JSON object.") from None
-        if len(token) > jws.MAX_TOKEN_BYTES:
-            raise CustodyInputError(f"A token has at most {jws.MAX_TOKEN_BYTES} bytes.")
+        message = token_input(claims, typ, key=key, issuers=self._issuers)
+        token = jws.assemble(message, auth.sign(message))
+        if self._observer is not None:
+            self._signed("sign_token", typ, sha256(message).digest())
         return token
 
     def _wallet_for(self, operation: Operation) -> tuple[LockedSecret, OwnAddress]:
@@ -288,32 +315,30 @@ class InProcessAnima:
         raise TypeError("a custody handle is not pickled or copied")
 
 
+def _proven_did(auth: P256PrivateKey) -> DidKey:
+    """The DID of a key that has just signed a probe for it; BadSignatureError when it does not verify."""
+    key, digest = resolve_did(encode_did(Curve.P256, auth.public_key)), probe_digest("open")
+    try:
+        P256PublicKey(key.public_key).verify_digest(digest, auth.sign_digest(digest))
+    except InvalidSignatureError:
+        raise BadSignatureError("The identity key does not fit its public half.") from None
+    return key
+
+
+def _proven_address(wallet: LockedSecret) -> bytes:
+    """The address of a wallet key, by its public half and by a probe that it has just signed."""
+    raw, digest = secp256k1.address_of(secp256k1.public_key(wallet.view)), probe_digest("open")
+    if secp256k1.recover_address(digest, secp256k1.sign_recoverable(digest, wallet.view)) != raw:
+        raise BadSignatureError("The wallet key does not fit its public half.")
+    return raw
+
+
 def _signature(digest: bytes, secret: LockedSecret) -> bytes:
     """65 bytes over a digest; StaleHandleError when the key is gone: closed by another thread, or in a forked process."""
     try:
         return secp256k1.sign_recoverable(digest, secret.view)
     except ValueError:  # a wiped secret, or (a CryptoError) the zeros that a fork leaves of it
         raise _closed() from None
-
-
-def _eip1559(transaction: EvmTransaction) -> tuple[Eip1559Transaction, bytes]:
-    """The transaction in the form that is hashed, and its hash."""
-    try:
-        fields = Eip1559Transaction(
-            chain_id=transaction.chain_id,
-            nonce=transaction.nonce,
-            max_priority_fee_per_gas_wei=transaction.max_priority_fee_per_gas_wei,
-            max_fee_per_gas_wei=transaction.max_fee_per_gas_wei,
-            gas_limit=transaction.gas_limit,
-            to=parse_address(transaction.to_address),
-            value_wei=transaction.value_wei,
-            data=transaction.data,
-        )
-        return fields, signing_hash(fields)
-    except CryptoError as error:
-        raise CustodyInputError(f"The transaction can't be right: {error}.") from None
-    except (TypeError, AttributeError):
-        raise CustodyInputError("The transaction has a field of the wrong type.") from None
 
 
 def _closed() -> StaleHandleError:

@@ -13,12 +13,22 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from life.aios.money import MAX_ATOMIC
-from life.aios.ports.custody import EvmTransaction, Operation, TransferAuthorization
+from life.aios.ports.custody import (
+    EvmTransaction,
+    Operation,
+    PermitTransfer,
+    SaleDocument,
+    SaleOffer,
+    TokenPermit,
+    TransferAuthorization,
+)
 from life.anima.errors import CustodyInputError, PolicyDeniedError
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto.address import parse_address
 from life.crypto.eip3009 import Domain, authorization_digest
 from life.crypto.errors import CryptoError
+from life.crypto.permit2 import EXACT_PROXY, PERMIT2, UPTO_PROXY, permit_witness_digest, token_permit_digest
+from life.crypto.sale_documents import offer_digest, receipt_digest
 
 MAX_VALIDITY_S: Final = 3600
 """Longest time an authorization may still be valid from now, unless a handle is made with another limit."""
@@ -32,7 +42,7 @@ class PersonalMessage(NamedTuple):
     message: bytes
 
 
-WalletRequest = TransferAuthorization | EvmTransaction | PersonalMessage
+WalletRequest = TransferAuthorization | PermitTransfer | TokenPermit | EvmTransaction | PersonalMessage | SaleDocument
 
 WalletGuard = Callable[[WalletRequest], str | None]
 """Has the last word before a wallet signs: None allows, a sentence refuses. It is called without any pause before the
@@ -64,7 +74,7 @@ class WalletRules:
         """What a handle with these halves and rules can do."""
         operations: set[Operation] = {"sign_token"} if auth else set()
         if wallet:
-            operations |= {"sign_message", "sign_authorization"}
+            operations |= {"sign_message", "sign_authorization", "sign_permit"}
             if self.permits_transactions:
                 operations.add("sign_transaction")
         return frozenset(operations)
@@ -96,8 +106,73 @@ class WalletRules:
             self.ask_guard(authorization)
         return digest
 
-    def _checked_digest(self, authorization: TransferAuthorization, own: OwnAddress, now_s: int) -> bytes:
-        (network, asset, name, version, payer, recipient, value, after_s, before_s, nonce, reservation) = authorization
+    def permit_digest_to_sign(self, permit: PermitTransfer | TokenPermit, *, own: OwnAddress, now_s: int) -> bytes:
+        """The digest of a Permit2 payment, or of the allowance that goes with one, that passes every rule and the guard.
+
+        The spender must be the one that the kind of permit names: Permit2 lets a spender choose who gets the money, so a
+        permit for any other contract would be a blank cheque (life.crypto.permit2). Errors as in `digest_to_sign`.
+        """
+        try:
+            digest = self._checked_permit_digest(permit, own, now_s)
+        except CryptoError as error:
+            raise CustodyInputError(f"The permit can't be right: {error}.") from None
+        except (TypeError, AttributeError, ValueError):
+            raise CustodyInputError("The permit has a field of the wrong type.") from None
+        if self.guard is not None:
+            self.ask_guard(permit)
+        return digest
+
+    def _checked_permit_digest(self, permit: PermitTransfer | TokenPermit, own: OwnAddress, now_s: int) -> bytes:
+        after_s = permit.valid_after_s if isinstance(permit, PermitTransfer) else 0
+        self._check_payment(
+            permit.from_address, permit.value_atomic, after_s, permit.deadline_s + 1, permit.reservation_id, own, now_s
+        )
+        if not 0 <= permit.nonce <= MAX_ATOMIC:
+            raise CustodyInputError("The nonce must be between 0 and 2^256-1.")
+        spender = _spender_of(permit)
+        if parse_address(permit.spender) != spender:
+            raise CustodyInputError("The permit is for another spender than the one that its kind has.")
+        if isinstance(permit, TokenPermit):
+            chain_id, separator = token_domain(permit.network, permit.asset, permit.token_name, permit.token_version)
+            self.check_chain(chain_id)
+            return token_permit_digest(
+                separator,
+                owner=own.raw,
+                spender=spender,
+                value=permit.value_atomic,
+                nonce=permit.nonce,
+                deadline=permit.deadline_s,
+            )
+        chain_id = parse_network(permit.network)
+        self.check_chain(chain_id)
+        return permit_witness_digest(
+            chain_id,
+            token=recipient_bytes(permit.asset),
+            amount=permit.value_atomic,
+            spender=spender,
+            nonce=permit.nonce,
+            deadline=permit.deadline_s,
+            to=recipient_bytes(permit.to_address),
+            valid_after=permit.valid_after_s,
+            facilitator=None if permit.facilitator is None else recipient_bytes(permit.facilitator),
+        )
+
+    def sale_digest_to_sign(self, document: SaleDocument) -> bytes:
+        """The digest of an offer or a receipt that passes the guard. Errors as in `digest_to_sign`. It moves no money,
+        so it needs no reservation."""
+        try:
+            digest = _sale_digest(document)
+        except CryptoError as error:
+            raise CustodyInputError(f"The document can't be right: {error}.") from None
+        except (TypeError, AttributeError, ValueError):
+            raise CustodyInputError("The document has a field of the wrong type.") from None
+        self.ask_guard(document)
+        return digest
+
+    def _check_payment(
+        self, payer: str, value: int, after_s: int, before_s: int, reservation: str, own: OwnAddress, now_s: int
+    ) -> None:
+        """What holds for everything that lets somebody take money: whose it is, how much, when, and for what."""
         if payer != own.text and payer.lower() != own.lower:
             raise CustodyInputError(f"The authorization is not from this wallet, {own.text}.")
         if not reservation and (self.require_reservation or self.guard is not None):
@@ -110,6 +185,10 @@ class WalletRules:
             raise CustodyInputError("The authorization has expired before it is signed.")
         if before_s > now_s + self.max_validity_s:
             raise PolicyDeniedError(f"This wallet signs no payment that stays valid for over {self.max_validity_s} s.")
+
+    def _checked_digest(self, authorization: TransferAuthorization, own: OwnAddress, now_s: int) -> bytes:
+        (network, asset, name, version, payer, recipient, value, after_s, before_s, nonce, reservation) = authorization
+        self._check_payment(payer, value, after_s, before_s, reservation, own, now_s)
         chain_id, separator = token_domain(network, asset, name, version)
         if self.chain_ids is not None:
             self.check_chain(chain_id)
@@ -123,6 +202,24 @@ class OwnAddress:
     text: str
     lower: str
     raw: bytes
+
+
+def _sale_digest(document: SaleDocument) -> bytes:
+    if isinstance(document, SaleOffer):
+        return offer_digest(**document._asdict())
+    return receipt_digest(**document._asdict())
+
+
+_PERMIT2: Final = parse_address(PERMIT2)
+_EXACT_PROXY: Final = parse_address(EXACT_PROXY)
+_UPTO_PROXY: Final = parse_address(UPTO_PROXY)
+
+
+def _spender_of(permit: PermitTransfer | TokenPermit) -> bytes:
+    """The 20 bytes of the only spender that a permit of this kind may name."""
+    if isinstance(permit, TokenPermit):
+        return _PERMIT2
+    return _EXACT_PROXY if permit.facilitator is None else _UPTO_PROXY
 
 
 @lru_cache(maxsize=256)

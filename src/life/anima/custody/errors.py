@@ -1,0 +1,34 @@
+"""What a key store that is not this process can refuse, beside the kinds of anima.md §11.2 in `life.anima.errors`.
+
+    CustodyUnavailableError            custody.unavailable        503  try again later
+    ├── KeyStoreSealedError            custody.sealed             503  Vault is up, but nobody has unsealed it
+    └── TokenRemovedError              custody.token_removed      503  the device, or the service behind it, is gone
+    CustodyError                       custody.error
+    └── KeyNotProtectedError           custody.key_not_protected  403  the store would hand the private key out (AN-TPM-2)
+
+A wrong PIN or token is CustodyAuthFailedError, a device that locked itself CustodyLockedError.
+"""
+
+from __future__ import annotations
+
+from life.aios.errors import CustodyError
+from life.anima.errors import CustodyUnavailableError
+
+
+class KeyStoreSealedError(CustodyUnavailableError):
+    """The key server answers, but its store is sealed: a person has to unseal it."""
+
+    code = "custody.sealed"
+
+
+class TokenRemovedError(CustodyUnavailableError):
+    """The token was taken out, or the service behind it ended. Nothing was signed."""
+
+    code = "custody.token_removed"
+
+
+class KeyNotProtectedError(CustodyError):
+    """The private key is readable, copyable or was not made inside the token, so it is not used."""
+
+    code = "custody.key_not_protected"
+    status = 403
