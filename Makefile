@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.package-lock.json
 
-.PHONY: help run setup test check format bench peers lock clean
+.PHONY: help run setup test check format bench peers openbao lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ peers: $(PEERS) ## the official JavaScript peers, anvil and solc that the slow t
 $(PEERS): tests/peers/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing; on Debian and Ubuntu: apt install nodejs npm"; exit 1; }
 	@cd tests/peers && npm ci --no-audit --no-fund
+
+openbao: ## build a real OpenBao server into .cache for the custody tests (needs Go)
+	@scripts/openbao
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal -o requirements/core.lock $(ARGS)
