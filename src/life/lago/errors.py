@@ -5,11 +5,18 @@ JournalError
 ├── JournalDamagedError          journal.damaged
 │   └── JournalFileDamagedError  journal.damaged         SQLite can't read the file: no single event can be named
 └── ProjectionFailedError        lago.projection_failed
+
+BlobError                        lago.blob_error
+├── BlobDamagedError             lago.blob_damaged
+├── BlobStoreFullError           lago.blob_store_full
+├── BlobStoreUnavailableError    lago.blob_store_unavailable
+└── BlobKeyMissingError          lago.blob_key_missing
+BlobNotFoundError                lago.blob_not_found     (a NotFoundError)
 """
 
 from __future__ import annotations
 
-from life.aios.errors import JournalDamagedError, JournalError
+from life.aios.errors import JournalDamagedError, JournalError, LifeError, NotFoundError
 
 
 class JournalFormatError(JournalError):
@@ -44,3 +51,63 @@ class ProjectionFailedError(JournalError):
         self.projection = projection
         self.event_id = event_id
         self.position = position
+
+
+class BlobError(LifeError):
+    """The root of what the blob store may answer (leaves below)."""
+
+    code = "lago.blob_error"
+
+
+class BlobNotFoundError(NotFoundError):
+    """There is no such blob."""
+
+    code = "lago.blob_not_found"
+
+    def __init__(self, blob: str) -> None:
+        super().__init__(f"There is no blob {blob}.", details={"blob": blob})
+
+
+class BlobDamagedError(BlobError):
+    """What lies under this hash is not what it was. It was not given out."""
+
+    code = "lago.blob_damaged"
+
+    def __init__(self, blob: str, reason: str) -> None:
+        super().__init__(
+            f"The blob {blob} is damaged: {reason}.",
+            next_step="Restore it from a backup; writing the same content again repairs it, too.",
+            details={"blob": blob},
+        )
+
+
+class BlobStoreFullError(BlobError):
+    """There is no room for the blob. Nothing of it was kept."""
+
+    code = "lago.blob_store_full"
+    status = 507
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("There is no room for the blob.", next_step="Make room, then write it again.")
+
+
+class BlobStoreUnavailableError(BlobError):
+    """The blob store can't be read or written now."""
+
+    code = "lago.blob_store_unavailable"
+    status = 503
+    retryable = True
+
+
+class BlobKeyMissingError(BlobError):
+    """The blob is encrypted, and its key is not here."""
+
+    code = "lago.blob_key_missing"
+    status = 403
+
+    def __init__(self, blob: str, key_id: str) -> None:
+        super().__init__(
+            f"The blob {blob} is encrypted under the key {key_id!r}, which is not here.",
+            details={"blob": blob, "key_id": key_id},
+        )
