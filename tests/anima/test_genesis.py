@@ -18,7 +18,7 @@ from life.anima.errors import (
     SoulMisplacedError,
     SoulNotFoundError,
 )
-from life.anima.events import CustodyDenied, to_kind
+from life.anima.events import CustodyDenied, PolicyViolationDetected, to_kind
 from life.anima.genesis import agent_stream, ensure_genesis, genesis_events, load_state
 from life.anima.identity_file import Identity
 from life.anima.state import require_sound
@@ -120,15 +120,13 @@ async def test_long_streams_are_folded_whole(identity: Identity) -> None:
     journal = MemoryJournal()
     await ensure_genesis(journal, identity)
     make = writer(identity)
-    last = make.event(
-        Custom(event_type="anima.identity_revoked", data={"did": identity.did, "reason": "r", "revoked_at": "t"})
-    )
+    last = make.event(to_kind(PolicyViolationDetected(capability="x", reason="r", blocked=True)))
     await journal.append(
         [make.event(Custom(event_type="anima.custody_denied", data={"op": "sign_token"})) for _ in range(1200)]
     )
     await journal.append([last])
     state = await ensure_genesis(journal, identity)
-    assert require_sound(state)[1].lifecycle == "revoked"
+    assert (require_sound(state)[1].lifecycle, state.violations) == ("active", 1)
     assert state.last_sequence == 1204
 
 

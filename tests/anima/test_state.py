@@ -33,6 +33,7 @@ from life.anima.events import (
     to_kind,
 )
 from life.anima.identity import WalletAddress, agent_id_of, sign_renewal
+from life.anima.revocation import revocation_claims
 from life.anima.state import AnimaState, apply, replay, require_sound
 from life.testing.clock import START_US, ManualClock
 from tests.anima.material import DID_A, DID_B, PUBLIC_KEY_A, PUBLIC_KEY_B, WALLET_A, handle, soul, stored
@@ -188,13 +189,23 @@ def test_blocked_violations_count() -> None:
     assert fold(GENESIS, blocked, logged, blocked).violations == 2
 
 
-def test_revocation_is_final() -> None:
-    """A revoked DID stays revoked; another DID's revocation changes nothing."""
-    revoked = IdentityRevoked(did=DID_A, reason="lost_device", revoked_at=format_timestamp(START_US))
+async def test_revocation_is_final() -> None:
+    """A DID that its own key revoked stays revoked; without a proof, or for another DID, nothing changes."""
+    statement = await handle().sign_token(
+        revocation_claims(DID_A, authority=DID_A, reason="lost_device", now_s=START_US // 1_000_000)
+    )
+    revoked = IdentityRevoked(
+        did=DID_A, reason="lost_device", revoked_at=format_timestamp(START_US), revocation_jws=statement
+    )
     state = fold(GENESIS, CREATED, ACTIVATED, revoked, ACTIVATED)
     assert require_sound(state)[1].lifecycle == "revoked"
-    foreign = IdentityRevoked(did=DID_B, reason="r", revoked_at=format_timestamp(START_US))
-    assert require_sound(fold(GENESIS, CREATED, ACTIVATED, foreign))[1].lifecycle == "active"
+    for unproven in (
+        msgspec.structs.replace(revoked, revocation_jws=None),
+        msgspec.structs.replace(revoked, did=DID_B),
+        IdentityTransitioned(agent_id=CREATED.agent_id, from_="active", to="revoked", reason="r"),
+    ):
+        state = fold(GENESIS, CREATED, ACTIVATED, unproven)
+        assert (require_sound(state)[1].lifecycle, state.violations) == ("active", 1)
 
 
 def test_an_unproven_rotation_moves_no_key() -> None:

@@ -11,6 +11,18 @@
     ├── IllegalTransitionError          anima.illegal_transition        409
     ├── CapabilityCeilingExceededError  anima.capability_ceiling        403
     ├── LineageViolationError           anima.lineage_violation         403
+    ├── BeliefRefusedError              anima.belief_refused            403  a belief that nothing supports
+    ├── StatementRefusedError           anima.statement_refused         403  a proof that proves nothing
+    ├── RotationRefusedError            anima.rotation_refused          409  a rotation whose proofs do not hold
+    ├── RotationCoolingError            anima.rotation_cooling          429  the last rotation was too short ago
+    ├── RotationIncompleteError         anima.rotation_incomplete       503  written, but the backend did not switch yet
+    ├── DocumentRefusedError            anima.document_refused          400  an identity document that can't be believed
+    ├── UnknownIdentityError            anima.identity_unknown          404  no journal here tells of this DID
+    ├── ScopeInsufficientError          anima.scope_insufficient        403  the token is good, but not for this
+    ├── TooManyChallengesError          anima.too_many_challenges       429
+    ├── ReplayStoreFullError            anima.replay_store_full         503  too many tokens at once to remember them all
+    ├── IdentitiesStaleError            anima.identities_stale          503  revocations can't be read now
+    ├── UserTokenSettingsError          anima.user_token_settings       500  a shared secret that protects nothing
     └── TokenRefusedError               anima.token_refused             401
 
     CustodyError (life.aios.errors)     custody.error
@@ -95,6 +107,93 @@ class LineageViolationError(AnimaError):
 
     code = "anima.lineage_violation"
     status = 403
+
+
+class BeliefRefusedError(AnimaError):
+    """An event asks for a belief that the soul or the evidence does not allow."""
+
+    code = "anima.belief_refused"
+    status = 403
+
+
+class StatementRefusedError(AnimaError):
+    """A signed statement that does not prove what it is shown for."""
+
+    code = "anima.statement_refused"
+    status = 403
+
+
+class RotationRefusedError(AnimaError):
+    """A rotation that is not part of the identity's chain, or whose proofs do not hold (AN-ROT-1 to AN-ROT-4)."""
+
+    code = "anima.rotation_refused"
+    status = 409
+
+
+class RotationCoolingError(AnimaError):
+    """The key was rotated a short while ago (AN-ROT-7)."""
+
+    code = "anima.rotation_cooling"
+    status = 429
+
+
+class RotationIncompleteError(AnimaError):
+    """The rotation is in the journal, so the new key is the valid one; the backend has not switched to it yet."""
+
+    code = "anima.rotation_incomplete"
+    status = 503
+    retryable = True
+
+
+class DocumentRefusedError(AnimaError):
+    """An identity document or a signed answer that can't be believed (AN-KYA-5)."""
+
+    code = "anima.document_refused"
+    status = 400
+
+
+class UnknownIdentityError(AnimaError):
+    """No journal here tells of this DID."""
+
+    code = "anima.identity_unknown"
+    status = 404
+
+
+class ScopeInsufficientError(AnimaError):
+    """Whoever asks is known, but may not do this."""
+
+    code = "anima.scope_insufficient"
+    status = 403
+
+
+class TooManyChallengesError(AnimaError):
+    """More challenges at once than a key should answer."""
+
+    code = "anima.too_many_challenges"
+    status = 429
+    retryable = True
+
+
+class ReplayStoreFullError(AnimaError):
+    """So many tokens are in use that a further one could not be remembered (AN-VER-6)."""
+
+    code = "anima.replay_store_full"
+    status = 503
+    retryable = True
+
+
+class IdentitiesStaleError(AnimaError):
+    """The journal has not answered for so long that a revocation could have been missed (AN-REV-4)."""
+
+    code = "anima.identities_stale"
+    status = 503
+    retryable = True
+
+
+class UserTokenSettingsError(AnimaError):
+    """The shared secret of user tokens is empty or too short; a daemon does not start with it (AN-VER-1)."""
+
+    code = "anima.user_token_settings"
 
 
 class TokenRefusedError(AnimaError):

@@ -18,10 +18,12 @@ from life.aios.events import Custom, Kind
 from life.aios.events.codec import custom, read_custom
 from life.aios.json import Json
 from life.aios.ports.custody import BackendKind, Operation
+from life.anima.beliefs import GapPriority, GrantConstraint
+from life.anima.chain import RotationLink
 from life.anima.identity import Lifecycle, WalletAddress
+from life.anima.policy import Severity
 from life.anima.soul import Soul
 
-ConstraintOperation = Literal["maximum", "minimum", "one_of", "none_of"]
 PolicyDecision = Literal["allowed", "guard_allowed"]
 
 
@@ -58,14 +60,6 @@ class IdentityTransitioned(_Event, frozen=True, kw_only=True, rename={"from_": "
     renewal_jws: str | None = None
 
 
-class GrantConstraint(msgspec.Struct, frozen=True, kw_only=True):
-    """A condition on one field of a call that uses a capability."""
-
-    field: str
-    constraint: ConstraintOperation
-    value: Json
-
-
 class CapabilityGranted(_Event, frozen=True, kw_only=True):
     """Somebody allowed the agent something."""
 
@@ -84,7 +78,7 @@ class CapabilityRevoked(_Event, frozen=True, kw_only=True):
 
 
 class TrustUpdated(_Event, frozen=True, kw_only=True):
-    """The agent's trust in a peer moved."""
+    """The agent's trust in a peer moved. `peer_id` is a DID that was verified before (AN-BEL-3), `new_score` in millionths."""
 
     peer_id: str
     new_score: int
@@ -106,12 +100,40 @@ class BeliefSnapshot(_Event, frozen=True, kw_only=True):
     snapshot_hash: str
 
 
+class TaskOutcomeRecorded(_Event, frozen=True, kw_only=True):
+    """A task of the agent ended; its reputation follows."""
+
+    task_id: str
+    succeeded: bool
+
+
+class KnowledgeAccessed(_Event, frozen=True, kw_only=True):
+    """A note was of use; its relevance rises."""
+
+    note: str
+
+
+class KnowledgeGapIdentified(_Event, frozen=True, kw_only=True):
+    """The agent found that it does not know something."""
+
+    topic: str
+    source: str
+    priority: GapPriority = "medium"
+
+
 class PolicyViolationDetected(_Event, frozen=True, kw_only=True):
-    """Something outside the soul's values was tried."""
+    """Something outside the soul's values was tried. Critical and blocked means: the wallet is frozen (AN-POL-3)."""
 
     capability: str
     reason: str
     blocked: bool
+    severity: Severity | None = None
+
+
+class WalletUnfrozen(_Event, frozen=True, kw_only=True):
+    """An operator looked at the violation and lets the wallet sign again. Signed by an operator or the controller."""
+
+    clearance_jws: str
 
 
 class LineageVerified(_Event, frozen=True, kw_only=True):
@@ -123,24 +145,30 @@ class LineageVerified(_Event, frozen=True, kw_only=True):
 
 
 class IdentityAttested(_Event, frozen=True, kw_only=True):
-    """Somebody vouched for the agent."""
+    """Somebody vouched for the agent; without a proof of the issuer it is only claimed (AN-KYA-3).
+
+    `issuer_chain` leads from the parent's birth DID to `issuer_did` when a parent delegates after a rotation.
+    """
 
     issuer_did: str
     claim: str
     evidence: str | None = None
     expires_at: str | None = None
+    attestation_jws: str | None = None
+    issuer_chain: tuple[RotationLink, ...] = ()
 
 
 class IdentityVerified(_Event, frozen=True, kw_only=True):
-    """Somebody checked the agent's identity."""
+    """The identity of `subject_did` was checked (AN-KYA-5); without a subject, that of this agent."""
 
     verifier_did: str
     method: str
     verified: bool
+    subject_did: str | None = None
 
 
 class IdentityRotated(_Event, frozen=True, kw_only=True):
-    """The auth key was replaced; the old key signed the proof."""
+    """The auth key was replaced: the old key signed the proof, the new one that it agrees (AN-ROT-1, AN-ROT-2)."""
 
     old_did: str
     new_did: str
@@ -149,8 +177,20 @@ class IdentityRotated(_Event, frozen=True, kw_only=True):
     new_key_proof: str | None = None
 
 
+class WalletChanged(_Event, frozen=True, kw_only=True):
+    """The agent has another wallet (AN-ROT-6). The old wallet and the auth key both signed for it."""
+
+    old_address: str
+    new_address: str
+    chain: str
+    proof_eip191: str
+    """Hex of 65 bytes: the old wallet's personal signature over the text of `life.anima.wallet_change`."""
+    auth_jws: str
+    changed_at: str
+
+
 class CustodyMigrated(_Event, frozen=True, kw_only=True):
-    """The keys moved to another backend."""
+    """The keys moved to another backend. `attestation` is a JWS of the current key (AN-MIG-1)."""
 
     from_backend: BackendKind
     to_backend: BackendKind
@@ -159,12 +199,33 @@ class CustodyMigrated(_Event, frozen=True, kw_only=True):
 
 
 class IdentityRevoked(_Event, frozen=True, kw_only=True):
-    """Nothing new that this DID signs is to be believed."""
+    """Nothing new that this DID signs is to be believed. Counts only with the JWS of an authority (AN-REV-1).
+
+    `authority_chain` leads from the controller whom the journal knows to the DID that signed, when that one was rotated.
+    """
 
     did: str
     reason: str
     revoked_at: str
     revocation_jws: str | None = None
+    authority_chain: tuple[RotationLink, ...] = ()
+
+
+class SessionsRevoked(_Event, frozen=True, kw_only=True):
+    """Tokens and permits of this identity that were issued before `not_before` end; the identity goes on (AN-REV-5)."""
+
+    did: str
+    not_before: str
+    revocation_jws: str
+
+
+class CapabilityTokenRevoked(_Event, frozen=True, kw_only=True):
+    """A capability token that this agent issued is worth nothing any more (AN-CAP-1)."""
+
+    issuer_did: str
+    jti: str
+    revoked_at: str
+    revocation_jws: str
 
 
 class CustodySigned(_Event, frozen=True, kw_only=True):
@@ -196,13 +257,20 @@ AnimaEvent = (
     | TrustUpdated
     | EconomicBeliefUpdated
     | BeliefSnapshot
+    | TaskOutcomeRecorded
+    | KnowledgeAccessed
+    | KnowledgeGapIdentified
     | PolicyViolationDetected
+    | WalletUnfrozen
     | LineageVerified
     | IdentityAttested
     | IdentityVerified
     | IdentityRotated
+    | WalletChanged
     | CustodyMigrated
     | IdentityRevoked
+    | SessionsRevoked
+    | CapabilityTokenRevoked
     | CustodySigned
     | CustodyDenied
 )
@@ -217,13 +285,20 @@ EVENT_TYPES: Final[dict[str, type[AnimaEvent]]] = {
     "anima.trust_updated": TrustUpdated,
     "anima.economic_belief_updated": EconomicBeliefUpdated,
     "anima.belief_snapshot": BeliefSnapshot,
+    "anima.task_outcome_recorded": TaskOutcomeRecorded,
+    "anima.knowledge_accessed": KnowledgeAccessed,
+    "anima.knowledge_gap_identified": KnowledgeGapIdentified,
     "anima.policy_violation_detected": PolicyViolationDetected,
+    "anima.wallet_unfrozen": WalletUnfrozen,
     "anima.lineage_verified": LineageVerified,
     "anima.identity_attested": IdentityAttested,
     "anima.identity_verified": IdentityVerified,
     "anima.identity_rotated": IdentityRotated,
+    "anima.wallet_changed": WalletChanged,
     "anima.custody_migrated": CustodyMigrated,
     "anima.identity_revoked": IdentityRevoked,
+    "anima.sessions_revoked": SessionsRevoked,
+    "anima.capability_token_revoked": CapabilityTokenRevoked,
     "anima.custody_signed": CustodySigned,
     "anima.custody_denied": CustodyDenied,
 }

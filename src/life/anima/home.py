@@ -40,6 +40,7 @@ from life.anima.key_source import KeySource, SecretKind
 from life.anima.policy import PolicyManifest
 from life.anima.private_files import FolderLock, make_private_folder, read_public, write_public
 from life.anima.seed_file import (
+    NEXT_SEED_FILE,
     SEED_BYTES,
     Seeds,
     open_seeds,
@@ -84,7 +85,7 @@ def create_identity(
     check_chain(chain)
     mission = DEFAULT_MISSION if mission is None else mission
     _check_wishes(name, mission, clock)
-    with _disk_errors(folder):
+    with disk_errors(folder):
         existing = _read(folder)
         if existing is None:
             make_private_folder(folder)
@@ -108,7 +109,7 @@ def create_identity(
 
 def read_identity(folder: Path) -> Identity:
     """The public half, verified; needs no key. IdentityNotFoundError when the folder holds none."""
-    with _disk_errors(folder):
+    with disk_errors(folder):
         identity = _read(folder)
     if identity is None:
         raise IdentityNotFoundError(
@@ -121,7 +122,7 @@ def read_identity(folder: Path) -> Identity:
 
 def seed_secret_kind(identity: Identity) -> SecretKind:
     """What opens the identity's seed: a passphrase (the caller may have to ask for it) or a raw key."""
-    with _disk_errors(identity.folder):
+    with disk_errors(identity.folder):
         return read_header(_seed_container(identity)).secret_kind
 
 
@@ -140,7 +141,7 @@ def open_identity(
     IdentityMismatchError when the seed is another identity's.
     """
     identity = read_identity(folder)
-    with _disk_errors(folder), wiped_seeds(_open_seed(identity, key_source)) as seeds:
+    with disk_errors(folder), wiped_seeds(_open_seed(identity, key_source)) as seeds:
         custody = _handle(identity, seeds, clock=clock, rules=rules or WalletRules(), observer=observer)
     return OpenedIdentity(identity, custody)
 
@@ -226,6 +227,11 @@ def _seed_container(identity: Identity) -> bytes:
             f"The keys of this identity are held by {identity.custody}, not by a seed file."
         )
     container = read_seed_file(identity.seed_path)
+    if container is None or read_header(container).did != identity.did:
+        # A rotation that was interrupted after its last record: the new key still waits beside the old one.
+        waiting = read_seed_file(identity.folder / NEXT_SEED_FILE)
+        if waiting is not None and read_header(waiting).did == identity.did:
+            return waiting
     if container is None:
         raise KeyNotFoundError(
             f"The identity {identity.name} is here, but its seed file {identity.seed_path} is not.",
@@ -272,7 +278,7 @@ def _foreign_seed(identity: Identity, half: str) -> IdentityMismatchError:
 
 
 @contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Turn what the disk refuses into an error with a code."""
     try:
         yield

@@ -27,6 +27,7 @@ from life.aios.ports.custody import Custody
 from life.aios.record import format_timestamp, parse_timestamp
 from life.anima.errors import IllegalTransitionError
 from life.crypto import jws
+from life.crypto.did import Curve, resolve_did
 from life.crypto.errors import CryptoError
 
 Lifecycle = Literal["unclaimed", "pending", "active", "expired", "revoked"]
@@ -78,6 +79,15 @@ class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 def agent_id_of(public_key: bytes) -> str:
     """The id of the agent born with this key: `agent-` and 16 hex digits of SHA-256 over its 33 bytes (anima.md §21)."""
     return f"agent-{hashlib.sha256(public_key).hexdigest()[:16]}"
+
+
+def agent_id_of_did(did: str) -> str | None:
+    """The id of the agent that was born with this DID's key; None for a DID that is not a P-256 `did:key`."""
+    try:
+        key = resolve_did(did)
+    except CryptoError:
+        return None
+    return agent_id_of(key.public_key) if key.curve is Curve.P256 else None
 
 
 def check_agent_id(value: str, *, what: str = "agent id") -> str:

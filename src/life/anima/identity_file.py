@@ -6,11 +6,13 @@
      "soul_hash": "…",
      "custody": {"kind": "in_process", "seed_file": "seed.enc"},
      "soul": {…},
+     "rotations": [{…}],
      "seal": "<JWS>"}
 
 `seal` is a signature by the identity's own key over the SHA-256 of the RFC 8785 form of everything else. A hash can be
 computed again by whoever changes the file; the seal can't, so a changed name, mission, limit, wallet or chain is found even
-without the seed. Reading verifies the seal, the soul's hash, and that DID and root key are the same key.
+without the seed. Reading verifies the seal, the soul's hash, and that the DID is that of the root key, or the one to which
+the rotations lead from it, each with its proofs (AN-SELF-1). An identity that never rotated has no member `rotations`.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ import msgspec
 
 from life.aios.errors import InvalidInputError
 from life.aios.json import JsonObject
-from life.aios.ports.custody import BackendKind
+from life.aios.ports.custody import BackendKind, Capabilities, Custody
+from life.anima.chain import RotationLink, verify_chain
 from life.anima.custody.in_process import InProcessAnima
-from life.anima.errors import IdentityFileError, IdentityMismatchError
+from life.anima.errors import IdentityFileError, IdentityMismatchError, RotationRefusedError
 from life.anima.identity import WalletAddress, agent_id_of, check_chain
 from life.anima.lineage import root_did
 from life.anima.soul import Soul
@@ -61,6 +64,7 @@ class IdentityDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     custody: CustodyEntry
     soul: Soul
     seal: str
+    rotations: tuple[RotationLink, ...] = ()
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +77,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     soul: Soul
     custody: BackendKind
     seed_path: Path
+    rotations: tuple[RotationLink, ...] = ()
+    """How `did` follows from the soul's root key; verified. Without sequences, which belong to one journal."""
+
+    @property
+    def root_did(self) -> str:
+        """The DID the agent was born with."""
+        return root_did(self.soul)
 
     @property
     def name(self) -> str:
@@ -85,21 +96,48 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return self.soul.soul_hash
 
 
-def encode_identity(soul: Soul, *, chain: str, custody: InProcessAnima) -> bytes:
-    """The text of soul.json for the identity whose keys `custody` holds, sealed by them."""
+def encode_identity(
+    soul: Soul, *, chain: str, custody: InProcessAnima, rotations: tuple[RotationLink, ...] = ()
+) -> bytes:
+    """The text of soul.json for the identity whose keys `custody` holds, sealed by them.
+
+    `rotations` lead from the soul's root key to the key of `custody`.
+    """
     capabilities = custody.capabilities()
     if capabilities.did is None or capabilities.wallet_address is None:
         raise IdentityMismatchError("An identity needs an auth key and a wallet.")
-    document = IdentityDocument(
+    wallet = WalletAddress(address=capabilities.wallet_address, chain=check_chain(chain))
+    document = _draft(soul, capabilities, wallet, rotations)
+    return _sealed(document, custody.sign_claims(_seal_claims(document), typ=_JWT))
+
+
+async def encode_identity_by(
+    custody: Custody, soul: Soul, *, wallet: WalletAddress, rotations: tuple[RotationLink, ...] = ()
+) -> bytes:
+    """As `encode_identity`, for any backend; the wallet may be held by another one."""
+    document = _draft(soul, custody.capabilities(), wallet, rotations)
+    return _sealed(document, await custody.sign_token(_seal_claims(document), typ=_JWT))
+
+
+def _draft(
+    soul: Soul, capabilities: Capabilities, wallet: WalletAddress, rotations: tuple[RotationLink, ...]
+) -> IdentityDocument:
+    """The document without its seal."""
+    if capabilities.did is None:
+        raise IdentityMismatchError("An identity needs an auth key.")
+    return IdentityDocument(
         did=capabilities.did,
-        wallet=WalletAddress(address=capabilities.wallet_address, chain=check_chain(chain)),
+        wallet=wallet,
         soul_hash=soul.soul_hash,
         custody=CustodyEntry(kind=capabilities.backend, seed_file=SEED_FILE),
         soul=soul,
         seal="",
+        rotations=tuple(msgspec.structs.replace(link, rotated_at_seq=0) for link in rotations),
     )
-    seal = custody.sign_claims(_seal_claims(document), typ=_JWT)
-    encoded = msgspec.json.encode(msgspec.structs.replace(document, seal=seal))
+
+
+def _sealed(document: IdentityDocument, seal: str) -> bytes:
+    encoded = msgspec.json.encode(_members(msgspec.structs.replace(document, seal=seal)))
     return msgspec.json.format(encoded, indent=2) + b"\n"
 
 
@@ -116,8 +154,7 @@ def decode_identity(content: bytes, *, folder: Path) -> Identity:
         raise _unreadable(folder, str(error)) from None
     if document.soul_hash != document.soul.soul_hash:
         raise IdentityMismatchError(f"{folder / SOUL_FILE} names another hash than that of its soul.")
-    if document.did != root_did(document.soul):
-        raise IdentityMismatchError(f"{folder / SOUL_FILE} names another DID than that of its soul's root key.")
+    _verify_did(document, folder)
     if _FILE_NAME.fullmatch(document.custody.seed_file) is None:
         raise _unreadable(folder, "the seed file's name is not a plain file name")
     _verify_seal(document, folder)
@@ -129,11 +166,29 @@ def decode_identity(content: bytes, *, folder: Path) -> Identity:
         soul=document.soul,
         custody=document.custody.kind,
         seed_path=folder / document.custody.seed_file,
+        rotations=document.rotations,
     )
 
 
+def _members(document: IdentityDocument) -> dict[str, object]:
+    """The document as JSON; without rotations it reads as it did before there were any."""
+    members: dict[str, object] = msgspec.to_builtins(document)
+    if not document.rotations:
+        del members["rotations"]
+    return members
+
+
+def _verify_did(document: IdentityDocument, folder: Path) -> None:
+    try:
+        reached = verify_chain(document.rotations, start=root_did(document.soul))
+    except RotationRefusedError as error:
+        raise IdentityMismatchError(f"{folder / SOUL_FILE} has rotations that do not hold: {error.message}") from None
+    if reached != document.did:
+        raise IdentityMismatchError(f"{folder / SOUL_FILE} names another DID than that of its soul's root key.")
+
+
 def _seal_claims(document: IdentityDocument) -> JsonObject:
-    sealed = msgspec.to_builtins(document)
+    sealed = _members(document)
     del sealed["seal"]
     return {
         "iss": document.did,

@@ -8,12 +8,12 @@ An empty ceiling means nothing; the literal `*` means everything (AN-POL-1). Amo
 
 from __future__ import annotations
 
-import re
 from typing import Final, Literal
 
 import msgspec
 
 from life.aios.errors import InvalidInputError
+from life.anima.scopes import any_covers, is_pattern
 
 Severity = Literal["medium", "high", "critical"]
 RiskTolerance = Literal["conservative", "moderate", "aggressive"]
@@ -21,8 +21,6 @@ SpendLimit = Literal["per_tx", "per_session", "lifetime"]
 
 MAX_JSON_INTEGER: Final = 2**53 - 1
 """Largest integer with one RFC 8785 spelling; a manifest is hashed in that form."""
-
-_PATTERN: Final = re.compile(r"\*|[\x21-\x29\x2b-\x7e]{1,254}\*?")
 
 
 class SafetyConstraint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,17 +82,14 @@ class PolicyManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def __post_init__(self) -> None:
         for pattern in self.capability_ceiling:
-            if _PATTERN.fullmatch(pattern) is None:
+            if not is_pattern(pattern):
                 raise InvalidInputError(
                     "A capability in the ceiling is printable ASCII without blanks, with '*' only as its last character."
                 )
 
     def allows_capability(self, capability: str) -> bool:
         """Whether the ceiling covers `capability`, a name or itself a pattern that ends in `*` (AN-POL-1)."""
-        return any(
-            capability.startswith(pattern[:-1]) if pattern.endswith("*") else capability == pattern
-            for pattern in self.capability_ceiling
-        )
+        return any_covers(self.capability_ceiling, capability)
 
     def exceeded_limit(
         self, amount_micro: int, *, session_spent_micro: int, lifetime_spent_micro: int

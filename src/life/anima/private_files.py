@@ -36,7 +36,7 @@ def make_private_folder(folder: Path) -> None:
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
         path.chmod(0o700)  # a umask may have taken bits away
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     if not folder.is_dir():
         raise InsecureFileError(f"{folder} is not a folder.", details={"path": str(folder)})
 
@@ -128,7 +128,7 @@ def _write(path: Path, content: bytes | bytearray, mode: int) -> None:
     finally:
         os.close(descriptor)
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _read_all(descriptor: int, path: Path) -> bytearray:
@@ -143,7 +143,8 @@ def _read_all(descriptor: int, path: Path) -> bytearray:
     return content
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make what was created, moved or deleted in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -45,6 +45,8 @@ from life.crypto.seal import (
 from life.crypto.wiping import wiped
 
 MAGIC: Final = b"ANIMASEED1"
+NEXT_SEED_FILE: Final = "seed.next.enc"
+"""The container of a key that a rotation made and has not switched to yet."""
 SALT_BYTES: Final = 16
 SEED_BYTES: Final = 32
 

@@ -1,23 +1,22 @@
-"""`arcan identity …`"""
+"""`life identity new`, `show` and `token`"""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
 
 import click
+import msgspec
 
-from life.anima.home import create_identity, open_identity, read_identity
+from life.anima.home import create_identity
 from life.anima.identity_file import Identity
+from life.anima.report import IdentityReport, report_of
 from life.anima.tokens import issue_agent_token
+from life.cli.identity_opening import ask_passphrase, json_option, opened_identity, state_of
 from life.cli.run import command_errors, data_dir_option, run
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
 from life.host.keys import choose_key_source
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines for people.")
 
 
 @click.command()
@@ -43,7 +42,7 @@ def new(data_dir: Path, name: str | None, mission: str | None, as_json: bool) ->
         entropy=SystemEntropy(),
     )
     if as_json:
-        click.echo(json.dumps({"created": created, **_facts(identity)}))
+        click.echo(msgspec.json.encode({"created": created, **_facts(identity)}))
         return
     click.echo("Made a new identity." if created else "This project already has an identity; nothing was changed.")
     _print(identity)
@@ -58,47 +57,45 @@ def new(data_dir: Path, name: str | None, mission: str | None, as_json: bool) ->
 @command_errors
 def show(data_dir: Path, as_json: bool) -> None:
     """Show the identity, verified against its seed."""
-    folder = DataDirectory(data_dir).identity
-    read_identity(folder)
-    key_source = choose_key_source(folder, os.environ, ask_passphrase)
-    opened = open_identity(folder, key_source, clock=SystemClock())
-    opened.custody.close()
-    if as_json:
-        click.echo(json.dumps(_facts(opened.identity)))
-        return
-    _print(opened.identity)
-    click.echo("  The seal, the soul's hash, the DID and the wallet match the seed.")
+    run(_show(data_dir, as_json=as_json))
 
 
 @click.command()
 @data_dir_option
 @click.option("--audience", required=True, help="The service the token is for.")
 @click.option("--lifetime", "lifetime_s", type=click.IntRange(1, 60), default=60, show_default=True, help="Seconds.")
+@json_option
 @command_errors
-def token(data_dir: Path, audience: str, lifetime_s: int) -> None:
+def token(data_dir: Path, audience: str, lifetime_s: int, as_json: bool) -> None:
     """Issue an agent token (ES256, at most 60 seconds)."""
-    folder = DataDirectory(data_dir).identity
-    clock = SystemClock()
-    opened = open_identity(folder, choose_key_source(folder, os.environ, ask_passphrase), clock=clock)
-    issuing = issue_agent_token(
-        opened.custody,
-        agent_id=opened.identity.agent_id,
-        audience=audience,
-        clock=clock,
-        entropy=SystemEntropy(),
-        lifetime_s=lifetime_s,
-    )
-    try:
-        click.echo(run(issuing))
-    finally:
-        opened.custody.close()
+    run(_token(data_dir, audience, lifetime_s, as_json=as_json))
 
 
-def ask_passphrase() -> str | None:
-    """The passphrase, typed at the terminal; None when there is none."""
-    if not sys.stdin.isatty():
-        return None
-    return str(click.prompt("Passphrase", hide_input=True, err=True))
+async def _show(data_dir: Path, *, as_json: bool) -> None:
+    async with opened_identity(data_dir) as opened:
+        state, as_of_seq = await state_of(opened)
+        report = report_of(
+            state, at_us=SystemClock().now_us(), as_of_seq=as_of_seq, capabilities=opened.custody.capabilities()
+        )
+        if as_json:
+            members = msgspec.to_builtins(report)
+            click.echo(msgspec.json.encode({**members, "folder": str(opened.identity.folder)}))
+            return
+        _print(opened.identity)
+        _print_report(report)
+
+
+async def _token(data_dir: Path, audience: str, lifetime_s: int, *, as_json: bool) -> None:
+    async with opened_identity(data_dir) as opened:
+        issued = await issue_agent_token(
+            opened.custody,
+            agent_id=opened.identity.agent_id,
+            audience=audience,
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            lifetime_s=lifetime_s,
+        )
+        click.echo(msgspec.json.encode({"token": issued, "audience": audience}) if as_json else issued)
 
 
 def _facts(identity: Identity) -> dict[str, str]:
@@ -125,3 +122,45 @@ def _print(identity: Identity) -> None:
     )
     for name, value in rows:
         click.echo(f"  {name:<11} {value}")
+
+
+def _print_report(report: IdentityReport) -> None:
+    """What the journal adds: state, keys, permissions. Tables only where there is something to list."""
+    state = "revoked" if report.revoked else report.lifecycle
+    click.echo(f"  {'State':<11} {state}, {report.security} keys, rotated {len(report.chain)} times")
+    if report.conflicting_rotation:
+        click.echo("  Warning: a second successor was signed for a replaced key. Somebody else may have held it.")
+    if report.wallet_frozen:
+        click.echo("  Warning: the wallet is frozen after a critical violation; an operator has to clear it.")
+    click.echo("  The seal, the soul's hash, the DID and the wallet match the seed.")
+    _table(
+        "Rotations",
+        ("when", "new DID", "proofs"),
+        [(link.rotated_at, link.new_did, link.proof) for link in report.chain],
+    )
+    _table(
+        "Revocations",
+        ("DID", "reason", "by"),
+        [(revocation.did, revocation.reason, revocation.authority) for revocation in report.revocations],
+    )
+    _table(
+        "Grants",
+        ("capability", "by", "until"),
+        [(grant.capability, grant.granted_by, grant.expires_at or "revoked") for grant in report.grants],
+    )
+    _table(
+        "Attestations",
+        ("claim", "by", "proof"),
+        [(item.claim, item.issuer, "verified" if item.verified else "only claimed") for item in report.attestations],
+    )
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Aligned columns, none of them cut: a DID that is not whole is of no use."""
+    if not rows:
+        return
+    widths = [max(len(row[number]) for row in (columns, *rows)) for number in range(len(columns))]
+    click.echo(f"\n{title}")
+    for row in (columns, *rows):
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo(f"  {'  '.join(cells)}".rstrip())

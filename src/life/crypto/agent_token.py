@@ -1,7 +1,7 @@
 """Agent tokens: short-lived tokens by which an agent proves who it is to one audience (AN-VER-5).
 
 Header ``{"alg": "ES256", "typ": "agent+jwt", "kid": <DID>}``; claims iss (RFC 7638 thumbprint of the key), sub (agent id),
-aud, jti, iat, exp, with a lifetime of at most 60 seconds. Times are whole Unix seconds and come from the caller.
+aud, jti, iat, exp and, when present, nbf, with a lifetime of at most 60 seconds. Times are whole Unix seconds and come from the caller.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ LEEWAY_S = 30
 MAX_CLAIM_CHARACTERS = 512
 
 
-class AgentClaims(msgspec.Struct, frozen=True, kw_only=True):
+class AgentClaims(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The claims of an agent token. Members beyond these are allowed in a token and ignored here.
 
     ``aud`` is one audience: a token good for several can be replayed by each of them against the others.
@@ -32,6 +32,7 @@ class AgentClaims(msgspec.Struct, frozen=True, kw_only=True):
     jti: str
     iat: int
     exp: int
+    nbf: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ def verify_agent_token(
         raise WrongAudienceError("the agent token was made for another audience")
     if claims.iat > now_s + leeway_s:
         raise InvalidTokenError("the agent token was issued in the future")
+    if claims.nbf is not None and claims.nbf > now_s + leeway_s:
+        raise InvalidTokenError("the agent token is not valid yet")
     if now_s >= claims.exp + leeway_s:
         raise ExpiredTokenError("the agent token has expired")
     return VerifiedAgentToken(claims=claims, signer=verified.signer, algorithm=verified.algorithm)

@@ -12,7 +12,7 @@ from life.crypto import secp256k1
 from life.crypto.base58 import decode_base58, encode_base58
 from life.crypto.ed25519 import Ed25519PublicKey
 from life.crypto.errors import InvalidDidError, InvalidEncodingError, InvalidKeyError
-from life.crypto.p256 import P256PublicKey
+from life.crypto.p256 import load_public_key
 
 _PREFIX = "did:key:z"
 _FRAGMENT_KEY_1 = "key-1"
@@ -105,7 +105,7 @@ def _check_point(curve: Curve, key: bytes) -> None:
     try:
         match curve:
             case Curve.P256:
-                P256PublicKey(key)
+                load_public_key(key)
             case Curve.SECP256K1:
                 secp256k1.compress(key)
             case Curve.ED25519:

@@ -25,7 +25,7 @@ from life.crypto.errors import (
     InvalidTokenError,
     UnacceptableAlgorithmError,
 )
-from life.crypto.p256 import P256PublicKey
+from life.crypto.p256 import load_public_key
 from life.crypto.strict_json import decode_json_object
 
 MAX_TOKEN_BYTES = 8192
@@ -138,9 +138,26 @@ def parse(token: str) -> ParsedJws:
     parts = token.split(".")
     if len(parts) != 3:
         raise InvalidTokenError("a compact token has three parts")
+    algorithm, typ, kid = _parse_header(parts[0])
     try:
-        members = decode_json_object(decode_base64url(parts[0]))
         payload, signature = decode_base64url(parts[1]), decode_base64url(parts[2])
+    except InvalidEncodingError as error:
+        raise InvalidTokenError(f"the token is malformed: {error}") from None
+    return ParsedJws(
+        algorithm=algorithm,
+        typ=typ,
+        kid=kid,
+        payload=payload,
+        signing_input=token[: token.rindex(".")].encode("ascii"),
+        signature=signature,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parse_header(segment: str) -> tuple[Algorithm, str | None, str]:
+    """Algorithm, type and kid of a header. One signer's tokens share theirs, so the strict reading is done once."""
+    try:
+        members = decode_json_object(decode_base64url(segment))
         header = msgspec.convert(members, _Header)
     except (InvalidEncodingError, msgspec.ValidationError) as error:
         raise InvalidTokenError(f"the token is malformed: {error}") from None
@@ -153,14 +170,7 @@ def parse(token: str) -> ParsedJws:
         raise UnacceptableAlgorithmError("the token's algorithm is not accepted") from None
     if header.kid is None:
         raise InvalidTokenError("the token does not name its key (kid)")
-    return ParsedJws(
-        algorithm=algorithm,
-        typ=header.typ,
-        kid=header.kid,
-        payload=payload,
-        signing_input=token[: token.rindex(".")].encode("ascii"),
-        signature=signature,
-    )
+    return algorithm, header.typ, header.kid
 
 
 def verify(token: str, *, typ: str, curves: Collection[Curve] = P256_ONLY) -> VerifiedJws:
@@ -219,7 +229,7 @@ def _verifier(curve: Curve, public_key: bytes) -> _Verifier:
     """Keep parsed keys: parsing a point costs about as much as using it (AN-VER-8)."""
     match curve:
         case Curve.P256:
-            return P256PublicKey(public_key)
+            return load_public_key(public_key)
         case Curve.SECP256K1:
             return _Secp256k1Verifier(public_key)
         case Curve.ED25519:

@@ -2,7 +2,8 @@
 
     CustodyUnavailableError            custody.unavailable        503  try again later
     ├── KeyStoreSealedError            custody.sealed             503  Vault is up, but nobody has unsealed it
-    └── TokenRemovedError              custody.token_removed      503  the device, or the service behind it, is gone
+    ├── TokenRemovedError              custody.token_removed      503  the device, or the service behind it, is gone
+    └── RateLimitedError               custody.rate_limited       429  more calls than the oracle's policy allows
     CustodyError                       custody.error
     └── KeyNotProtectedError           custody.key_not_protected  403  the store would hand the private key out (AN-TPM-2)
 
@@ -32,3 +33,10 @@ class KeyNotProtectedError(CustodyError):
 
     code = "custody.key_not_protected"
     status = 403
+
+
+class RateLimitedError(CustodyUnavailableError):
+    """The oracle's policy allows this caller fewer calls, or fewer connections. Nothing was signed."""
+
+    code = "custody.rate_limited"
+    status = 429
