@@ -34,7 +34,8 @@ PAYLOADS = [
 some_id = st.one_of(
     st.binary(min_size=16, max_size=16).map(encode_ulid), st.text("abcXYZ019-_/:.~", min_size=1, max_size=30)
 )
-some_name = st.text(max_size=5).filter(str.isprintable)
+# Built from printable characters and not filtered: three of four texts are not, and rejecting them failed a run now and then.
+some_name = st.text(st.characters(categories=("L", "M", "N", "P", "S"), include_characters=" "), max_size=5)
 maybe_id = st.none() | some_id
 some_event = st.builds(
     lambda event_id, stream, payload, **fields: NewEvent(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from life.aios.errors import JournalError, JournalFullError, JournalUnavailableError, LifeError
@@ -204,6 +205,27 @@ async def test_a_full_disk(tmp_path: Path, host: WriterHost) -> None:
         assert (await journal.verify()).events == 3 + stored + 3000
 
 
+async def test_a_disk_that_fills_up_during_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The write-ahead log can't be copied because the journal's file may not grow: appends go on until the log is full, each is
+    answered or refused in truth, and with room again nothing is missing."""
+    monkeypatch.setattr(schema, "CHECKPOINT_PAGES", 40)
+    path = tmp_path / "journal.db"
+    async with SqliteJournal.open(path, clock=ManualClock(), warm_log=False) as journal:
+        number = 0
+        while path.stat().st_size < 400_000:
+            await journal.append([event(f"e{number}", SHARED)])
+            number += 1
+        with file_size_limit(path.stat().st_size, os.getpid()):
+            for _ in range(5):
+                with pytest.raises(JournalFullError):
+                    while True:
+                        await journal.append([event(f"e{number}", SHARED)])
+                        number += 1
+                assert (await journal.head(SHARED)).sequence == number
+        assert (await journal.append([event(f"e{number}", SHARED)]))[0].sequence == number + 1
+        assert (await journal.verify()).events == number + 1
+
+
 async def test_another_process_that_writes_is_waited_for(tmp_path: Path) -> None:
     """While somebody else holds the write lock, appends wait without blocking the loop, and then go in."""
     path = tmp_path / "journal.db"
@@ -285,6 +307,22 @@ async def test_readers_of_other_processes_get_everything_in_order(tmp_path: Path
             _, _, positions = await asyncio.gather(produce(one, "one"), produce(two, "two"), consume())
         assert positions == list(range(1, 101))
         assert one.listeners == 0
+
+
+async def test_any_number_of_kinds_can_be_filtered(tmp_path: Path) -> None:
+    """Kinds of other programs, more than a mask of 64 bits has room for: each filter gives exactly its own events."""
+    names = [f"Kind{number}" for number in range(80)]
+    async with SqliteJournal.open(tmp_path / "journal.db", clock=ManualClock()) as journal:
+        await journal.append(
+            [
+                msgspec.structs.replace(event(name, SHARED), kind_name=name, payload=b'{"type":"%b"}' % name.encode())
+                for name in names
+            ]
+        )
+        for wanted in (names[:3], names[58:64], names[75:], [names[0], names[79]], ["Unheard"], names):
+            for query in (EventQuery(), EventQuery(*SHARED), EventQuery(SHARED.session_id)):
+                records = await journal.read(query._replace(kinds=tuple(wanted)))
+                assert [record.kind_name for record in records] == [name for name in names if name in wanted]
 
 
 async def test_a_folder_that_vanishes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from life.aios.errors import JournalDamagedError, JournalError
 from life.aios.ports.journal import EventQuery
 from life.aios.record import Stream
 from life.lago.errors import JournalFileDamagedError
+from life.lago.journal.acknowledged import mark_path
 from life.lago.journal.sqlite import SqliteJournal
+from life.lago.journal.survey import survey_file
 from life.lago.journal.verification import Verified, verify_file
 from life.testing.clock import ManualClock
 from tests.lago.appender import event
@@ -159,7 +162,8 @@ async def test_a_cut_tail_is_found(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change_of_head", "sequence"), [("seq = 39", 40), ("digest = zeroblob(32)", 40), ("seq = 41", 41)]
+    ("change_of_head", "sequence"),
+    [("seq = 39", 40), ("digest = zeroblob(32)", 40), ("seq = 41", 41), ("seq = 'forty'", 40)],
 )
 async def test_a_wrong_head_is_found(path: Path, change_of_head: str, sequence: int) -> None:
     """A head that is behind, ahead or has another digest."""
@@ -188,6 +192,25 @@ async def test_an_index_that_disagrees_is_found(path: Path) -> None:
     connection.execute("UPDATE sqlite_schema SET sql = replace(sql, '(id)', '(ts_us)') WHERE name = 'event_by_id'")
     connection.close()
     assert isinstance(await damage_of(path), JournalFileDamagedError)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM stretch WHERE stream = 2",
+        "UPDATE stretch SET segment = 1 WHERE stream = 2",
+        "UPDATE stretch SET first_seq = 2 WHERE stream = 2",
+        "INSERT INTO stretch VALUES (2, 30, 0)",
+    ],
+)
+async def test_a_wrong_stretch_is_found(path: Path, statement: str) -> None:
+    """What leads to a stream's events is checked as well, and reading by it is an error and not a shorter answer."""
+    change(path, statement)
+    assert isinstance(await damage_of(path), JournalFileDamagedError)
+    async with SqliteJournal.open(path, clock=ManualClock(), verify=False) as journal:
+        with suppress(JournalDamagedError):
+            assert len(await journal.read(EventQuery("s", "side"))) == 40
+        assert len(await journal.read(EventQuery("s", "main"))) == 40
 
 
 async def test_a_truncated_file_is_found(path: Path) -> None:
@@ -233,44 +256,162 @@ async def test_reading_a_damaged_journal_never_leaves_events_out(path: Path) -> 
         assert len(await journal.read(EventQuery("s", "side"))) == 40
 
 
-async def test_damage_in_the_write_ahead_log_is_found(tmp_path: Path) -> None:
-    """After a crash the last commits stand in the WAL. A flipped bit in front of others must not make them vanish."""
-    path, log = tmp_path / "journal.db", tmp_path / "journal.db-wal"
-    with appender("endless", str(path), "in_loop", "run", "4") as process:
+async def killed(path: Path, clients: int, answers: int) -> tuple[dict[str, bytes], set[str]]:
+    """The files that a killed process leaves (the journal, its write-ahead log and its mark), and what was answered."""
+    with appender("endless", str(path), "in_loop", "run", str(clients)) as process:
         assert process.stdout is not None
-        for _ in range(60):
-            process.stdout.readline()
+        lines = [process.stdout.readline() for _ in range(answers)]
         process.kill()
+        lines += [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
         process.wait()
-    file, data = path.read_bytes(), log.read_bytes()
+    answered = {f"run-{line.split()[0]}" for line in lines}
+    files = (path, path.with_name("journal.db-wal"), mark_path(path))
+    return {file.name: file.read_bytes() for file in files}, answered
+
+
+def put_back(folder: Path, files: dict[str, bytes]) -> None:
+    """These files and no others."""
+    for leftover in folder.glob("journal.db*"):
+        leftover.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+async def test_damage_in_the_write_ahead_log_is_found(tmp_path: Path) -> None:
+    """After a crash the last commits stand in the WAL. A flipped bit anywhere in it, in the very last commit too, must not
+    make one of them vanish; whoever opens the journal again hears the same."""
+    path, log = tmp_path / "journal.db", tmp_path / "journal.db-wal"
+    files, answered = await killed(path, 4, 60)
+    data = files[log.name]
+    put_back(tmp_path, files)
+    async with SqliteJournal.open(path, clock=ManualClock()) as journal:
+        intact = await journal.read(EventQuery(), limit=10_000)
+    assert len(intact) >= 60
     chance = random.Random(3)
-    for number in range(40):
-        for leftover in tmp_path.glob("journal.db*"):
-            leftover.unlink()
+    places = [*range(20), *(chance.randrange(len(data)) for _ in range(30)), *range(len(data) - 9000, len(data), 300)]
+    found = 0
+    for number in places:
         damaged = bytearray(data)
-        damaged[number if number < 20 else chance.randrange(len(data) * 3 // 4)] ^= 1 << chance.randrange(8)
-        path.write_bytes(file)
-        log.write_bytes(damaged)
-        with pytest.raises(JournalFileDamagedError, match="write-ahead log"):
+        damaged[number] ^= 1 << chance.randrange(8)
+        put_back(tmp_path, {**files, log.name: bytes(damaged)})
+        try:
+            async with SqliteJournal.open(path, clock=ManualClock()) as journal:
+                records = await journal.read(EventQuery(), limit=10_000)
+            assert records == intact[: len(records)]
+            assert answered <= {record.event_id.rsplit("-", 1)[0] for record in records}  # nobody was told of the rest
+        except JournalFileDamagedError as error:
+            found += 1
+            assert "write-ahead log" in str(error)
+            assert log.read_bytes() == damaged  # what can't be read is still there for whoever can
+            with pytest.raises(JournalFileDamagedError, match="write-ahead log"):
+                async with SqliteJournal.open(path, clock=ManualClock(), verify=False):
+                    pass
+    assert found > 30  # the end may belong to a commit that the kill came before the end of
+
+
+async def test_any_flipped_bit_of_the_last_commit_is_found(tmp_path: Path) -> None:
+    """Every byte of the frames that the newest acknowledged commit wrote, without anything behind it that could give it away."""
+    path, log = tmp_path / "journal.db", tmp_path / "journal.db-wal"
+    async with SqliteJournal.open(path, clock=ManualClock(), warm_log=False) as journal:
+        for number in range(10):
+            before = log.stat().st_size if log.exists() else 0
+            await journal.append([event(f"e{number}", STREAMS[0])])
+        files = {file.name: file.read_bytes() for file in (path, log, mark_path(path))}
+    data, chance = files[log.name], random.Random(4)
+    assert len(data) - before >= 3 * 4120
+    for place in range(before, len(data), 211):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << chance.randrange(8)
+        put_back(tmp_path, {**files, log.name: bytes(damaged)})
+        with pytest.raises(
+            JournalFileDamagedError, match="position 10, the last whose append was answered, is missing"
+        ):
             async with SqliteJournal.open(path, clock=ManualClock()):
                 pass
-        assert log.read_bytes() == damaged  # what can't be read is still there for whoever can
-    path.write_bytes(file)
-    log.write_bytes(data)
+
+
+async def test_a_write_ahead_log_that_was_removed_is_missed(tmp_path: Path) -> None:
+    """Somebody tidies up after a crash: the mark knows that there was more."""
+    path = tmp_path / "journal.db"
+    files, _ = await killed(path, 1, 20)
+    del files["journal.db-wal"]
+    put_back(tmp_path, files)
+    for verify in (True, False):
+        with pytest.raises(JournalFileDamagedError, match=r"journal\.db-mark"):
+            async with SqliteJournal.open(path, clock=ManualClock(), verify=verify):
+                pass
+    with pytest.raises(JournalFileDamagedError, match="is missing"):
+        verify_file(path)
+    mark_path(path).unlink()  # as the words say, for whoever means it
     async with SqliteJournal.open(path, clock=ManualClock()) as journal:
-        assert len(await journal.read(EventQuery(), limit=10_000)) >= 60
+        assert await journal.read(EventQuery()) == []
 
 
 async def test_a_commit_that_was_cut_off_is_not_damage(tmp_path: Path) -> None:
-    """A WAL that ends inside of a commit is what a crash leaves; the commits before it are there."""
+    """A WAL that ends inside of a commit is what a loss of power leaves; the commits before it are there."""
     path, log = tmp_path / "journal.db", tmp_path / "journal.db-wal"
-    with appender("endless", str(path), "in_loop", "run", "1") as process:
-        assert process.stdout is not None
-        for _ in range(20):
-            process.stdout.readline()
-        process.kill()
-        process.wait()
+    await killed(path, 1, 20)
     log.write_bytes(log.read_bytes()[:-2000])
+    mark_path(path).unlink()  # nobody was answered: the mark is written after the commit
     async with SqliteJournal.open(path, clock=ManualClock()) as journal:
         records = await journal.read(EventQuery(), limit=10_000)
         assert {record.event_id.split("-")[1] for record in records} >= {str(number) for number in range(19)}
+
+
+async def test_torn_pages_leave_healthy_sessions_readable(tmp_path: Path) -> None:
+    """Half of a page is of another time, zeros or nonsense: the damaged session is named, and each session that has nothing on
+    that page is read as it was written."""
+    path = tmp_path / "journal.db"
+    sessions = [Stream(f"session-{number}") for number in range(6)]
+    async with SqliteJournal.open(path, clock=ManualClock()) as journal:
+        for stream in sessions:
+            await journal.append([event(f"{stream.session_id}-{number}", stream) for number in range(120)])
+        intact = {stream: await journal.read(EventQuery(*stream)) for stream in sessions}
+    connection = apsw.Connection(str(path))
+    leaves = [
+        (page, first, first + cells - 1)
+        for page, cells, first in connection.execute(
+            "SELECT pageno, ncell, (SELECT sum(other.ncell) FROM dbstat AS other WHERE other.name = 'event'"
+            " AND other.pagetype = 'leaf' AND other.path < dbstat.path) FROM dbstat"
+            " WHERE name = 'event' AND pagetype = 'leaf' ORDER BY path"
+        )
+        if first
+    ]
+    connection.close()
+    data, chance = path.read_bytes(), random.Random(8)
+    assert len(leaves) > 30
+    for page, first, last in chance.sample(leaves, 12):
+        torn = bytearray(data)
+        half = (page - 1) * 4096 + 2048
+        torn[half : half + 2048] = chance.choice((bytes(2048), chance.randbytes(2048), data[half - 4096 : half - 2048]))
+        path.write_bytes(torn)
+        on_page = {sessions[position // 120] for position in range(first, min(last + 1, 719) + 1)}
+        error = await damage_of(path)
+        assert Stream(error.session_id, error.branch_id) in {*on_page, *neighbours(sessions, on_page)}
+        survey = survey_file(path)
+        damaged = {Stream(one.session_id, one.branch_id) for one in survey.damaged}
+        assert set(sessions) - on_page <= set(survey.sound) == set(sessions) - damaged
+        assert damaged
+        async with SqliteJournal.open(path, clock=ManualClock(), verify=False) as journal:
+            for stream in survey.sound:
+                assert await journal.read(EventQuery(*stream)) == intact[stream]
+
+
+def neighbours(sessions: list[Stream], damaged: set[Stream]) -> set[Stream]:
+    """Where SQLite can't read a page at all, the last event before it is named."""
+    return {sessions[max(sessions.index(stream) - 1, 0)] for stream in damaged}
+
+
+async def test_a_survey_names_every_damaged_stream(path: Path) -> None:
+    """Two of three streams are damaged in different ways; both are named, the third is sound, and a whole journal is, too."""
+    survey = survey_file(path)
+    assert (survey.events, survey.sound, survey.damaged) == (120, STREAMS, [])
+    change(path, "UPDATE event SET span = NULL WHERE stream = 1 AND seq = 7")
+    change(path, "UPDATE stream SET digest = zeroblob(32) WHERE no = 3")
+    survey = survey_file(path)
+    assert survey.sound == [STREAMS[1]]
+    assert [place(error) for error in survey.damaged] == [("s", "main", 7), ("other", "main", 40)]
+    change(path, "DELETE FROM event WHERE stream = 2 AND seq = 30")
+    change(path, "UPDATE event SET kind = 'x' WHERE stream = 3 AND seq = 5")
+    survey = survey_file(path)
+    assert [place(error) for error in survey.damaged] == [("s", "main", 7), ("s", "side", 30), ("other", "main", 0)]

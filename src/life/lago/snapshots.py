@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 
 from life.aios.ports.snapshots import Snapshot
-from life.lago.journal import schema
+from life.lago.journal import acknowledged, schema
 
 
 class MemorySnapshots:
@@ -47,6 +47,7 @@ class SqliteSnapshots:
         """Wait for a save that is under way, then close the file."""
         async with self._turn:
             self._connection.close()
+            acknowledged.discard(self._path)
 
     async def load(self, name: str, version: int) -> Snapshot | None:
         """The newest snapshot, or None."""

@@ -24,7 +24,8 @@ class LoopWriter:
         self._path = path
         self._store = Store(path)
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[Batch, asyncio.Future[list[Placed]]]] = []
+        self._waiting: list[Batch] = []
+        self._futures: list[asyncio.Future[list[Placed]]] = []
         self._drain_handle: asyncio.Handle | None = None
         self._blocked_since: float | None = None
         self._settled: asyncio.Future[None] | None = None
@@ -38,7 +39,8 @@ class LoopWriter:
     def submit(self, batch: Batch) -> asyncio.Future[list[Placed]]:
         """See Writer."""
         future: asyncio.Future[list[Placed]] = asyncio.Future(loop=self._loop)
-        self._waiting.append((batch, future))
+        self._waiting.append(batch)
+        self._futures.append(future)
         if self._drain_handle is None:
             self._drain_handle = self._loop.call_soon(self._drain)
         return future
@@ -54,18 +56,20 @@ class LoopWriter:
         self._drain_handle = None
         waiting = self._waiting
         try:
-            outcomes = self._store.commit([batch for batch, _ in waiting])
+            outcomes = self._store.commit(waiting)
         except WriteLockBusyError:
             self._wait_for_lock()
             return
         except Exception as error:
             outcomes = [JournalUnavailableError(f"The journal {self._path} can't be written: {error}.")] * len(waiting)
-        self._waiting = []
         self._blocked_since = None
-        self._settle(waiting, outcomes)
+        self._settle(outcomes)
 
-    def _settle(self, waiting: list[tuple[Batch, asyncio.Future[list[Placed]]]], outcomes: Sequence[Outcome]) -> None:
-        for (_, future), outcome in zip(waiting, outcomes, strict=True):
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Answer everybody who waits."""
+        futures, self._futures = self._futures, []
+        self._waiting = []
+        for future, outcome in zip(futures, outcomes, strict=True):
             if future.done():  # its caller was cancelled; the events are stored all the same
                 continue
             if isinstance(outcome, list):
@@ -83,6 +87,5 @@ class LoopWriter:
             self._drain_handle = self._loop.call_later(_RETRY_S, self._drain)
             return
         self._blocked_since = None
-        waiting, self._waiting = self._waiting, []
         locked = JournalUnavailableError(f"The journal {self._path} is locked by another process.")
-        self._settle(waiting, [locked] * len(waiting))
+        self._settle([locked] * len(self._waiting))

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar, cast
 
 import apsw
 
@@ -21,31 +21,72 @@ from life.aios.record import Actor, EventRecord, Schema, Stream
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal import chain, schema
 from life.lago.journal.chain import Compact, compact_id, expand_hex, expand_id
-from life.lago.journal.schema import Row, fetch, fetch_one
+from life.lago.journal.schema import SEGMENT_BITS, Row, fetch, fetch_one
 from life.lago.journal.subscription import Page
 
-_SELECT: Final = (
-    "SELECT pos, stream, seq, id, kind, ts_us, origin, causation, correlation, trace, span, body, digest FROM event "
+_COLUMNS: Final = (
+    "SELECT event.pos, event.stream, event.seq, event.id, event.kind, event.ts_us, event.origin, event.causation,"
+    " event.correlation, event.trace, event.span, event.body, event.digest FROM "
+)
+_SELECT: Final = f"{_COLUMNS} event "
+_SELECT_STREAM: Final = " ".join(
+    (
+        _COLUMNS,
+        "stretch CROSS JOIN event INDEXED BY event_by_sequence",
+        "ON event.pos >> 10 = +stretch.segment AND event.stream = stretch.stream",
+        "WHERE stretch.stream = ?1 AND stretch.first_seq <= ?3 AND stretch.first_seq >=",
+        "coalesce((SELECT max(first_seq) FROM stretch WHERE stream = ?1 AND first_seq <= ?2 + 1), 0)",
+        "AND event.seq > ?2 AND event.seq <= ?3",
+    )
+)
+"""Events of stream ?1 with sequences behind ?2 up to ?3: segment by segment, from the one that holds the first of them."""
+_IN_ORDER: Final = " ORDER BY stretch.first_seq, event.seq"
+_SELECT_SEGMENT: Final = f"{_SELECT}WHERE pos >> 10 = ? AND stream = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+_POSITION: Final = (
+    "SELECT pos FROM event WHERE pos >> 10 = (SELECT +segment FROM stretch WHERE stream = ?1 AND first_seq <= ?2"
+    " ORDER BY first_seq DESC LIMIT 1) AND stream = ?1 AND seq = ?2"
 )
 _WINDOW_EVENTS: Final = 20_000
 """How many events a page with a kind filter looks at before others get their turn (some milliseconds)."""
 
+_MASK_BITS: Final = 62
+"""Kinds with numbers below this are filtered by a mask of 64 bits."""
+
 _REMEMBERED: Final = 10_000
-"""How many texts of runs and traces are kept before the caches start again from empty."""
+"""How many names of each sort are kept before the caches start again from empty."""
+
+_K = TypeVar("_K")
+_N = TypeVar("_N")
+
+
+class _Names(Generic[_K, _N]):
+    """What numbers and compact ids stand for. Names never change; those that were asked for are `known`."""
+
+    def __init__(self, look_up: Callable[[_K], _N]) -> None:
+        self._look_up = look_up
+        self.known: dict[_K, _N] = {}
+
+    def find(self, key: _K) -> _N:
+        """The name of one that is not known yet, which it is from then on."""
+        if len(self.known) >= _REMEMBERED:
+            self.known.clear()
+        name = self.known[key] = self._look_up(key)
+        return name
 
 
 class Reader:
-    """A reading connection with the names that numbers stand for (names never change, so they are kept for good)."""
+    """A reading connection with the names that numbers stand for."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = schema.connect(path, purpose="read")
-        self._stream_names: dict[int, Stream] = {}
         self._stream_numbers: dict[Stream, int] = {}
-        self._kind_names: dict[int, str] = {}
-        self._origins: dict[int, tuple[str, Actor, Schema]] = {}
-        self._run_names: dict[Compact, str] = {}
-        self._trace_names: dict[Compact, str] = {}
+        self._last_rows: dict[int, tuple[int, int]] = {}  # by stream: sequence and position of the last row given out
+        self._streams = _Names(self._stream_name)
+        self._kinds = _Names(self._kind_name)
+        self._origins = _Names(self._origin)
+        self._runs = _Names(expand_id)
+        self._traces = _Names(expand_hex)
 
     def close(self) -> None:
         """Close the file."""
@@ -112,7 +153,7 @@ class Reader:
             "SELECT DISTINCT stream FROM event WHERE pos > ? AND pos <= ?",
             (after_position, through_position),
         )
-        return [self._stream_name(no) for (no,) in rows]
+        return [self._streams.known.get(no) or self._streams.find(no) for (no,) in rows]
 
     def _scan_stream(self, query: EventQuery, limit: int) -> Page:
         stream = Stream(query.session_id or "", query.branch_id or "")
@@ -125,16 +166,29 @@ class Reader:
         end = min(last, after + _WINDOW_EVENTS) if query.kinds else last
         if after >= last:
             return Page([], query._replace(after_sequence=after), more=False)
-        kinds, values = self._kind_filter(query.kinds)
-        rows = fetch(
-            self._connection,
-            f"{_SELECT}WHERE stream = ? AND seq > ? AND seq <= ?{kinds} ORDER BY seq LIMIT ?",
-            (no, after, end, *values, limit),
-        )
+        rows = [] if query.kinds else self._behind_last_page(no, after, end, limit)
+        if not rows:
+            kinds, values = self._kind_filter(query.kinds)
+            rows = fetch(
+                self._connection, f"{_SELECT_STREAM}{kinds}{_IN_ORDER} LIMIT ?", (no, after, end, *values, limit)
+            )
+        if rows:
+            if len(self._last_rows) >= _REMEMBERED:
+                self._last_rows.clear()
+            self._last_rows[no] = (rows[-1][2], rows[-1][0])
         if not query.kinds:
             _check_gapless(stream, rows, 2, after, min(limit, end - after))
         reached = rows[-1][2] if len(rows) == limit else end
         return Page(self._records(rows), query._replace(after_sequence=reached), more=reached < last)
+
+    def _behind_last_page(self, stream_no: int, after: int, end: int, limit: int) -> list[Row]:
+        """The rows, if they follow the last page of the stream and are in the same segment; most pages of live readers are.
+        Otherwise none."""
+        sequence, position = self._last_rows.get(stream_no, (-1, 0))
+        if sequence != after:
+            return []
+        rows = fetch(self._connection, _SELECT_SEGMENT, (position >> SEGMENT_BITS, stream_no, after, end, limit))
+        return rows if len(rows) == min(limit, end - after) else []
 
     def _scan_all(self, query: EventQuery, limit: int) -> Page:
         after, last = query.after_position, self.last_position()
@@ -162,9 +216,7 @@ class Reader:
         branches = fetch(self._connection, "SELECT no, seq FROM stream WHERE session = ?", (query.session_id,))
         ranges = {no: (self._sequence_at(no, head, after), self._sequence_at(no, head, end)) for no, head in branches}
         cursors = [
-            self._connection.cursor().execute(
-                f"{_SELECT}WHERE stream = ? AND seq > ? AND seq <= ?{kinds} ORDER BY seq", (no, first, last_, *values)
-            )
+            self._connection.cursor().execute(f"{_SELECT_STREAM}{kinds}{_IN_ORDER}", (no, first, last_, *values))
             for no, (first, last_) in ranges.items()
         ]
         try:
@@ -189,9 +241,7 @@ class Reader:
         low, high = 0, head  # the answer lies in low..high
         while low < high:
             middle = (low + high + 1) // 2
-            at: int | None = self._connection.execute(
-                "SELECT pos FROM event WHERE stream = ? AND seq = ?", (stream_no, middle)
-            ).get
+            at: int | None = self._connection.execute(_POSITION, (stream_no, middle)).get
             if at is not None and at <= position:
                 low = middle
             else:
@@ -203,7 +253,10 @@ class Reader:
             return "", ()
         marks = ",".join("?" * len(kinds))
         rows = fetch(self._connection, f"SELECT no FROM kind WHERE name IN ({marks})", tuple(kinds))  # noqa: S608
-        return f" AND kind IN ({','.join('?' * len(rows))})", tuple(no for (no,) in rows)
+        numbers = tuple(no for (no,) in rows)
+        if all(no < _MASK_BITS for no in numbers):  # a third faster than a search in a list
+            return " AND (? >> kind) & 1", (sum(1 << no for no in numbers),)
+        return f" AND kind IN ({','.join('?' * len(numbers))})", numbers
 
     def _records(self, rows: Sequence[Row]) -> list[EventRecord]:
         try:
@@ -212,13 +265,18 @@ class Reader:
             raise JournalFileDamagedError(str(self._path), f"a row can't be read ({error})") from None
 
     def _convert(self, rows: Sequence[Row]) -> list[EventRecord]:
-        streams, kinds, origins = self._stream_names, self._kind_names, self._origins
-        runs, traces = self._run_names, self._trace_names
-        records = []
+        streams, find_stream = self._streams.known, self._streams.find
+        kinds, find_kind = self._kinds.known, self._kinds.find
+        origins, find_origin = self._origins.known, self._origins.find
+        runs, find_run = self._runs.known, self._runs.find
+        traces, find_trace = self._traces.known, self._traces.find
+        records: list[EventRecord] = []
+        add = records.append
+        # Every event of every replay comes through here.
         for event_id, row in zip(_event_ids(rows), rows, strict=True):
             pos, stream, seq, _, kind, ts_us, origin, causation, correlation, trace, span, body, digest = row
-            session_id, branch_id = streams.get(stream) or self._stream_name(stream)
-            agent_id, actor, schema_ = origins.get(origin) or self._origin(origin)
+            session_id, branch_id = streams.get(stream) or find_stream(stream)
+            agent_id, actor, schema_ = origins.get(origin) or find_origin(origin)
             record = EventRecord(
                 event_id=event_id,
                 session_id=session_id,
@@ -228,9 +286,9 @@ class Reader:
                 timestamp_us=ts_us,
                 actor=actor,
                 schema=schema_,
-                kind_name=kinds.get(kind) or self._kind_name(kind),
+                kind_name=kinds.get(kind) or find_kind(kind),
                 payload=body,
-                trace_id=None if trace is None else traces.get(trace) or _remember(traces, trace, expand_hex),
+                trace_id=None if trace is None else traces.get(trace) or find_trace(trace),
                 span_id=span.hex() if type(span) is bytes else span,
                 digest=digest.hex(),
                 position=pos,
@@ -238,8 +296,8 @@ class Reader:
             if causation is not None:
                 record.causation_id = expand_id(causation)
             if correlation is not None:
-                record.correlation_id = runs.get(correlation) or _remember(runs, correlation, expand_id)
-            records.append(record)
+                record.correlation_id = runs.get(correlation) or find_run(correlation)
+            add(record)
         return records
 
     def _stream_number(self, stream: Stream) -> int | None:
@@ -251,26 +309,22 @@ class Reader:
                 (stream.session_id, stream.branch_id),
             )
             if row is not None:
+                if len(self._stream_numbers) >= _REMEMBERED:
+                    self._stream_numbers.clear()
                 no = self._stream_numbers[stream] = int(row[0])
         return no
 
     def _stream_name(self, no: int) -> Stream:
-        name = self._stream_names.get(no)
-        if name is None:
-            name = Stream(*self._name("SELECT session, branch FROM stream WHERE no = ?", no))
-            self._stream_names[no] = name
-        return name
+        return Stream(*self._name("SELECT session, branch FROM stream WHERE no = ?", no))
 
     def _kind_name(self, no: int) -> str:
-        name = self._kind_names[no] = str(self._name("SELECT name FROM kind WHERE no = ?", no)[0])
-        return name
+        return str(self._name("SELECT name FROM kind WHERE no = ?", no)[0])
 
     def _origin(self, no: int) -> tuple[str, Actor, Schema]:
         agent_id, actor, component, name, version = self._name(
             "SELECT agent, actor, component, schema_name, schema_version FROM origin WHERE no = ?", no
         )
-        origin = self._origins[no] = (agent_id, Actor(actor, component), Schema(name, version))
-        return origin
+        return (agent_id, Actor(actor, component), Schema(name, version))
 
     def _name(self, statement: str, no: int) -> Row:
         row = fetch_one(self._connection, statement, (no,))
@@ -281,17 +335,9 @@ class Reader:
 
 def _event_ids(rows: Sequence[Row]) -> list[str]:
     keys: list[Compact] = [row[3] for row in rows]
-    ulids = [key for key in keys if isinstance(key, bytes) and len(key) == 16]
-    if len(ulids) == len(keys) > 8:
-        return encode_ulids(ulids)
+    if len(keys) > 8 and set(map(type, keys)) == {bytes} and set(map(len, keys)) == {16}:
+        return encode_ulids(cast("list[bytes]", keys))
     return [expand_id(key) for key in keys]
-
-
-def _remember(known: dict[Compact, str], value: Compact, expand: Callable[[Compact], str]) -> str:
-    if len(known) >= _REMEMBERED:
-        known.clear()
-    name = known[value] = expand(value)
-    return name
 
 
 def _position(row: Row) -> int:

@@ -2,15 +2,21 @@
 
 Tables::
 
-    event    one row per event, in the order of commits (`pos`, without gaps), with two indexes: (stream, seq) and (id)
+    event    one row per event, in the order of commits (`pos`, without gaps), with two indexes: (pos / 1024, stream, seq)
+             and (id)
     stream   one row per (session, branch), with the sequence and digest of its last event
+    stretch  which 1024 positions hold events of a stream, and the first of them
     kind     names of kinds, by number
     origin   agent, actor and schema of events, by number
-    meta     when the file was made
+    meta     when the file was made (`created_us`), and the position up to which opening need not look (`settled`)
     snapshot states of projections (life.lago.snapshots); may be deleted at any time
 
 Identifiers in `event` are compact: a ULID is its 16 bytes, a hexadecimal trace or span id its bytes, anything else text.
 `body` is the JSON of the kind as it was appended. `digest` is described in life.lago.journal.chain.
+
+The index by sequence is cut into segments of 1024 positions, so that the newest events of all streams stand in a handful of
+its pages: a group of 64 events in 64 sessions changes 5 pages of it, where one index over (stream, seq) has 64. `stretch`
+leads a reader to the segments of one stream.
 
 The file runs in WAL mode with `synchronous=FULL`: a commit is on disk when it returns. Engines before 3.51.3 can corrupt a
 WAL when a checkpoint and a writer meet, so they are refused (ARCHITECTURE.md §4).
@@ -30,13 +36,18 @@ import apsw
 
 from life.aios.errors import JournalError, JournalFullError, JournalUnavailableError
 from life.lago.errors import JournalFileDamagedError, JournalFormatError
+from life.lago.journal import acknowledged
 from life.lago.journal.write_ahead_log import CHECKPOINT_PAGES, lost_transactions
 
 APPLICATION_ID: Final = 0x4C494645
 """`LIFE`, in the header of the file."""
 
-FORMAT: Final = 1
-"""Version of the tables below, in the header of the file (`user_version`)."""
+FORMAT: Final = 2
+"""Version of the tables below, in the header of the file (`user_version`). Files of version 1 are brought up to it when they
+are opened: they had one index over (stream, seq) and no stretches."""
+
+SEGMENT_BITS: Final = 10
+"""A segment is `position >> SEGMENT_BITS`, which statements spell as `pos >> 10`: it is part of the format."""
 
 OLDEST_ENGINE: Final = (3, 51, 3)
 
@@ -80,7 +91,6 @@ CREATE TABLE event (
   body BLOB NOT NULL,
   digest BLOB NOT NULL
 );
-CREATE UNIQUE INDEX event_by_sequence ON event (stream, seq);
 CREATE UNIQUE INDEX event_by_id ON event (id);
 CREATE TABLE snapshot (
   name TEXT NOT NULL,
@@ -90,13 +100,27 @@ CREATE TABLE snapshot (
   PRIMARY KEY (name, version)
 );
 """
+_SEGMENTS: Final = """
+CREATE UNIQUE INDEX event_by_sequence ON event (pos >> 10, stream, seq);
+CREATE TABLE stretch (
+  stream INTEGER NOT NULL,
+  first_seq INTEGER NOT NULL,
+  segment INTEGER NOT NULL,
+  PRIMARY KEY (stream, first_seq)
+) WITHOUT ROWID;
+"""
+_UPGRADE: Final = (
+    "DROP INDEX event_by_sequence;",
+    _SEGMENTS,
+    "INSERT INTO stretch SELECT stream, min(seq), pos >> 10 FROM event GROUP BY stream, pos >> 10;",
+)
 
 
 def create(path: Path, *, created_us: int) -> None:
     """Make the file (mode 0600) with its tables, or check that nothing is lost of the one that is there.
 
     Processes that come at the same moment take turns. Errors are JournalErrors; JournalFileDamagedError when the WAL is
-    damaged in front of committed transactions.
+    damaged in front of committed transactions, or the newest event that was acknowledged is missing.
     """
     try:
         with _turn(path):
@@ -108,6 +132,7 @@ def create(path: Path, *, created_us: int) -> None:
                     _sync_folder(path)
                 else:
                     _check_log(connection, path)
+                    _upgrade(connection)
             finally:
                 connection.close()
     except (apsw.Error, OSError) as error:
@@ -121,6 +146,11 @@ def connect(path: Path, *, purpose: Literal["write", "read", "snapshot"]) -> aps
         try:
             if _identity(connection, path) == "empty":
                 raise JournalFormatError(f"{path} is not a journal: it is empty.")
+            if connection.pragma("user_version") < FORMAT:
+                raise JournalFormatError(
+                    f"{path} is a journal of an older format.",
+                    next_step="Open it as a journal once; that brings it up to date.",
+                )
             connection.pragma("synchronous", "NORMAL" if purpose == "snapshot" else "FULL")
             connection.pragma("cache_size", -_CACHE_KIB)
             connection.wal_autocheckpoint(CHECKPOINT_PAGES)
@@ -262,6 +292,7 @@ def _fill(connection: apsw.Connection, created_us: int) -> None:
     try:
         if connection.pragma("user_version") == 0:  # another process may have been first
             connection.execute(_TABLES)
+            connection.execute(_SEGMENTS)
             connection.execute("INSERT INTO meta VALUES ('created_us', ?)", (created_us,))
             connection.pragma("application_id", APPLICATION_ID)
             connection.pragma("user_version", FORMAT)
@@ -273,17 +304,54 @@ def _fill(connection: apsw.Connection, created_us: int) -> None:
 
 
 def _check_log(connection: apsw.Connection, path: Path) -> None:
+    marked = acknowledged.newest(path)  # before the lock: a commit of this moment may not be in it
     connection.execute("BEGIN IMMEDIATE")  # nobody may write while the log is looked at
     try:
         lost = lost_transactions(path)
         if lost:
-            # Closing must not tidy the log away: what can't be read is still in it.
-            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             raise JournalFileDamagedError(
                 str(path), f"its write-ahead log is damaged in front of {lost} committed transactions"
             )
+        check_acknowledged(connection, path, marked)
+    except BaseException:
+        # Closing must not tidy the log away: what can't be read is still in it.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        raise
     finally:
         connection.execute("ROLLBACK")
+
+
+def _upgrade(connection: apsw.Connection) -> None:
+    """Bring a file of format 1 up to date, in one transaction; some seconds per million events."""
+    if connection.pragma("user_version") == FORMAT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.pragma("user_version") < FORMAT:  # another process may have been first
+            connection.execute("".join(_UPGRADE))
+            connection.pragma("user_version", FORMAT)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def check_acknowledged(connection: apsw.Connection, path: Path, marked: acknowledged.Acknowledged | None) -> None:
+    """JournalFileDamagedError when the event that was marked as acknowledged is not there. The mark was read earlier than
+    what the connection sees."""
+    if marked is None:
+        return
+    row = fetch_one(connection, "SELECT digest FROM event WHERE pos = ?", (marked.position,))
+    if row is not None and row[0] == marked.digest:
+        return
+    what = "missing" if row is None else "another one"
+    raise JournalFileDamagedError(
+        str(path),
+        f"the event at position {marked.position}, the last whose append was answered, is {what} (its write-ahead log"
+        f" is damaged or gone; if an older copy was put in its place on purpose, remove"
+        f" {acknowledged.mark_path(path).name})",
+    )
 
 
 def _sync_folder(path: Path) -> None:

@@ -23,14 +23,14 @@ from life.aios.errors import JournalError, JournalUnavailableError
 from life.aios.ports.clock import Clock
 from life.aios.ports.journal import Appended, EventQuery, Head
 from life.aios.record import EventRecord, NewEvent, Stream
-from life.lago.journal import chain, schema
+from life.lago.journal import acknowledged, chain, schema
 from life.lago.journal.admission import Admission
 from life.lago.journal.entries import Batch, Placed
 from life.lago.journal.loop_writer import LoopWriter
 from life.lago.journal.process_writer import ProcessWriter
 from life.lago.journal.reader import Reader
 from life.lago.journal.subscription import Bells, Subscription, check_limit, check_query
-from life.lago.journal.verification import Verified, verify_file
+from life.lago.journal.verification import Verified, verify_file, verify_recent
 
 WriterHost = Literal["in_loop", "process"]
 
@@ -81,13 +81,16 @@ class SqliteJournal:
         *,
         clock: Clock,
         writer: WriterHost = "in_loop",
-        verify: bool = True,
+        verify: bool | Literal["recent"] = "recent",
         warm_log: bool | None = None,
     ) -> AsyncIterator[SqliteJournal]:
         """Open the journal at `path`, and make it (file mode 0600) if there is none; its folder must exist.
 
-        With `verify`, every event is checked against the chain of digests first (JournalDamagedError names the first
-        that is wrong; about two seconds per million events). Without it damage goes unseen until `verify` is called.
+        Opening finds out whether acknowledged events are missing at the end (JournalFileDamagedError), and checks events
+        against the chain of digests (JournalDamagedError names the first that is wrong): all of a journal with up to
+        10,000; of a larger one those that a crash may have harmed, some thousands at most and none after a clean end,
+        however many it holds. With `verify=True` all of them are checked, which takes about two seconds per million; with
+        False none. `verify` checks at any other time.
         `warm_log` grows the WAL to its 16 MB at once, which makes the first few thousand commits faster; by default that
         is done for a writer process only.
 
@@ -96,7 +99,7 @@ class SqliteJournal:
         path = Path(path)
         schema.create(path, created_us=clock.now_us())
         if verify:
-            await asyncio.to_thread(verify_file, path)
+            await asyncio.to_thread(verify_recent if verify == "recent" else verify_file, path)
         warm = writer == "process" if warm_log is None else warm_log
         reader = Reader(path)
         try:
@@ -135,6 +138,7 @@ class SqliteJournal:
         finally:
             self._bells.fail(_closed_error())
             self._reader.close()
+            acknowledged.discard(self._path)
 
     async def append(
         self, events: Sequence[NewEvent], *, expected: Mapping[Stream, int] | None = None

@@ -2,15 +2,20 @@
 
 It runs in the event loop or in the writer process; neither knows the difference. What it remembers between transactions
 (heads, numbers of streams, kinds and origins) holds only while nobody else has written to the file, which SQLite's
-`data_version` says at the start of each transaction.
+`data_version` says once the write lock is held.
 
 A group is first stored on the assumption that its events are new and its expectations hold. If SQLite finds an id twice,
 or a head is elsewhere, the transaction is taken back and the same group is stored again with each id looked up; so the
 common case costs no look-up, and an error reaches only the batch that it belongs to.
+
+Two notes are kept for whoever opens the journal next: after each commit, the newest event goes into the mark beside the file
+(life.lago.journal.acknowledged); and every 10,000 events, and at the end, `meta` learns up to where events are settled, so
+that opening need not look at them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,9 +32,10 @@ from life.aios.errors import (
 )
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal import chain, schema
+from life.lago.journal.acknowledged import AcknowledgedMark
 from life.lago.journal.chain import Compact, expand_id
 from life.lago.journal.entries import Batch, Entry, Placed, origin_fields
-from life.lago.journal.schema import fetch_one
+from life.lago.journal.schema import SEGMENT_BITS, fetch_one
 from life.lago.journal.write_ahead_log import warm_log
 
 Outcome: TypeAlias = list[Placed] | LifeError
@@ -52,8 +58,21 @@ _Row: TypeAlias = tuple[
 ]
 
 _INSERT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_STRETCH: Final = "INSERT INTO stretch VALUES (?, ?, ?)"
+_FIND: Final = (
+    "SELECT no, seq, digest, (SELECT segment FROM stretch WHERE stream = no ORDER BY first_seq DESC LIMIT 1) FROM stream"
+    " WHERE session = ? AND branch = ?"
+)
 _MOVE_HEAD: Final = "UPDATE stream SET seq = ?, digest = ? WHERE no = ?"
 _BY_ID: Final = "SELECT pos, stream, seq, kind, origin, causation, body, digest FROM event WHERE id = ?"
+_SETTLE: Final = (
+    "INSERT INTO meta VALUES ('settled', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    " WHERE value < excluded.value"
+)
+SETTLE_EVENTS: Final = 10_000
+"""How many events lie between two notes of what is settled. The newest so many are left out of it: opening after a crash
+looks at what was written last."""
+
 _REMEMBERED_STREAMS: Final = 50_000
 
 _sha256: Final = hashlib.sha256
@@ -70,14 +89,15 @@ class _LookAgainError(Exception):
 
 
 class _Stream:
-    """A stream's number and its head."""
+    """A stream's number, its head, and the newest segment with events of it."""
 
-    __slots__ = ("digest", "no", "sequence")
+    __slots__ = ("digest", "no", "segment", "sequence")
 
-    def __init__(self, no: int, sequence: int, digest: bytes) -> None:
+    def __init__(self, no: int, sequence: int, digest: bytes, segment: int | None) -> None:
         self.no = no
         self.sequence = sequence
         self.digest = digest
+        self.segment = segment
 
 
 class _Numbers(dict[str, int]):
@@ -108,15 +128,28 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = schema.connect(path, purpose="write")
+        try:
+            self._mark = AcknowledgedMark.open(path)
+        except OSError as error:
+            self._connection.close()
+            raise schema.explain(error, path) from None
         self._connection.set_busy_timeout(0)
         self._cursor = self._connection.cursor()  # one for all statements of a transaction: a new one each costs time
         self._data_version = -1
         self._position = -1
+        self._settle_at = 2 * SETTLE_EVENTS
+        self._settled_through = 0
+        self._written_through = 0
         self._forget()
 
     def close(self) -> None:
         """Close the file. The last connection copies the WAL into it."""
+        # What is not noted is looked at once more by the next opener.
+        with contextlib.suppress(apsw.Error):
+            if self._written_through > self._settled_through:
+                self._cursor.execute(_SETTLE, (self._written_through,))
         self._connection.close()
+        self._mark.close()
 
     def warm(self) -> None:
         """Grow the WAL once, to its working size."""
@@ -167,7 +200,15 @@ class Store:
             else:
                 cursor.executemany(_INSERT, rows)
                 cursor.executemany(_MOVE_HEAD, heads)
+            if self._stretches:
+                cursor.executemany(_STRETCH, self._stretches)
+                self._stretches.clear()
+            if self._position >= self._settle_at:
+                self._settle()
             cursor.execute("COMMIT")
+            self._data_version = self._connection.data_version("main")
+            self._mark.note(self._position, rows[-1][-1])
+            self._written_through = self._position
             return outcomes
         except apsw.BusyError:
             self._take_back()
@@ -190,15 +231,23 @@ class Store:
     def _begin(self) -> None:
         cursor = self._cursor
         cursor.execute("BEGIN IMMEDIATE")
-        data_version: int = cursor.execute("PRAGMA data_version").get
+        data_version = self._connection.data_version("main")  # a tenth of the pragma's time; counts our commits, too
         if data_version != self._data_version or len(self._streams) > _REMEMBERED_STREAMS:
             self._forget()
             self._data_version = data_version
         if self._position < 0:
             self._position = cursor.execute("SELECT coalesce(max(pos), 0) FROM event").get
 
+    def _settle(self) -> None:
+        """Note what is settled, in the transaction that is open."""
+        settled = self._position - self._position % SETTLE_EVENTS - SETTLE_EVENTS
+        self._cursor.execute(_SETTLE, (settled,))
+        self._settled_through = settled
+        self._settle_at = settled + 2 * SETTLE_EVENTS
+
     def _forget(self) -> None:
         self._position = -1
+        self._stretches: list[tuple[int, int, int]] = []
         self._streams: dict[bytes, _Stream] = {}
         self._kinds = _Numbers(self._number_kind)
         self._origins = _OriginNumbers(self._number_origin)
@@ -214,46 +263,59 @@ class Store:
     def _place_all(self, batches: Sequence[Batch], rows: list[_Row], touched: set[_Stream]) -> list[Outcome]:
         """Every event as a new one. _LookAgainError when an expectation fails."""
         outcomes: list[Outcome] = []
+        streams, kinds, origins, stretches = self._streams, self._kinds, self._origins, self._stretches
+        position = self._position
+        # Every event of every append comes through here: no call that a look-up can save.
         for entries, expected in batches:
             for session_id, branch_id, sequence in expected:
                 if self._head(chain.place(session_id, branch_id)) != sequence:
                     raise _LookAgainError
-            outcomes.append(self._place(entries, rows, touched))
-        return outcomes
-
-    def _place(self, entries: Sequence[Entry], rows: list[_Row], touched: set[_Stream]) -> list[Placed]:
-        """Rows for new events, and where they stand."""
-        streams = self._streams
-        position = self._position
-        placed: list[Placed] = []
-        for place, key, kind, timestamp_us, origin, causation, correlation, trace, span, described, payload in entries:
-            stream = streams.get(place) or self._stream(place)
-            position += 1
-            sequence = stream.sequence = stream.sequence + 1
-            digest = stream.digest = _sha256(
-                _join((stream.digest, place, _pack(sequence), described, payload))
-            ).digest()
-            rows.append(
-                (
-                    position,
-                    stream.no,
-                    sequence,
-                    key,
-                    self._kinds[kind],
-                    timestamp_us,
-                    self._origins[origin],
-                    causation,
-                    correlation,
-                    trace,
-                    span,
-                    payload,
-                    digest,
+            placed: list[Placed] = []
+            for (
+                place,
+                key,
+                kind,
+                timestamp_us,
+                origin,
+                causation,
+                correlation,
+                trace,
+                span,
+                described,
+                payload,
+            ) in entries:
+                stream = streams.get(place) or self._stream(place)
+                position += 1
+                sequence = stream.sequence = stream.sequence + 1
+                segment = position >> SEGMENT_BITS
+                if stream.segment != segment:
+                    stream.segment = segment
+                    stretches.append((stream.no, sequence, segment))
+                digest = stream.digest = _sha256(
+                    _join((stream.digest, place, _pack(sequence), described, payload))
+                ).digest()
+                rows.append(
+                    (
+                        position,
+                        stream.no,
+                        sequence,
+                        key,
+                        kinds[kind],
+                        timestamp_us,
+                        origins[origin],
+                        causation,
+                        correlation,
+                        trace,
+                        span,
+                        payload,
+                        digest,
+                    )
                 )
-            )
-            placed.append((sequence, position, digest, False))
-            touched.add(stream)
+                placed.append((sequence, position, digest, False))
+                touched.add(stream)
+            outcomes.append(placed)
         self._position = position
-        return placed
+        return outcomes
 
     def _place_carefully(self, batches: Sequence[Batch], rows: list[_Row], touched: set[_Stream]) -> list[Outcome]:
         """Like `_place_all`, with each id looked up in the file and among the group's own events."""
@@ -289,10 +351,15 @@ class Store:
             if placed is None and entry[1] in fresh:
                 placed = (*fresh[entry[1]][1][:3], True)
             if placed is None:
-                (placed,) = self._place([entry], rows, touched)
+                placed = self._place_one(entry, rows, touched)
                 fresh[entry[1]] = (entry, placed)
             outcome.append(placed)
         return outcome
+
+    def _place_one(self, entry: Entry, rows: list[_Row], touched: set[_Stream]) -> Placed:
+        (outcome,) = self._place_all([([entry], ())], rows, touched)
+        assert isinstance(outcome, list)
+        return outcome[0]
 
     def _check_expected(self, batch: Batch) -> None:
         for session_id, branch_id, sequence in batch[1]:
@@ -328,11 +395,7 @@ class Store:
         return 0 if stream is None else stream.sequence
 
     def _find_stream(self, place: bytes) -> _Stream | None:
-        row = fetch_one(
-            self._connection,
-            "SELECT no, seq, digest FROM stream WHERE session = ? AND branch = ?",
-            chain.place_fields(place),
-        )
+        row = fetch_one(self._connection, _FIND, chain.place_fields(place))
         if row is None:
             return None
         stream = self._streams[place] = _Stream(*row)
@@ -346,7 +409,7 @@ class Store:
                 "INSERT INTO stream (session, branch, seq, digest) VALUES (?, ?, 0, ?)",
                 (session_id, branch_id, chain.GENESIS),
             )
-            stream = self._streams[place] = _Stream(self._connection.last_insert_rowid(), 0, chain.GENESIS)
+            stream = self._streams[place] = _Stream(self._connection.last_insert_rowid(), 0, chain.GENESIS, None)
         return stream
 
     def _number_kind(self, name: str) -> int:

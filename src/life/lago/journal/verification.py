@@ -1,6 +1,6 @@
-"""Checking a whole journal file: every row against the chain, every head against its last event, every index entry.
+"""Checking a journal file: every row against the chain, every head against its last event, every index entry.
 
-The first thing that is wrong is a JournalDamagedError with the stream, the sequence, and what was expected and found.
+`verify_file` checks all of it or what lies behind a position, `verify_recent` what a crash may have harmed. The first thing that is wrong is a JournalDamagedError with the stream, the sequence, and what was expected and found.
 Nothing is repaired and nothing is left out.
 """
 
@@ -16,12 +16,24 @@ import apsw
 from life.aios.errors import JournalDamagedError, JournalError
 from life.aios.record import Stream
 from life.lago.errors import JournalFileDamagedError
-from life.lago.journal import chain, schema
+from life.lago.journal import acknowledged, chain, schema
+from life.lago.journal.schema import SEGMENT_BITS
+
+SMALL_EVENTS: Final = 10_000
+"""A journal of so many events is checked whole whenever it is opened; it takes some hundredths of a second."""
 
 _ROWS: Final = (
     "SELECT pos, stream, seq, id, kind, ts_us, origin, causation, correlation, trace, span, body, digest"
     " FROM event NOT INDEXED WHERE pos > ? ORDER BY pos"
 )
+
+_ORIGIN: Final = "SELECT agent, actor, component, schema_name, schema_version FROM origin WHERE no = ?"
+_OWNER: Final = "SELECT stream, seq FROM event INDEXED BY event_by_sequence WHERE pos >> 10 = ?1 >> 10 AND +pos = ?1"
+_DIGEST: Final = (
+    "SELECT digest FROM event WHERE pos >> 10 = (SELECT +segment FROM stretch WHERE stream = ?1"
+    " AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1) AND stream = ?1 AND seq = ?2 AND pos <= ?3"
+)
+_HEADS: Final = "SELECT no, session, branch, seq, digest FROM stream"
 
 
 class Verified(NamedTuple):
@@ -34,13 +46,15 @@ class Verified(NamedTuple):
 class _Chain:
     """How far one stream has been followed."""
 
-    __slots__ = ("digest", "place", "sequence", "stream")
+    __slots__ = ("digest", "place", "segment", "sequence", "stream", "stream_no")
 
-    def __init__(self, stream: Stream, sequence: int, digest: bytes) -> None:
+    def __init__(self, stream_no: int, stream: Stream, sequence: int, digest: bytes) -> None:
+        self.stream_no = stream_no
         self.stream = stream
         self.place = chain.place(stream.session_id, stream.branch_id)
         self.sequence = sequence
         self.digest = digest
+        self.segment = -1
 
 
 def verify_file(path: Path, *, after_position: int = 0) -> Verified:
@@ -49,9 +63,11 @@ def verify_file(path: Path, *, after_position: int = 0) -> Verified:
     Blocks for about two seconds per million events. JournalDamagedError at the first thing that is wrong.
     """
     structure = _Structure(path) if after_position == 0 else None
+    marked = acknowledged.newest(path)
     connection = schema.connect(path, purpose="read")
     try:
         connection.execute("BEGIN")
+        schema.check_acknowledged(connection, path, marked)
         verification = _Verification(connection, path)
         if structure is not None:
             structure.start()
@@ -66,6 +82,28 @@ def verify_file(path: Path, *, after_position: int = 0) -> Verified:
         raise schema.explain(error, path) from None
     finally:
         connection.close()
+
+
+def verify_recent(path: Path) -> Verified:
+    """Check a journal of up to 10,000 events whole, and of a larger one what lies behind the position that is settled
+    (life.lago.journal.store): about 20,000 events after a crash, none after a clean end, however many there are.
+    JournalDamagedError at the first thing that is wrong."""
+    connection = schema.connect(path, purpose="read")
+    try:
+        settled: int = connection.execute("SELECT coalesce((SELECT value FROM meta WHERE key = 'settled'), 0)").get
+        last: int = connection.execute("SELECT coalesce(max(pos), 0) FROM event").get
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise schema.explain(error, path) from None
+    finally:
+        connection.close()
+    verified = Verified(0, 0)
+    if last <= SMALL_EVENTS:
+        verified = verify_file(path)
+    elif last > settled:
+        verified = verify_file(path, after_position=settled)
+    if last < settled:
+        raise JournalFileDamagedError(str(path), f"the event at position {settled} is missing")
+    return verified
 
 
 class _Structure:
@@ -102,6 +140,20 @@ class _Structure:
             self._fault = answer.strip().splitlines()[-1].rstrip(".")
 
 
+class _Origins(dict[int, tuple[Any, ...]]):
+    """Agent, actor and schema by number, looked up when an event names them first; KeyError for a number without a name."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def __missing__(self, no: int) -> tuple[Any, ...]:
+        row = schema.fetch_one(self._connection, _ORIGIN, (no,))
+        if row is None:
+            raise KeyError(no)
+        self[no] = row
+        return row
+
+
 class _Verification:
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
@@ -109,29 +161,28 @@ class _Verification:
         self._chains: dict[int, _Chain] = {}
         self._last: _Chain | None = None
         self._missing_position: int | None = None
+        self._stretches = 0
 
     def run(self, after_position: int) -> Verified:
         try:
-            self._load_names()
+            self._load_names(all_streams=after_position == 0)
             events = self._follow(after_position)
-            self._check_heads(all_streams=after_position == 0)
+            self._check_heads()
+            if after_position == 0:
+                self._check_stretches()
         except (apsw.CorruptError, UnicodeDecodeError) as error:
             raise self._unreadable(str(error)) from None
         if self._missing_position is not None:
             raise self._unreadable(f"the event at position {self._missing_position} is missing")
         return Verified(events, len(self._chains))
 
-    def _load_names(self) -> None:
+    def _load_names(self, *, all_streams: bool) -> None:
         query = self._connection.execute
         self._kinds: dict[int, Any] = dict(query("SELECT no, name FROM kind"))
-        self._origins: dict[int, list[Any]] = {
-            no: fields
-            for no, *fields in query("SELECT no, agent, actor, component, schema_name, schema_version FROM origin")
-        }
-        self._heads: dict[int, tuple[Stream, int, Any]] = {
-            no: (Stream(str(session), str(branch)), sequence, digest)
-            for no, session, branch, sequence, digest in query("SELECT no, session, branch, seq, digest FROM stream")
-        }
+        self._origins = _Origins(self._connection)
+        self._heads: dict[int, tuple[Stream, Any, Any]] = {}
+        if all_streams:
+            self._heads.update(_head(row) for row in query(_HEADS))
 
     def _follow(self, after_position: int) -> int:
         """Walk all rows in the order of positions."""
@@ -141,13 +192,13 @@ class _Verification:
         chains = self._chains
         kinds, origins = self._kinds, self._origins
         position = after_position
-        events = 0
+        events = stretches = 0
         for row in self._connection.execute(_ROWS, (after_position,)):
             pos, stream, seq, key, kind, ts_us, origin, causation, correlation, trace, span, body, digest = row
             position += 1
-            link = chains.get(stream) or self._begin(stream, seq, after_position)
+            link = chains.get(stream) or self._begin(stream, seq, position, after_position)
             if seq != link.sequence + 1:
-                raise self._gap(link)
+                raise self._misplaced(position, link) or self._gap(link)
             if pos != position:  # the stream it is missing from will show which event that was
                 self._missing_position = self._missing_position or position
                 position = pos
@@ -171,46 +222,76 @@ class _Verification:
                 )
                 found = sha256(join((link.digest, link.place, pack(seq), described, body))).digest()
             except Exception as error:  # a value that no writer stores: of another type, or a number without a name
-                raise _damaged(link.stream, seq, _hex(digest), f"unreadable columns ({type(error).__name__})") from None
+                unreadable = f"unreadable columns ({type(error).__name__})"
+                raise self._misplaced(position, link) or _damaged(link.stream, seq, _hex(digest), unreadable) from None
             if found != digest:
-                raise _damaged(link.stream, seq, _hex(digest), found.hex())
+                raise self._misplaced(position, link) or _damaged(link.stream, seq, _hex(digest), found.hex())
+            segment = pos >> SEGMENT_BITS
+            if link.segment != segment:
+                link.segment = segment
+                stretches += hash((stream, seq, segment))
             link.sequence = seq
             link.digest = found
             self._last = link
             events += 1
+        self._stretches = stretches
         return events
 
-    def _begin(self, stream_no: Any, sequence: Any, after_position: int) -> _Chain:
+    def _begin(self, stream_no: Any, sequence: Any, position: int, after_position: int) -> _Chain:
         """The chain of a stream that is met for the first time."""
         known = self._heads.get(stream_no)
+        if known is None and after_position:
+            row = schema.fetch_one(self._connection, f"{_HEADS} WHERE no = ?", (stream_no,))
+            if row is not None:
+                known = self._heads[stream_no] = _head(row)[1]
         if known is None:
-            raise _damaged(
+            raise self._misplaced(position, None) or _damaged(
                 Stream(f"(stream {stream_no})", "(unknown)"), _int(sequence), "a stream with this number", "none"
             )
-        link = self._chains[stream_no] = _Chain(known[0], 0, chain.GENESIS)
+        link = self._chains[stream_no] = _Chain(stream_no, known[0], 0, chain.GENESIS)
         if after_position and isinstance(sequence, int) and sequence > 1:
             digest: Any = self._connection.execute(
-                "SELECT digest FROM event WHERE stream = ? AND seq = ? AND pos <= ?",
+                _DIGEST,
                 (stream_no, sequence - 1, after_position),
             ).get
             if isinstance(digest, bytes):
                 link.sequence, link.digest = sequence - 1, digest
         return link
 
+    def _misplaced(self, position: int, link: _Chain | None) -> JournalDamagedError | None:
+        """The error for a position whose row is not the one that its index knows: a torn page can hold rows of another time or of another
+        stream, and the index still knows whose event stood there. None when they agree, or the index does not know."""
+        try:
+            row = schema.fetch_one(self._connection, _OWNER, (position,))
+            if row is None or (link is not None and row[0] == link.stream_no):
+                return None
+            head = schema.fetch_one(self._connection, f"{_HEADS} WHERE no = ?", (row[0],))
+        except (apsw.Error, UnicodeDecodeError):
+            return None
+        if head is None:
+            return None
+        return _damaged(_head(head)[1][0], _int(row[1]), "the row of this event", "another one")
+
     def _gap(self, link: _Chain) -> JournalDamagedError:
         return _damaged(link.stream, link.sequence + 1, "the next event of the stream", "none: the row is missing")
 
-    def _check_heads(self, *, all_streams: bool) -> None:
+    def _check_heads(self) -> None:
+        """Every head that was looked at: all of them, or those of the streams that were met."""
         for no, (stream, sequence, digest) in self._heads.items():
-            link = self._chains.get(no)
-            if link is None:
-                if not all_streams:
-                    continue
-                link = _Chain(stream, 0, chain.GENESIS)
-            if link.sequence < sequence:
+            link = self._chains.get(no) or _Chain(no, stream, 0, chain.GENESIS)
+            if isinstance(sequence, int) and link.sequence < sequence:
                 raise _damaged(stream, link.sequence + 1, _hex(digest), "none: the row is missing")
             if link.sequence != sequence or link.digest != digest:
                 raise _damaged(stream, link.sequence, _hex(digest), link.digest.hex())
+
+    def _check_stretches(self) -> None:
+        """What leads to the segments of each stream, against the segments that were met: sums of hashes, since there can be as
+        many as events."""
+        found = sum(
+            hash(tuple(row)) for row in self._connection.execute("SELECT stream, first_seq, segment FROM stretch")
+        )
+        if found != self._stretches:
+            raise JournalFileDamagedError(str(self._path), "its stretches do not lead to the events of its streams")
 
     def _unreadable(self, reason: str) -> JournalError:
         last = self._last
@@ -223,6 +304,12 @@ class _Verification:
             branch_id=last.stream.branch_id,
             sequence=last.sequence,
         )
+
+
+def _head(row: schema.Row) -> tuple[int, tuple[Stream, Any, Any]]:
+    """A stream's number, and its name, last sequence and digest."""
+    no, session, branch, sequence, digest = row
+    return no, (Stream(str(session), str(branch)), sequence, digest)
 
 
 def _damaged(stream: Stream, sequence: int, expected: str, found: str) -> JournalDamagedError:
