@@ -12,11 +12,12 @@ BlobError                        lago.blob_error
 ├── BlobStoreUnavailableError    lago.blob_store_unavailable
 └── BlobKeyMissingError          lago.blob_key_missing
 BlobNotFoundError                lago.blob_not_found     (a NotFoundError)
+MergeConflictError               lago.merge_conflict     (a ConflictError)
 """
 
 from __future__ import annotations
 
-from life.aios.errors import JournalDamagedError, JournalError, LifeError, NotFoundError
+from life.aios.errors import ConflictError, JournalDamagedError, JournalError, LifeError, NotFoundError
 
 
 class JournalFormatError(JournalError):
@@ -111,3 +112,20 @@ class BlobKeyMissingError(BlobError):
             f"The blob {blob} is encrypted under the key {key_id!r}, which is not here.",
             details={"blob": blob, "key_id": key_id},
         )
+
+
+class MergeConflictError(ConflictError):
+    """Both branches changed the same paths, and not to the same content. Nothing was merged. `conflicts` has, for each path, the
+    hashes that it has on the common base, ours and theirs; empty where it is not there."""
+
+    code = "lago.merge_conflict"
+
+    def __init__(self, conflicts: list[dict[str, str]]) -> None:
+        paths = ", ".join(conflict["path"] for conflict in conflicts[:5])
+        more = f" and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
+        super().__init__(
+            f"Both branches changed {paths}{more}.",
+            next_step="Decide each of them, or merge with a strategy: ours or theirs.",
+            details={"conflicts": len(conflicts)},
+        )
+        self.conflicts = conflicts
