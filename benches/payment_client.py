@@ -1,10 +1,11 @@
-"""A paid call against two plain GETs of the same client: what paying costs beyond the second round trip (C1, C3).
+"""A paid call against two plain GETs of the same client: what paying costs beyond the second round trip (C1, C2, C3).
 
 The payee is a process of its own that verifies nothing (payment_server). Each client is measured against itself: two GETs
-of a free resource, one paid call with the books in memory, one with the books on disk; and the official SDK, which keeps
-no books, on its own client.
+of a free resource, one paid call with the books in memory, one with the books on disk, one with terms that are known
+already; and the official SDK, which keeps no books, on its own client.
 
     C1   the paid call ≤ 1.15 × two GETs with the books in memory; the official client's ratio in the same run
+    C2   the paid call with known terms ≤ 0.85 × two GETs, with the books in memory
     C3   a durable intent adds at most 1.5 commits of the same journal on the same disk
 """
 
@@ -20,6 +21,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import aiohttp
 import httpx
 import httpx2
 from eth_account import Account
@@ -35,8 +37,9 @@ from life.aios.record import EventWriter, Stream
 from life.anima.custody.in_process import InProcessAnima
 from life.haima.payer import Payer
 from life.haima.policy import PaymentPolicy
-from life.haima.x402 import httpx_transport, transport
+from life.haima.x402 import aiohttp_middleware, httpx_transport, transport
 from life.haima.x402.blocking import BlockingPayer
+from life.haima.x402.context import CONTEXT
 from life.lago.journal.memory import MemoryJournal
 from life.lago.journal.sqlite import SqliteJournal
 
@@ -110,19 +113,43 @@ class Bench:
         self.stack.callback(lambda: self.loop.run_until_complete(manager.__aexit__(None, None, None)))
         return payer
 
-    def asynchronous(self, client: httpx2.AsyncClient | httpx.AsyncClient, *, paid: bool) -> Callable[[], float]:
-        """Microseconds of a paid call, or of two plain ones."""
+    def asynchronous(
+        self, client: httpx2.AsyncClient | httpx.AsyncClient, *, paid: bool, ahead: bool = False
+    ) -> Callable[[], float]:
+        """Microseconds of a paid call (`ahead`: with known terms), or of two plain ones."""
+        extensions = {CONTEXT: {"ahead": True}} if ahead else None
         self.stack.callback(lambda: self.loop.run_until_complete(client.aclose()))
 
         async def run() -> float:
             start = time.perf_counter()
             for _ in range(self.calls):
                 if paid:
-                    answer = await client.get(self.url + "/paid")
+                    answer = await client.get(self.url + "/paid", extensions=extensions)
                     assert answer.status_code == 200
                 else:
                     await client.get(self.url + "/free")
                     await client.get(self.url + "/free")
+            return (time.perf_counter() - start) / self.calls * 1e6
+
+        return lambda: self.loop.run_until_complete(run())
+
+    def aiohttp(self, payer: Payer | None) -> Callable[[], float]:
+        """The same for aiohttp; without a payer two plain GETs."""
+
+        async def open_session() -> aiohttp.ClientSession:
+            middlewares = () if payer is None else (aiohttp_middleware.PayingMiddleware(payer),)
+            return aiohttp.ClientSession(middlewares=middlewares)
+
+        session = self.loop.run_until_complete(open_session())
+        self.stack.callback(lambda: self.loop.run_until_complete(session.close()))
+
+        async def run() -> float:
+            start = time.perf_counter()
+            for _ in range(self.calls):
+                for path in ("/free", "/free") if payer is None else ("/paid",):
+                    async with session.get(self.url + path) as answer:
+                        await answer.read()
+                        assert answer.status == 200
             return (time.perf_counter() - start) / self.calls * 1e6
 
         return lambda: self.loop.run_until_complete(run())
@@ -175,6 +202,14 @@ class Bench:
             "httpx2 async, paid": self.asynchronous(
                 httpx2.AsyncClient(transport=transport.AsyncPayingTransport(memory)), paid=True
             ),
+            "httpx2 async, paid, known terms": self.asynchronous(
+                httpx2.AsyncClient(transport=transport.AsyncPayingTransport(memory)), paid=True, ahead=True
+            ),
+            "httpx2 async, paid, auth flow": self.asynchronous(
+                httpx2.AsyncClient(auth=transport.PaymentAuth(memory)), paid=True
+            ),
+            "aiohttp, two GETs": self.aiohttp(None),
+            "aiohttp, paid": self.aiohttp(memory),
             "httpx2 async, paid, on disk": self.asynchronous(
                 httpx2.AsyncClient(transport=transport.AsyncPayingTransport(disk)), paid=True
             ),
@@ -232,6 +267,10 @@ def main() -> int:
             Claim("C1, httpx2 async", "httpx2 async, paid", "httpx2 async, two GETs", at_most=1.15),
             Claim("C1, httpx2 sync", "httpx2 sync, paid", "httpx2 sync, two GETs", at_most=1.15),
             Claim("C1, httpx async", "httpx async, paid", "httpx async, two GETs", at_most=1.15),
+            Claim("C1, aiohttp", "aiohttp, paid", "aiohttp, two GETs"),
+            Claim("aiohttp, against httpx2", "aiohttp, paid", "httpx2 async, paid"),
+            Claim("C1, auth flow", "httpx2 async, paid, auth flow", "httpx2 async, two GETs"),
+            Claim("C2", "httpx2 async, paid, known terms", "httpx2 async, two GETs", at_most=0.85),
             Claim("official", "httpx async, official", "httpx async, two GETs"),
             Claim(
                 "added, against the official", "httpx async, paid: added", "httpx async, official: added", at_most=0.6

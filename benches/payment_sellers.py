@@ -4,6 +4,7 @@
     limit      the least that a paid request can cost: header, EIP-712 with a cached domain, recovery, a replay set in memory
                and two durable journal appends, all by hand
     ours       X402Middleware over the same bare application; the facilitator settles at once, in memory
+    unkept     the same with a journal that keeps nothing: what the journal costs is the difference
     official   the FastAPI middleware of PyPI x402 over a FastAPI route: its own offline verification (its facilitator's
                scheme with a chain that always agrees), settlement stubbed, no journal
 
@@ -15,15 +16,16 @@ from __future__ import annotations
 import binascii
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from life.aios.ids import new_id
+from life.aios.ports.journal import Appended, Journal
 from life.aios.record import NewEvent
 from life.crypto.eip3009 import TRANSFER_WITH_AUTHORIZATION_TYPE_HASH
 from life.crypto.keccak import keccak256
@@ -73,11 +75,42 @@ class _Paid(msgspec.Struct, rename="camel", gc=False):
     payload: _Payload
 
 
+_decode_paid = msgspec.json.Decoder(_Paid).decode
+_SEPARATOR = domain_separator(BASE_SEPOLIA, USDC_BASE_SEPOLIA.address, "USDC", "2")
+_SETTLED = SettlementResponse(success=True, transaction=TRANSACTION, network=BASE_SEPOLIA)
+
+
+def check_payment(header: bytes) -> bytes:
+    """The bare check: header, digest with a cached domain, recovery, and the header of the answer."""
+    paid = _decode_paid(binascii.a2b_base64(header, strict_mode=True))
+    if recover_address(_digest(paid.payload.authorization), bytes.fromhex(paid.payload.signature[2:])) != bytes.fromhex(
+        paid.payload.authorization.from_[2:]
+    ):
+        raise RuntimeError("the signature is wrong")
+    return wire.encode_header(_SETTLED).encode()
+
+
+def _digest(authorization: _Authorization) -> bytes:
+    struct = keccak256(
+        b"".join(
+            (
+                TRANSFER_WITH_AUTHORIZATION_TYPE_HASH,
+                bytes.fromhex(authorization.from_[2:]).rjust(32, b"\0"),
+                bytes.fromhex(authorization.to[2:]).rjust(32, b"\0"),
+                int(authorization.value).to_bytes(32, "big"),
+                int(authorization.valid_after).to_bytes(32, "big"),
+                int(authorization.valid_before).to_bytes(32, "big"),
+                bytes.fromhex(authorization.nonce[2:]),
+            )
+        )
+    )
+    return keccak256(b"\x19\x01" + _SEPARATOR + struct)
+
+
 def limit(journal: SqliteJournal) -> ASGIApp:
     """Everything inlined, nothing configurable, no case but the good one."""
-    decode = msgspec.json.Decoder(_Paid).decode
+    decode = _decode_paid
     encode = msgspec.json.Encoder().encode
-    separator = domain_separator(BASE_SEPOLIA, USDC_BASE_SEPOLIA.address, "USDC", "2")
     clock, entropy, seen = SystemClock(), SystemEntropy(), set[str]()
     settled = wire.encode_header(SettlementResponse(success=True, transaction=TRANSACTION, network=BASE_SEPOLIA))
     headers = [*_HEADERS, (b"payment-response", settled.encode())]
@@ -97,20 +130,7 @@ def limit(journal: SqliteJournal) -> ASGIApp:
         header = next((value for name, value in scope["headers"] if name == b"payment-signature"), b"")
         paid = decode(binascii.a2b_base64(header, strict_mode=True))
         authorization = paid.payload.authorization
-        struct = keccak256(
-            b"".join(
-                (
-                    TRANSFER_WITH_AUTHORIZATION_TYPE_HASH,
-                    bytes.fromhex(authorization.from_[2:]).rjust(32, b"\0"),
-                    bytes.fromhex(authorization.to[2:]).rjust(32, b"\0"),
-                    int(authorization.value).to_bytes(32, "big"),
-                    int(authorization.valid_after).to_bytes(32, "big"),
-                    int(authorization.valid_before).to_bytes(32, "big"),
-                    bytes.fromhex(authorization.nonce[2:]),
-                )
-            )
-        )
-        digest = keccak256(b"\x19\x01" + separator + struct)
+        digest = _digest(authorization)
         signer = recover_address(digest, bytes.fromhex(paid.payload.signature[2:]))
         assert signer == bytes.fromhex(authorization.from_[2:])
         assert authorization.to == PAY_TO
@@ -152,7 +172,18 @@ class AgreeableFacilitator:
         """Nothing to close."""
 
 
-def ours(journal: SqliteJournal) -> ASGIApp:
+class NoJournal:
+    """Says that every event is stored and keeps none: the two methods that a first arrival needs."""
+
+    async def append(self, events: Sequence[NewEvent], *, expected: object = None) -> list[Appended]:
+        """Nothing is a duplicate."""
+        return [Appended(1, 1, "", False) for _ in events]
+
+    async def get(self, event_id: str) -> None:
+        """Nothing is known."""
+
+
+def ours(journal: Journal) -> ASGIApp:
     """The middleware as it is delivered."""
     return X402Middleware(
         bare,
@@ -260,7 +291,9 @@ async def main(seller: str, folder: Path) -> None:
         async with SqliteJournal.open(path, clock=SystemClock(), writer="process", verify=False) as journal:
             await serve(makers[seller](journal))
     else:
-        await serve({"bare": lambda: bare, "official": official}[seller]())
+        await serve(
+            {"bare": lambda: bare, "unkept": lambda: ours(cast("Journal", NoJournal())), "official": official}[seller]()
+        )
 
 
 if __name__ == "__main__":

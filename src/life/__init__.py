@@ -13,7 +13,9 @@
     open_payer         a wallet with caps and books
     AsyncPayingTransport, PayingTransport   pay with httpx2 out of such a wallet
     Charge             charge for routes of an ASGI application: one line of configuration
-    X402Middleware     the same from its parts
+    ChargeWsgi         the same for WSGI (Flask, Django)
+    open_till          what both share, for tools and streams of your own
+    X402Middleware     charging from its parts
 """
 
 from __future__ import annotations
@@ -27,23 +29,27 @@ if TYPE_CHECKING:
     from life.host.agent import Agent
     from life.host.agent import open_agent as open
     from life.host.haima_client import open_payer
-    from life.host.haima_seller import Charge
+    from life.host.haima_seller import Charge, ChargeWsgi, open_till
 
 __all__ = [
     "Agent",
     "AsyncPayingTransport",
     "Charge",
+    "ChargeWsgi",
     "PayingTransport",
     "X402Middleware",
     "__version__",
     "open",
     "open_payer",
+    "open_till",
 ]
 
 _WHERE = {
     "open": ("life.host.agent", "open_agent"),
     "Agent": ("life.host.agent", "Agent"),
     "Charge": ("life.host.haima_seller", "Charge"),
+    "ChargeWsgi": ("life.host.haima_seller", "ChargeWsgi"),
+    "open_till": ("life.host.haima_seller", "open_till"),
     "open_payer": ("life.host.haima_client", "open_payer"),
     "X402Middleware": ("life.haima.x402.middleware", "X402Middleware"),
     "PayingTransport": ("life.haima.x402.transport", "PayingTransport"),

@@ -46,7 +46,7 @@ from tests.peers.processes import free_port
 
 PENNILESS = DevAccount("0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1", "0x" + "01" * 32)
 FUNDED = 10_000_000_000
-NO_ROOM_BYTES = 36 * 1024
+NO_ROOM_BYTES = 40 * 1024
 """Room for the shared-memory file of SQLite and a short log, and not for more."""
 
 

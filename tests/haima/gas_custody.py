@@ -9,7 +9,7 @@ from __future__ import annotations
 from eth_account import Account
 
 from life.aios.json import JsonObject
-from life.aios.ports.custody import Capabilities, EvmTransaction, TransferAuthorization
+from life.aios.ports.custody import Capabilities, EvmTransaction, PermitTransfer, TokenPermit, TransferAuthorization
 
 
 class DevelopmentGasAccount:
@@ -57,3 +57,7 @@ class DevelopmentGasAccount:
     async def sign_authorization(self, authorization: TransferAuthorization) -> bytes:
         """Not among its operations."""
         raise AssertionError("a gas account signs no authorizations")
+
+    async def sign_permit(self, permit: PermitTransfer | TokenPermit) -> bytes:
+        """Not among its operations."""
+        raise AssertionError("a gas account signs no permits")

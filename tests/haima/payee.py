@@ -8,11 +8,16 @@ Faults are scripted: each paid request takes the next one.
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Literal
 
+import msgspec
+
 from life.aios.errors import PaymentError
-from life.haima.x402 import codes, exact, wire
+from life.haima.x402 import codes, schemes, wire
+from life.haima.x402.authorization import SignedAuthorization
 from life.haima.x402.networks import PLAY_MONEY
 
 Scope = MutableMapping[str, object]
@@ -36,6 +41,10 @@ Fault = Literal[
     "garbage_settlement",
     "success_with_500",
     "redirect",
+    "redirect_away",
+    "huge_settlement",
+    "other_terms",
+    "break_off",
 ]
 
 
@@ -67,6 +76,15 @@ class Payee:
         self.executions: dict[str, int] = {}
         """Claim key → how often the goods were handed out."""
         self.delay_s = 0.0
+        self.takes: int | None = None
+        """What it takes of an `upto` payment; None: all of it."""
+        self.claims: int | None = None
+        """What it says that it took."""
+        self.permits: list[object] = []
+        self.version = 2
+        """1: terms in the body, payments in X-PAYMENT (x402.md §9)."""
+        self.elsewhere = "http://localhost/free"
+        """Where `redirect_away` points to."""
 
     @property
     def charged(self) -> int:
@@ -99,7 +117,10 @@ class Payee:
         if path == "/free":
             await _answer(send, 200, b"free")
             return
-        payment = headers.get(wire.PAYMENT_SIGNATURE.lower())
+        if path.startswith("/moved"):
+            await _answer(send, 307, b"", {"Location": "/paid"})
+            return
+        payment = headers.get(wire.PAYMENT_SIGNATURE.lower()) if self.version == 2 else headers.get("x-payment")
         if payment is None:
             await self._ask(send)
         else:
@@ -108,6 +129,10 @@ class Payee:
     async def _ask(
         self, send: Send, error: str | None = None, settlement: wire.SettlementResponse | None = None
     ) -> None:
+        if self.version == 1:
+            body = json.dumps({"x402Version": 1, "error": error or "", "accepts": [self.older_offer()]}).encode()
+            await _answer(send, 402, body, {"Content-Type": "application/json"})
+            return
         terms = self.terms
         if error is not None:
             terms = wire.PaymentRequired(
@@ -124,17 +149,24 @@ class Payee:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         try:
-            signed = exact.parse_exact(wire.decode_payment_signature(header), self.requirements)
+            payment = wire.decode_payment_signature(header) if self.version == 2 else self._read_older(header)
+            signed = schemes.parse(payment, self.requirements)
         except PaymentError as error:
             await self._ask(send, error.code)
             return
         now_s = self.now_s() if self.now_s is not None else signed.authorization.valid_before_s - 100
-        refusal = exact.verify_offline(signed, self.requirements, now_s=now_s)
+        refusal = schemes.verify_offline(signed, self.requirements, now_s=now_s)
         if refusal is not None and signed.key not in self.settled:
             await self._ask(send, refusal.code)
             return
         if fault == "lose_before_settling":
             raise LostConnectionError
+        if fault == "other_terms":
+            dearer = msgspec.structs.replace(self.requirements, amount=str(int(self.requirements.amount) * 2))
+            self.requirements = dearer
+            self.terms = wire.offer((dearer,), resource=wire.ResourceInfo(url="http://localhost/paid"))
+            await self._ask(send, codes.NO_MATCHING_REQUIREMENTS)
+            return
         if fault == "refuse":
             await self._ask(send, settlement=self._failure(codes.INSUFFICIENT_BALANCE))
             return
@@ -148,15 +180,21 @@ class Payee:
             await self._ask(send, codes.NONCE_ALREADY_USED)
             return
         if signed.key not in self.settled:
-            self.settled[signed.key] = signed.authorization.value_atomic
+            taken = signed.authorization.value_atomic if self.takes is None else self.takes
+            self.settled[signed.key] = taken
+            self.permits.append(signed.permit)
             self.executions[signed.key] = self.executions.get(signed.key, 0) + 1
         await self._hand_out(send, fault, signed, body)
 
-    async def _hand_out(self, send: Send, fault: Fault, signed: exact.SignedAuthorization, body: bytes) -> None:
+    async def _hand_out(self, send: Send, fault: Fault, signed: SignedAuthorization, body: bytes) -> None:
         success = wire.SettlementResponse(
-            success=True, transaction="0x" + "ab" * 32, network=signed.authorization.network, payer=signed.payer
+            success=True,
+            transaction="0x" + "ab" * 32,
+            network=signed.authorization.network,
+            payer=signed.payer,
+            amount=None if self.claims is None else str(self.claims),
         )
-        paid = {wire.PAYMENT_RESPONSE: wire.encode_header(success)}
+        paid = {(wire.PAYMENT_RESPONSE if self.version == 2 else "X-PAYMENT-RESPONSE"): wire.encode_header(success)}
         if fault == "lose_answer":
             raise LostConnectionError
         if fault == "refuse_after_settling":
@@ -172,10 +210,53 @@ class Payee:
             await _answer(send, 200, b"goods", {wire.PAYMENT_RESPONSE: "%%%"})
         elif fault == "success_with_500":
             await _answer(send, 500, b"handler broke", paid)
+        elif fault == "redirect_away":
+            await _answer(send, 307, b"", {**paid, "Location": self.elsewhere})
+        elif fault == "huge_settlement":
+            await _answer(send, 200, b"goods", {wire.PAYMENT_RESPONSE: "A" * 40_000})
+        elif fault == "break_off":
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [
+                        (b"content-length", b"5000"),
+                        (wire.PAYMENT_RESPONSE.lower().encode(), paid[wire.PAYMENT_RESPONSE].encode()),
+                    ],
+                }
+            )
+            await send({"type": "http.response.body", "body": b"goo", "more_body": True})
+            raise LostConnectionError
         elif fault == "redirect":
             await _answer(send, 303, b"", {**paid, "Location": "/free"})
         else:
             await _answer(send, 200, b"goods" + body, paid)
+
+    def older_offer(self) -> dict[str, object]:
+        """The offer in the words of version 1."""
+        asked = self.requirements
+        return {
+            "scheme": asked.scheme,
+            "network": "local",
+            "maxAmountRequired": asked.amount,
+            "resource": "http://localhost/paid",
+            "description": "",
+            "mimeType": "",
+            "payTo": asked.pay_to,
+            "maxTimeoutSeconds": asked.max_timeout_seconds,
+            "asset": asked.asset,
+            "extra": asked.extra,
+        }
+
+    def _read_older(self, header: str) -> wire.PaymentPayload:
+        sent = json.loads(base64.b64decode(header))
+        assert sent["x402Version"] == 1 and sent["scheme"] == "exact" and sent["network"] == "local"
+        assert "accepted" not in sent
+        return wire.PaymentPayload(
+            x402_version=2,
+            accepted=wire.to_raw(self.requirements),
+            payload=msgspec.Raw(json.dumps(sent["payload"]).encode()),
+        )
 
     def _failure(self, reason: str) -> wire.SettlementResponse:
         return wire.SettlementResponse(success=False, network=self.requirements.network, error_reason=reason)

@@ -1,7 +1,8 @@
 """A seller in a process of its own, on a journal file and a facilitator at a URL, so that a test can kill it.
 
 `/paid` answers {"runs": n}; every run appends a line to the file given by ``--runs``, which outlives the process. While
-the file given by ``--hold`` exists, the handler waits after that. Without a facilitator's URL it runs its own over a local
+the file given by ``--hold`` exists, the handler waits after that. ``--charge`` is what it takes of an `upto` maximum; with ``--stream`` it
+sends "one ", waits while the file is there, and sends "two". Without a facilitator's URL it runs its own over a local
 ledger in the same journal, with the development accounts funded.
 """
 
@@ -9,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route as StarletteRoute
 
 from life.haima.chain.local_ledger import LocalLedger
@@ -35,12 +38,21 @@ async def main(given: argparse.Namespace) -> None:
     clock, entropy = SystemClock(), SystemEntropy()
     runs, hold = Path(given.runs), Path(given.hold)
 
-    async def paid(_: Request) -> JSONResponse:
-        with runs.open("a") as file:
-            file.write("run\n")
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"one "
         while hold.exists():
             await asyncio.sleep(0.02)
-        return JSONResponse({"runs": len(runs.read_text().splitlines())})
+        yield b"two"
+
+    async def paid(_: Request) -> Response:
+        with runs.open("a") as file:
+            file.write("run\n")
+        if given.stream:
+            return StreamingResponse(chunks(), media_type="text/plain")
+        while hold.exists():
+            await asyncio.sleep(0.02)
+        headers = {"Settlement-Overrides": json.dumps({"amount": given.charge})} if given.charge else None
+        return JSONResponse({"runs": len(runs.read_text().splitlines())}, headers=headers)
 
     async with SqliteJournal.open(given.journal, clock=clock) as journal:
         if given.facilitator:
@@ -53,7 +65,17 @@ async def main(given: argparse.Namespace) -> None:
             facilitator = SelfHostedFacilitator([ledger], journal, clock, entropy)
         seller = Middleware(
             X402Middleware,
-            routes={"GET /paid": Route(given.price, settle_first=given.settle_first)},
+            routes={
+                "GET /paid": Route(
+                    given.price,
+                    settle_first=given.settle_first,
+                    stream=given.stream,
+                    scheme=given.scheme,
+                    transfer=given.transfer or None,
+                    sponsor_allowance=given.sponsor_allowance,
+                )
+            },
+            accept_v1=given.accept_v1,
             pay_to=given.pay_to,
             network=given.network,
             facilitator=facilitator,
@@ -83,5 +105,11 @@ if __name__ == "__main__":
     parser.add_argument("--price", default="$0.01")
     parser.add_argument("--pay-to", default=PAYEE)
     parser.add_argument("--settle-first", action="store_true")
+    parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--scheme", default="exact")
+    parser.add_argument("--transfer", default="")
+    parser.add_argument("--charge", default="")
+    parser.add_argument("--sponsor-allowance", action="store_true")
+    parser.add_argument("--accept-v1", action="store_true")
     parser.add_argument("--port", type=int, default=0)
     asyncio.run(main(parser.parse_args()))

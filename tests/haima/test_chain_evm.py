@@ -34,16 +34,26 @@ class EvmBenches:
         self.gas_account = DevelopmentGasAccount(FACILITATOR.key)
         self._rpcs: list[JsonRpc] = []
 
-    def open(self, url: str | None = None, *, max_fee_per_gas_wei: int | None = None) -> EvmChain:
+    def open(
+        self,
+        url: str | None = None,
+        *,
+        max_fee_per_gas_wei: int | None = None,
+        confirmations: int = 1,
+        wallet_factories: tuple[str, ...] = (),
+        gas_account: DevelopmentGasAccount | None = None,
+    ) -> EvmChain:
         """A new instance; `url` when a proxy stands before the node."""
         rpc = JsonRpc(url or self.anvil.url, timeout_s=5.0)
         self._rpcs.append(rpc)
         return EvmChain(
             rpc,
             network=self.anvil.network,
-            gas_custody=self.gas_account,
+            gas_custody=gas_account or self.gas_account,
             clock=SystemClock(),
             max_fee_per_gas_wei=max_fee_per_gas_wei,
+            confirmations=confirmations,
+            wallet_factories=wallet_factories,
         )
 
     def bench(self, chain: Chain | None = None) -> ChainBench:
@@ -55,6 +65,9 @@ class EvmBenches:
         async def balance(address: str) -> int:
             return self.anvil.balance_of(address)
 
+        async def allow(address: str) -> None:
+            self.anvil.approve_permit2(address)
+
         return ChainBench(
             chain=chain or self.open(),
             asset=self.anvil.token,
@@ -64,6 +77,7 @@ class EvmBenches:
             balance=balance,
             now_s=self.anvil.timestamp_s,
             reopen=self.open,
+            allow=allow,
         )
 
     async def aclose(self) -> None:

@@ -39,6 +39,9 @@ def make_bench(journal: Journal | None = None, clock: ManualClock | None = None,
     async def balance(address: str) -> int:
         return await ledger.balance(address, asset=ASSET)
 
+    async def allow(_address: str) -> None:
+        """Nobody needs an allowance here."""
+
     return ChainBench(
         chain=ledger,
         asset=ASSET,
@@ -48,6 +51,7 @@ def make_bench(journal: Journal | None = None, clock: ManualClock | None = None,
         balance=balance,
         now_s=lambda: time.now_us() // 1_000_000,
         reopen=open_ledger,
+        allow=allow,
     )
 
 

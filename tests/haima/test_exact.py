@@ -278,6 +278,7 @@ def test_numbers_and_nonces_have_one_spelling(value: str, nonce: str) -> None:
     )
     try:
         read = exact.parse_exact(payment(terms, value=value, nonce="0x" + nonce), terms).authorization
+        assert isinstance(read, TransferAuthorization)
     except MalformedPaymentError:
         assert not is_right
     else:
@@ -294,12 +295,21 @@ def test_matched_terms_are_not_read_again() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 64, 66, 130])
-def test_only_a_plain_keys_signature_is_accepted(length: int) -> None:
-    """Another length than 65 bytes is a refusal, with the code of a bad signature."""
+def test_a_signature_of_another_length_is_a_contracts(length: int) -> None:
+    """Another length than 65 bytes is refused where only plain keys can pay, and left for the chain to judge where
+    contracts can, unless there is no signature at all."""
     terms = requirements()
-    with pytest.raises(PaymentRefusedError) as caught:
-        exact.parse_exact(payment(terms, signature="0x" + "11" * length), terms)
-    assert caught.value.reason == codes.INVALID_SIGNATURE
+    signed = exact.parse_exact(payment(terms, signature="0x" + "11" * length), terms)
+    refusal = exact.verify_offline(signed, terms, now_s=NOW_S)
+    assert refusal is not None and refusal.code == codes.INVALID_SIGNATURE
+    assert (exact.verify_offline(signed, terms, now_s=NOW_S, contracts=True) is None) is (length > 0)
+
+
+def test_a_signature_without_end_is_malformed() -> None:
+    """Nobody makes a verifier carry kilobytes of signature to the chain."""
+    terms = requirements()
+    with pytest.raises(MalformedPaymentError):
+        exact.parse_exact(payment(terms, signature="0x" + "11" * 16_385), terms)
 
 
 def test_a_permit2_payload_is_malformed() -> None:

@@ -109,7 +109,11 @@ def payment() -> wire.PaymentPayload:
     return wire.decode_payment_signature(Shop().pay(1))
 
 
-@pytest.mark.parametrize("secret", [pem(_ec), pem(_ec, pkcs8=True), pem(_ec).replace("\n", "\\n"), ed25519_secret(_ed)])
+@pytest.mark.parametrize(
+    "secret",
+    [pem(_ec), pem(_ec, pkcs8=True), pem(_ec).replace("\n", "\\n"), ed25519_secret(_ed)],
+    ids=["pem", "pkcs8", "one-line pem", "ed25519"],  # never the key itself: it is another one in every process
+)
 async def test_every_request_is_signed_for_itself(stand_in: CdpStandIn, secret: str) -> None:
     """Both kinds of key, in every spelling the portal and shells give them: verify, settle and supported are let in."""
     remote = facilitator(stand_in, secret)

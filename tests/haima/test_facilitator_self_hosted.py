@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from life.aios.ports.chain import Prepared, Refusal, Settlement
+from life.aios.ports.chain import Prepared, Refusal, Settlement, SignedPermit
 from life.aios.ports.clock import Clock
-from life.aios.ports.custody import TransferAuthorization
+from life.aios.ports.custody import PaymentAuthorization
 from life.aios.ports.journal import Journal
 from life.haima import events
-from life.haima.chain.local_ledger import LocalLedger
+from life.haima.chain.local_ledger import SETTLER, LocalLedger
 from life.haima.errors import ChainRefusedError, ChainUnavailableError, FacilitatorUnavailableError
 from life.haima.facilitator.self_hosted import SelfHostedFacilitator
 from life.haima.x402 import codes, wire
@@ -48,16 +48,34 @@ class FragileChain:
     def network(self) -> str:
         return self.ledger.network
 
-    async def check(self, authorization: TransferAuthorization, signature: bytes) -> Refusal | None:
+    @property
+    def settler(self) -> str:
+        return self.ledger.settler
+
+    async def check(
+        self,
+        authorization: PaymentAuthorization,
+        signature: bytes,
+        *,
+        value_atomic: int | None = None,
+        permit: SignedPermit | None = None,
+    ) -> Refusal | None:
         if self.down:
             raise ChainUnavailableError("the node is down")
         await asyncio.sleep(0)
-        return await self.ledger.check(authorization, signature)
+        return await self.ledger.check(authorization, signature, value_atomic=value_atomic, permit=permit)
 
-    async def prepare(self, authorization: TransferAuthorization, signature: bytes) -> Prepared:
+    async def prepare(
+        self,
+        authorization: PaymentAuthorization,
+        signature: bytes,
+        *,
+        value_atomic: int | None = None,
+        permit: SignedPermit | None = None,
+    ) -> Prepared:
         self._die("before prepare")
         await asyncio.sleep(0)
-        return await self.ledger.prepare(authorization, signature)
+        return await self.ledger.prepare(authorization, signature, value_atomic=value_atomic, permit=permit)
 
     async def broadcast(self, prepared: Prepared) -> None:
         self._die("before broadcast")
@@ -74,13 +92,15 @@ class FragileChain:
     async def abandon(self, prepared: Prepared) -> None:
         self.abandoned += 1
 
-    async def settlement(self, transaction_hash: str, authorization: TransferAuthorization) -> Settlement:
+    async def settlement(
+        self, transaction_hash: str, authorization: PaymentAuthorization, *, value_atomic: int | None = None
+    ) -> Settlement:
         self._die("before settlement")
         await asyncio.sleep(0)
         if self.pending:
             self.pending -= 1
             return Settlement("pending", transaction_hash)
-        return await self.ledger.settlement(transaction_hash, authorization)
+        return await self.ledger.settlement(transaction_hash, authorization, value_atomic=value_atomic)
 
     def _die(self, point: str) -> None:
         if self.crash == point:
@@ -325,8 +345,15 @@ async def test_reverted_settlement_is_final(bench: Bench) -> None:
     drain = bench.shop.authorization(2, value_atomic=1_000_000)
 
     class Drained(FragileChain):
-        async def prepare(self, authorization: TransferAuthorization, signature: bytes) -> Prepared:
-            prepared = await super().prepare(authorization, signature)
+        async def prepare(
+            self,
+            authorization: PaymentAuthorization,
+            signature: bytes,
+            *,
+            value_atomic: int | None = None,
+            permit: SignedPermit | None = None,
+        ) -> Prepared:
+            prepared = await super().prepare(authorization, signature, value_atomic=value_atomic, permit=permit)
             other = await self.ledger.prepare(drain, sign(drain))
             await self.ledger.broadcast(other)
             return prepared
@@ -342,8 +369,13 @@ async def test_reverted_settlement_is_final(bench: Bench) -> None:
 
 
 async def test_supported_names_scheme_network_and_memory(bench: Bench) -> None:
-    """/supported has one kind per chain and the extension that says that it remembers."""
+    """/supported has both schemes of version 2 and the one of version 1, whom an `upto` payment must name, and the
+    extension that says that it remembers. Nothing is said of a fee where there is none."""
     supported = await bench.facilitator().supported()
-    assert [(kind.x402_version, kind.scheme, kind.network) for kind in supported.kinds] == [(2, "exact", LOCAL)]
-    assert supported.extensions == ("repeatable-settlement",)
+    assert [(kind.x402_version, kind.scheme, kind.network, kind.extra) for kind in supported.kinds] == [
+        (2, "exact", LOCAL, None),
+        (2, "upto", LOCAL, {"facilitatorAddress": SETTLER}),
+        (1, "exact", "local", None),
+    ]
+    assert supported.extensions == ("eip2612GasSponsoring", "repeatable-settlement")
     assert await bench.facilitator().repeatable()

@@ -41,7 +41,7 @@ class Seller:
         self.port = free_port()
         self._valid_before_s = SystemClock().now_us() // 1_000_000 + 300
 
-    def start(self, *, settle_first: bool = False) -> Peer:
+    def start(self, *, settle_first: bool = False, stream: bool = False) -> Peer:
         """Its next process, at the same address."""
         command = python(
             "x",
@@ -50,6 +50,7 @@ class Seller:
             hold=str(self.hold_file),
             facilitator=self.facilitator.url if self.facilitator else "",
             settle_first=settle_first,
+            stream=stream,
             port=str(self.port),
         )
         return Peer.start([command[0], "-m", "tests.haima.seller_process", *command[3:]])
@@ -262,6 +263,34 @@ def test_settle_first_killed_while_it_settles(remembering: ScriptedFacilitator, 
     assert seller.runs == 0
     assert sum(remembering.moved.values()) == 0
     assert seller.booked() == 0
+
+
+def test_stream_killed_in_the_middle(remembering: ScriptedFacilitator, tmp_path: Path) -> None:
+    """Charged, and the first part of the stream had left: it does not run again, and the answer says that a refund is due. An
+    undisturbed stream is given again from what was kept."""
+    seller = Seller(tmp_path, remembering)
+    seller.hold_file.touch()
+    url = f"http://127.0.0.1:{seller.port}/paid"
+    with seller.start(stream=True) as first:
+        with httpx2.Client(timeout=30, trust_env=False) as client:
+            with client.stream("GET", url, headers={"PAYMENT-SIGNATURE": seller.pay(1)}) as answer:
+                assert settlement_of(answer).success
+                parts = answer.iter_raw()  # held on to: dropping it would hang up
+                assert next(parts) == b"one "
+                first.process.kill()
+    seller.hold_file.unlink()
+    with seller.start(stream=True) as second:
+        for _ in range(2):
+            owed = seller.get(1)
+            assert (owed.status_code, owed.json()["code"]) == (500, "haima.delivery_failed")
+            assert settlement_of(owed).success
+        assert seller.get(2).content == b"one two"
+        second.process.kill()
+    with seller.start(stream=True):
+        assert seller.get(2).content == b"one two"
+    assert seller.runs == 2
+    assert remembering.count("settle") == 2
+    assert seller.booked() == 2 * PRICE_ATOMIC
 
 
 @pytest.mark.parametrize("delay_ms", [3, 10, 25, 60])

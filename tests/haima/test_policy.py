@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from life.aios.errors import InvalidInputError
 from life.haima.errors import DenialCode
+from life.haima.payees import Familiarity
 from life.haima.policy import MAX_AMOUNT_MICRO, PaymentPolicy, Proposal, SoulLimits, Spending, Verdict, decide
 
+PAYEE = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
 NOW_US = 1_000_000_000_000
 NOTHING = Spending(0, 0, 0, 0, 0, NOW_US)
 PROPOSAL = Proposal("eip155:8453", "0xa", "0xPayee", 100, asset_known=True, network_known=True)
@@ -28,6 +30,7 @@ def verdict(
     approved: bool = False,
     total_cap_micro: int | None = None,
     proposal: Proposal = PROPOSAL,
+    odd: Familiarity | None = None,
 ) -> Verdict:
     """The verdict on an amount, everything else as usual."""
     return decide(
@@ -39,6 +42,7 @@ def verdict(
         soul=soul,
         approved=approved,
         total_cap_micro=total_cap_micro,
+        familiarity=odd,
     )
 
 
@@ -168,17 +172,29 @@ def test_the_rate_says_when_to_come_back() -> None:
 
 def test_the_first_objection_gives_the_code() -> None:
     """With everything wrong at once, lifting one obstacle after the other shows the order of HM-POL."""
-    proposal = Proposal("x", "y", None, 2**70, asset_known=False, network_known=False, ceiling_micro=0)
-    policy = PaymentPolicy(
-        enabled=False, session_spend_cap_micro=0, total_cap_micro=0, task_cap_micro=0, payee_cap_micro=0
+    proposal = Proposal(
+        "x", "y", None, 2**70, asset_known=False, network_known=False, ceiling_micro=0, host="shop.example"
     )
-    spending = Spending(1, 1, 1, 1, 99, NOW_US)
+    policy = PaymentPolicy(
+        enabled=False,
+        session_spend_cap_micro=0,
+        total_cap_micro=0,
+        task_cap_micro=0,
+        payee_cap_micro=0,
+        host_cap_micro=0,
+        day_cap_micro=0,
+        rolling_day_cap_micro=0,
+        deny_hosts=(".example",),
+        deny_payees=(PAYEE,),
+    )
+    odd: Familiarity | None = Familiarity("payee_changed", "It changed.", "0x1")
+    spending = Spending(1, 1, 1, 1, 99, NOW_US, 1, 1, 1)
     soul: SoulLimits | None = SoulLimits(max_spend_per_tx_micro=0)
     mode: str | None = "unknown"
     seen = []
     for _ in range(30):
         found = verdict(
-            proposal.amount_micro, policy=policy, spending=spending, mode=mode, soul=soul, proposal=proposal
+            proposal.amount_micro, policy=policy, spending=spending, mode=mode, soul=soul, proposal=proposal, odd=odd
         )
         if found.code is None:
             break
@@ -191,7 +207,11 @@ def test_the_first_objection_gives_the_code() -> None:
             case "asset_not_allowed":
                 proposal = proposal._replace(asset_known=True)
             case "recipient_malformed":
-                proposal = proposal._replace(payee="0x1")
+                proposal = proposal._replace(payee=PAYEE)
+            case "host_not_allowed":
+                policy = _with(policy, deny_hosts=())
+            case "payee_not_allowed":
+                policy = _with(policy, deny_payees=())
             case "policy_disabled":
                 policy = _with(policy, enabled=True)
             case "mode_hibernate":
@@ -208,20 +228,30 @@ def test_the_first_objection_gives_the_code() -> None:
                 policy = _with(policy, session_spend_cap_micro=2**40)
             case "total_cap":
                 policy = _with(policy, total_cap_micro=None)
+            case "day_cap":
+                policy = _with(policy, day_cap_micro=None, rolling_day_cap_micro=None)
             case "task_cap":
                 policy = _with(policy, task_cap_micro=None)
             case "payee_cap":
                 policy = _with(policy, payee_cap_micro=None)
+            case "host_cap":
+                policy = _with(policy, host_cap_micro=None)
             case "rate_limited":
                 spending = spending._replace(recent_reservations=0)
+            case "payee_changed":
+                odd = odd._replace(code="price_jumped") if odd is not None else None
+            case "price_jumped":
+                odd = None
             case "needs_approval":
                 policy = _with(policy, auto_approve_cap_micro=2_000_000)
-    assert sorted(seen) == sorted(get_args(DenialCode))
+    assert sorted(seen) == sorted({*get_args(DenialCode)} - {"approval_denied", "approval_expired", "approvals_full"})
     assert seen == [
         "amount_out_of_range",
         "network_not_allowed",
         "asset_not_allowed",
         "recipient_malformed",
+        "host_not_allowed",
+        "payee_not_allowed",
         "policy_disabled",
         "mode_hibernate",
         "mode_hustle",
@@ -230,9 +260,13 @@ def test_the_first_objection_gives_the_code() -> None:
         "call_ceiling",
         "session_cap",
         "total_cap",
+        "day_cap",
         "task_cap",
         "payee_cap",
+        "host_cap",
         "rate_limited",
+        "payee_changed",
+        "price_jumped",
         "needs_approval",
     ]
 

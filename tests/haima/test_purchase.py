@@ -457,7 +457,8 @@ async def test_an_interrupted_payment_is_taken_up_by_a_later_call() -> None:
         await step.perform()
         step = next(conversation)
         assert isinstance(step, Send)
-        header = step.header
+        assert step.header is not None
+        header = step.header[1]
         await dead.payer.flush()
         async with paying(payee=payee, journal=journal.inner, clock=clock, seed="next") as kit:
             await kit.client.get("/paid")
@@ -658,6 +659,10 @@ class OddCustody:
 
     async def sign_message(self, message: bytes) -> bytes:
         """Not a message signer."""
+        raise CustodyError("no")
+
+    async def sign_permit(self, permit: object) -> bytes:
+        """Not a signer of permits."""
         raise CustodyError("no")
 
     async def sign_transaction(self, transaction: object) -> bytes:

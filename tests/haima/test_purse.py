@@ -10,7 +10,7 @@ import pytest
 from life.aios.errors import InvalidInputError, JournalUnavailableError, NotFoundError
 from life.aios.ports.journal import Journal
 from life.haima import events, reservations
-from life.haima.errors import PolicyDeniedError, PurchaseConflictError
+from life.haima.errors import ApprovalDecidedError, PolicyDeniedError, PurchaseConflictError
 from life.haima.policy import PaymentPolicy, SoulLimits
 from life.haima.purse import Order, Purse
 from life.haima.reservations import EXPIRY_MARGIN_S, Payment
@@ -259,8 +259,10 @@ async def test_an_approval_is_asked_once_and_used_once() -> None:
     other = await ask("b")
     assert other != ticket
     await desk.resolve_ticket(other or "", approved=False)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(ApprovalDecidedError):
         await desk.resolve_ticket(other or "", approved=True)
+    with pytest.raises(NotFoundError):
+        await desk.resolve_ticket("01ARZ3NDEKTSV4RRFFQ69G5FAV", approved=True)
     third = await ask("b")
     await desk.resolve_ticket(third or "", approved=True)
     clock.advance_us(901_000_000)

@@ -87,7 +87,9 @@ def test_the_offer_is_kept_verbatim() -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"scheme": "upto"}, "scheme"),
+        ({"scheme": "deferred"}, "scheme"),
+        ({"scheme": "upto"}, "facilitatorAddress"),
+        ({"scheme": "upto", "extra": {"assetTransferMethod": "eip3009"}}, "transfer method"),
         ({"network": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"}, "network"),
         ({"network": "base"}, "network"),
         ({"payTo": "merchant"}, "payTo"),
@@ -102,7 +104,7 @@ def test_the_offer_is_kept_verbatim() -> None:
         ({"maxTimeoutSeconds": 0}, "time"),
         ({"extra": {"name": "USDC", "version": "2"}}, "name"),
         ({"extra": {"name": "USD Coin", "version": "3"}}, "version"),
-        ({"extra": {"assetTransferMethod": "permit2"}}, "transfer method"),
+        ({"extra": {"assetTransferMethod": "erc7710"}}, "transfer method"),
         ({"amount": 5}, "can be read"),
     ],
     ids=str,

@@ -40,7 +40,7 @@ class LoopClock(ManualClock):
 
 
 @contextmanager
-def serving(payee: Payee) -> Iterator[str]:
+def serving(payee: Callable[..., object]) -> Iterator[str]:
     """The payee on a loopback port, in a thread of its own."""
     server = uvicorn.Server(uvicorn.Config(payee, port=0, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -82,6 +82,11 @@ USDC: Final = {
 """Circle's addresses of USDC, by chain id (circle.com, "USDC contract addresses")."""
 MULTICALL3: Final = "0xcA11bde05977b3631167028862bE2a173976CA11"
 """The address of Multicall3 on every chain (multicall3.com)."""
+PERMIT2: Final = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
+EXACT_PROXY: Final = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001"
+UPTO_PROXY: Final = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002"
+"""Uniswap's Permit2 and x402's two proxies have one address on every chain (x402.md §8)."""
+UNLIMITED: Final = 2**256 - 1
 TRANSFER_TOPIC: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """keccak-256 of ``Transfer(address,address,uint256)`` (ERC-20)."""
 AUTHORIZATION_USED_TOPIC: Final = "0x98de503528ee59b575ef0c0a2576a82497bfc029a5685b209e9ec333479b10a5"
@@ -165,10 +170,16 @@ class Anvil:
     # ---- contracts
 
     def etch_contracts(self) -> None:
-        """Put the token at USDC's address and the call batcher at Multicall3's. Needs the part `solc`."""
+        """Put the token at USDC's address, Permit2, x402's proxies and the call batcher at theirs. Needs the part `solc`."""
         contracts = compile_contracts()
-        self.set_code(self.token, contracts["Token3009"].runtime)
-        self.set_code(MULTICALL3, contracts["CallBatch"].runtime)
+        for address, name in (
+            (self.token, "Token3009"),
+            (MULTICALL3, "CallBatch"),
+            (PERMIT2, "WitnessPermit2"),
+            (EXACT_PROXY, "ExactPermit2Proxy"),
+            (UPTO_PROXY, "UptoPermit2Proxy"),
+        ):
+            self.set_code(address, contracts[name].runtime)
 
     def set_code(self, address: str, runtime: str) -> None:
         """Make `runtime` (hex) the code at an address; ``0x`` removes it."""
@@ -195,6 +206,19 @@ class Anvil:
         """Move tokens away from any account, whose key is not needed; to drain a payer between verify and settle."""
         data = _token_contract().call_data("transfer(address,uint256)", to, amount_atomic)
         self.send_as(sender, to=self.token, data=data)
+
+    def approve_permit2(self, owner: str, amount_atomic: int = UNLIMITED) -> None:
+        """Let Permit2 pull tokens from an account, whose key is not needed."""
+        data = _token_contract().call_data("approve(address,uint256)", PERMIT2, amount_atomic)
+        self.send_as(owner, to=self.token, data=data)
+
+    def permit2_allowance(self, owner: str) -> int:
+        """Tokens that Permit2 may pull from an account, atomic."""
+        return int(self.read("allowance(address,address)", owner, PERMIT2), 16)
+
+    def permit_count(self, owner: str) -> int:
+        """The EIP-2612 nonce of an account."""
+        return int(self.read("nonces(address)", owner), 16)
 
     def balance_of(self, account: str) -> int:
         """Tokens of an account, atomic."""
@@ -236,6 +260,10 @@ class Anvil:
     def mine(self, blocks: int = 1) -> None:
         """Mine blocks now, whatever the mining mode."""
         self.rpc.call("anvil_mine", hex(blocks))
+
+    def reorganise(self, blocks: int = 1) -> None:
+        """Take the newest blocks back and put empty ones in their place. Their transactions are gone, also from the pool."""
+        self.rpc.call("anvil_reorg", blocks, [])
 
     def set_automine(self, enabled: bool) -> None:
         """Mine a block for every transaction, which ends mining by clock; or stop doing so, which does not begin it."""
@@ -342,12 +370,16 @@ __all__ = [
     "AUTHORIZATION_USED_TOPIC",
     "BASE",
     "BASE_SEPOLIA",
+    "EXACT_PROXY",
     "FACILITATOR",
     "MERCHANT",
     "MINTER",
     "MULTICALL3",
     "PAYER",
+    "PERMIT2",
     "TRANSFER_TOPIC",
+    "UNLIMITED",
+    "UPTO_PROXY",
     "USDC",
     "Anvil",
     "DevAccount",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx2
+import msgspec
 import pytest
 
 from life.aios.errors import InvalidInputError
@@ -12,6 +13,7 @@ from life.aios.ports.journal import EventQuery
 from life.haima.errors import OutcomeUnknownError, PolicyDeniedError
 from life.haima.events import SpendingCapSet, read_finance, wallet_stream
 from life.haima.payer import Payer
+from life.haima.x402 import wire
 from life.haima.x402.driving import purchase_request
 from life.haima.x402.networks import LOCAL
 from life.haima.x402.transport import AsyncPayingTransport
@@ -167,3 +169,57 @@ async def test_an_agents_own_purchases_are_not_taken_for_a_commands(tmp_path: Pa
         assert begun.purchase_id.startswith(PREFIX)
         await begun.end(payer)
         assert wallet_stream(LOCAL, payer.address).session_id.startswith(f"wallet:{LOCAL}")
+
+
+async def test_a_gas_key_needs_a_node(tmp_path: Path) -> None:
+    """Cancelling happens on a chain: without its node the key is refused, not ignored."""
+    with pytest.raises(InvalidInputError, match="rpc_url"):
+        async with open_payer(tmp_path, key=KEY, network="local", gas_key=KEY):
+            pass
+
+
+async def test_above_the_limit_a_person_decides(tmp_path: Path) -> None:
+    """`ask_above_atomic`: up to it a payment is made, above it waits, and above the maximum it is declined."""
+    asked: list[str] = []
+    async with open_payer(
+        tmp_path,
+        key=KEY,
+        network="local",
+        max_payment_atomic=100,
+        ask_above_atomic=50,
+        on_question=lambda ticket: asked.append(ticket.ticket_id),
+    ) as payer:
+        for amount, verdict in (("50", None), ("51", "needs_approval"), ("101", "hard_cap")):
+            async with client_of(payer, Payee(amount=amount)) as client:
+                if verdict is None:
+                    assert (await client.get(URL)).status_code == 200
+                    continue
+                with pytest.raises(PolicyDeniedError) as declined:
+                    await client.get(URL)
+                assert declined.value.verdict == verdict
+    assert len(asked) == 1
+
+
+async def test_a_seller_that_changed_is_told(tmp_path: Path) -> None:
+    """A person's own command pays it all the same, and says what is odd; asked to ask, it asks."""
+    told: list[str] = []
+    for change, expected in (("alarm", 200), ("ask", "payee_changed")):
+        async with open_payer(
+            tmp_path / change,
+            key=KEY,
+            network="local",
+            on_payee_change=change,  # type: ignore[arg-type]
+            on_alarm=lambda alarm: told.append(alarm.code),
+        ) as payer:
+            payee = Payee()
+            async with client_of(payer, payee) as client:
+                assert (await client.get(URL)).status_code == 200
+                payee.requirements = msgspec.structs.replace(
+                    payee.requirements, pay_to="0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1"
+                )
+                payee.terms = wire.offer((payee.requirements,))
+                try:
+                    assert (await client.get(URL)).status_code == expected
+                except PolicyDeniedError as denied:
+                    assert denied.verdict == expected
+    assert told == ["payee_changed", "payee_changed"]

@@ -2,13 +2,17 @@
 // Prints {"status", "body", "settlement", "headers"}; settlement is the decoded PAYMENT-RESPONSE or null. When no answer
 // came, it prints {"error"} and ends with code 1.
 import { ExactEvmScheme } from "@x402/evm/exact/client";
+import { UptoEvmScheme } from "@x402/evm/upto/client";
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client } from "@x402/fetch";
 import { privateKeyToAccount } from "viem/accounts";
 import { options, parsed, report } from "./arguments.mjs";
 
 const given = options({ url: undefined, key: undefined, network: undefined, method: "GET", body: "" });
 
-const client = new x402Client().register(given.network, new ExactEvmScheme(privateKeyToAccount(given.key)));
+const account = privateKeyToAccount(given.key);
+const client = new x402Client()
+  .register(given.network, new ExactEvmScheme(account))
+  .register(given.network, new UptoEvmScheme(account));
 const payingFetch = wrapFetchWithPayment(fetch, client);
 
 async function pay() {

@@ -130,21 +130,52 @@ def python_client(url: str, *, key: str, network: str = NETWORK, method: str = "
 
 
 def express_server(
-    *, facilitator: str, pay_to: str, network: str = NETWORK, price: str = "$0.01", port: int = 0
+    *,
+    facilitator: str,
+    pay_to: str,
+    network: str = NETWORK,
+    price: str = "$0.01",
+    way: str = "eip3009",
+    charge: str = "",
+    port: int = 0,
 ) -> Peer:
-    """npm @x402/express before /paid; /free is open. `price` as its option takes it, such as ``$0.01``."""
+    """npm @x402/express before /paid; /free is open. `price` as its option takes it, such as ``$0.01``.
+
+    `way` is eip3009, permit2 or upto; of an upto payment `charge` (atomic) is taken.
+    """
     options = node(
-        "express_server.mjs", facilitator=facilitator, pay_to=pay_to, network=network, price=price, port=str(port)
+        "express_server.mjs",
+        facilitator=facilitator,
+        pay_to=pay_to,
+        network=network,
+        price=price,
+        way=way,
+        charge=charge,
+        port=str(port),
     )
     return Peer.start(options)
 
 
 def python_server(
-    *, facilitator: str, pay_to: str, network: str = NETWORK, price: str = "$0.01", port: int = 0
+    *,
+    facilitator: str,
+    pay_to: str,
+    network: str = NETWORK,
+    price: str = "$0.01",
+    way: str = "eip3009",
+    charge: str = "",
+    port: int = 0,
 ) -> Peer:
-    """PyPI x402 for FastAPI before /paid; /free is open."""
+    """PyPI x402 for FastAPI before /paid; /free is open. `way` and `charge` as for `express_server`."""
     options = python(
-        "python_server", facilitator=facilitator, pay_to=pay_to, network=network, price=price, port=str(port)
+        "python_server",
+        facilitator=facilitator,
+        pay_to=pay_to,
+        network=network,
+        price=price,
+        way=way,
+        charge=charge,
+        port=str(port),
     )
     return Peer.start(options)
 

@@ -17,12 +17,15 @@ from x402.http import decode_payment_response_header
 from x402.http.clients import x402HttpxClient
 from x402.mechanisms.evm.exact import register_exact_evm_client
 from x402.mechanisms.evm.signers import EthAccountSigner
+from x402.mechanisms.evm.upto.client import UptoEvmScheme
 
 
 async def pay(url: str, *, key: str, network: str, method: str, body: str) -> dict[str, object]:
     """Request `url`, paying if it asks for it; what came back."""
     client = x402Client()
-    register_exact_evm_client(client, EthAccountSigner(Account.from_key(key)), networks=network)
+    signer = EthAccountSigner(Account.from_key(key))
+    register_exact_evm_client(client, signer, networks=network)
+    client.register(network, UptoEvmScheme(signer))
     headers = {"Content-Type": "application/json"} if body else {}
     async with x402HttpxClient(client, timeout=60, trust_env=False) as http:
         response = await http.request(method, url, content=body or None, headers=headers)

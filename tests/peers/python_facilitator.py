@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from x402 import x402FacilitatorSync
 from x402.mechanisms.evm import FacilitatorWeb3Signer
 from x402.mechanisms.evm.exact import register_exact_evm_facilitator
+from x402.mechanisms.evm.upto.facilitator import UptoEvmScheme
 from x402.schemas import SettleResponse, VerifyResponse
 from x402.schemas.helpers import parse_payment_payload, parse_payment_requirements
 
@@ -27,6 +28,7 @@ def create_app(*, rpc: str, key: str, network: str, confirmation_s: float) -> Fa
     facilitator = x402FacilitatorSync()
     signer = FacilitatorWeb3Signer(private_key=key, rpc_url=rpc, confirmation_timeout_seconds=confirmation_s)
     register_exact_evm_facilitator(facilitator, signer, networks=network)
+    facilitator.register([network], UptoEvmScheme(signer))
     app = FastAPI()
 
     def answer(action: Callable[..., VerifyResponse | SettleResponse], message: Message) -> JSONResponse:

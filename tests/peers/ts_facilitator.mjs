@@ -3,6 +3,7 @@
 import { x402Facilitator } from "@x402/core/facilitator";
 import { toFacilitatorEvmSigner } from "@x402/evm";
 import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
+import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
 import express from "express";
 import { createWalletClient, defineChain, http, nonceManager, publicActions } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
@@ -30,7 +31,9 @@ const signer = toFacilitatorEvmSigner(
   },
   { confirmationTimeoutMs: Number(given["confirmation-ms"]) },
 );
-const facilitator = new x402Facilitator().register(`eip155:${chain.id}`, new ExactEvmScheme(signer));
+const facilitator = new x402Facilitator()
+  .register(`eip155:${chain.id}`, new ExactEvmScheme(signer))
+  .register(`eip155:${chain.id}`, new UptoEvmScheme(signer));
 
 const app = express();
 app.use(express.json({ limit: "1mb" }));

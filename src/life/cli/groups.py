@@ -12,6 +12,14 @@ identity: Final = LazyGroup(
         "new": Lazy("life.cli.identity:new", "Make this project's agent identity, or show the one there is."),
         "show": Lazy("life.cli.identity:show", "Show the identity, verified against its seed."),
         "token": Lazy("life.cli.identity:token", "Issue an agent token (ES256, at most 60 seconds)."),
+        "verify": Lazy("life.cli.identity_trust:verify", "Check a token, a DID, or an identity document in a file."),
+        "rotate": Lazy("life.cli.identity_keys:rotate", "Replace the identity's key by a new one; the wallet stays."),
+        "revoke": Lazy(
+            "life.cli.identity_keys:revoke", "Revoke one of the identity's keys for ever, or only its sessions."
+        ),
+        "attest": Lazy(
+            "life.cli.identity_trust:attest", "Sign an attestation about another identity, or keep one about this one."
+        ),
     },
     help="The agent's identity: DID, wallet, soul and seed.",
 )
@@ -22,12 +30,49 @@ arcan: Final = LazyGroup(
     help="Arcan, the runtime.",
 )
 
+approvals: Final = LazyGroup(
+    "approvals",
+    {
+        "list": Lazy("life.cli.haima_approvals:list_", "List payments that wait for a person, oldest first."),
+        "show": Lazy("life.cli.haima_approvals:show", "Show one payment that waits, in full."),
+        "approve": Lazy("life.cli.haima_approvals:approve", "Let one payment of exactly these terms be made."),
+        "deny": Lazy("life.cli.haima_approvals:deny", "Refuse a payment."),
+        "watch": Lazy(
+            "life.cli.haima_approvals:watch", "Show what waits, then everything that happens, until interrupted."
+        ),
+    },
+    help="Payments that wait for a person.",
+)
+
+wallet: Final = LazyGroup(
+    "wallet",
+    {
+        "books": Lazy(
+            "life.cli.haima_wallet:books",
+            "Show what every wallet of a directory has paid and promised, and what is in doubt.",
+        ),
+        "cap": Lazy(
+            "life.cli.haima_wallet:cap",
+            "Set the most that a wallet may ever pay, like $5 or 0.25; `none` lifts the cap.",
+        ),
+        "resolve": Lazy(
+            "life.cli.haima_wallet:resolve", "Say what became of a payment whose outcome nobody could tell."
+        ),
+        "cancel": Lazy("life.cli.haima_wallet:cancel", "Burn a signed payment on the chain before its seller uses it."),
+    },
+    help="What a payer's wallets have paid and promised.",
+)
+
 haima: Final = LazyGroup(
     "haima",
     {
         "pay": Lazy("life.cli.haima_pay:pay", "Fetch a URL and pay for it when it asks (HTTP 402)."),
         "serve": Lazy("life.cli.haima_serve:serve", "Serve a small shop that charges over x402."),
         "facilitator": Lazy("life.cli.haima_facilitator:facilitator", "Verify and settle x402 payments for others."),
+        "discover": Lazy("life.cli.haima_discover:discover", "Look for paid resources."),
+        "wallet": Lazy("life.cli.groups:wallet", "What a payer's wallets have paid and promised."),
+        "approvals": Lazy("life.cli.groups:approvals", "Payments that wait for a person."),
+        "refund": Lazy("life.cli.haima_refund:refund", "Give the money of a settled charge back."),
         "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
         "reconcile": Lazy(
             "life.cli.haima_reconcile:reconcile_", "Compare the books with the chain, and settle what was in doubt."
@@ -50,7 +95,12 @@ journal: Final = LazyGroup(
 
 lago: Final = LazyGroup(
     "lago",
-    {"journal": Lazy("life.cli.groups:journal", "The journal: read, verify, export, import.")},
+    {
+        "journal": Lazy("life.cli.groups:journal", "The journal: read, verify, export, import."),
+        "files": Lazy(
+            "life.cli.files:files", "List a session's files, now or at any event; diff, merge, watch, export."
+        ),
+    },
     help="Lago, the persistence.",
 )
 
@@ -76,6 +126,9 @@ life: Final = LazyGroup(
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),
+        "files": Lazy(
+            "life.cli.files:files", "List a session's files, now or at any event; diff, merge, watch, export."
+        ),
     },
     help="Life, an operating system for AI agents.",
 )

@@ -17,9 +17,11 @@ from life.aios.errors import InvalidInputError, LifeError, UnavailableError
 from life.aios.money import format_micro
 from life.anima.custody.process_hardening import harden_process
 from life.cli.haima_key import KeyCommand, key_option, take_key
-from life.cli.identity import ask_passphrase
+from life.cli.identity_opening import ask_passphrase
 from life.cli.run import report
+from life.haima.approvals import Ticket
 from life.haima.errors import AlreadyPaidError, OutcomeUnknownError, PaymentRefusedError, PolicyDeniedError
+from life.haima.events import PayeeAlarm
 from life.haima.facilitator.port import encode_settlement
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DEFAULT_NAME
@@ -88,6 +90,23 @@ class PayCommand(KeyCommand):
 @click.option(
     "--again", is_flag=True, help="Buy anew, even if an earlier command's purchase of the same thing is unclear."
 )
+@click.option(
+    "--ask-above",
+    "ask_above_atomic",
+    type=click.IntRange(0),
+    help="Above this amount, in atomic units, a person has to approve (haima approvals). Up to --max all the same.",
+)
+@click.option(
+    "--ask-if-changed", is_flag=True, help="Let a person approve when a known seller changed its address or its price."
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.IntRange(0, 86_400),
+    default=0,
+    show_default=True,
+    help="Seconds to wait for a person's decision. The question stays in the queue after that.",
+)
 @click.option("--allow-plain-http", is_flag=True, help="Let payments travel over plain HTTP to other machines.")
 def pay(
     url: str,
@@ -103,6 +122,9 @@ def pay(
     output: Path | None,
     timeout_s: float,
     again: bool,
+    ask_above_atomic: int | None,
+    ask_if_changed: bool,
+    wait_s: int,
     allow_plain_http: bool,
 ) -> None:
     """Fetch a URL and pay for it when it asks (HTTP 402).
@@ -134,6 +156,10 @@ def pay(
                     total_cap_atomic=total_cap_atomic,
                     rpc_url=rpc_url,
                     allow_insecure_http=allow_plain_http,
+                    ask_above_atomic=ask_above_atomic,
+                    on_payee_change="ask" if ask_if_changed else "alarm",
+                    on_question=lambda ticket: _tell_question(ticket, state),
+                    on_alarm=_tell_alarm,
                     prompt=ask_passphrase,
                 ) as payer:
                     return await buy(
@@ -144,6 +170,7 @@ def pay(
                         tell=lambda outcome: told.append(_tell(outcome, body)),
                         anew=again,
                         timeout_s=timeout_s,
+                        approval_wait_s=wait_s,
                     )
 
             outcome = asyncio.run(paying())
@@ -191,6 +218,17 @@ def _tell(outcome: Outcome, body: _Body) -> Outcome:
     click.echo(line)
     sys.stdout.flush()
     return outcome
+
+
+def _tell_question(ticket: Ticket, state: Path) -> None:
+    """A person has to decide: say how, before the waiting begins."""
+    click.echo(f"Waits for approval: {ticket.request.reason}", err=True)
+    click.echo(f"  → haima approvals approve {ticket.ticket_id} --state {state}", err=True)
+
+
+def _tell_alarm(alarm: PayeeAlarm) -> None:
+    """A known seller changed."""
+    click.echo(f"Warning: {alarm.reason} Before: {alarm.expected}.", err=True)
 
 
 def _explain(error: LifeError) -> None:

@@ -50,6 +50,7 @@ from life.host.http.server import run_async
     help="Name under which a proxy with TLS forwards here; allows to listen beyond this machine.",
 )
 @click.option("--allow-plain-http", is_flag=True, help="Speak plain HTTP with a facilitator on another machine.")
+@click.option("--accept-v1", is_flag=True, help="Also serve clients of x402 version 1.")
 @command_errors
 def serve(
     port: int,
@@ -65,6 +66,7 @@ def serve(
     host: str,
     proxy_hosts: tuple[str, ...],
     allow_plain_http: bool,
+    accept_v1: bool,
 ) -> None:
     """Serve a small shop that charges over x402.
 
@@ -73,7 +75,16 @@ def serve(
     journal, so a payment that comes again gets its first answer, also after a crash.
     """
     terms = ShopTerms(
-        facilitator, pay_to, network, asset, price_atomic, token_name, token_version, base_url, allow_plain_http
+        facilitator,
+        pay_to,
+        network,
+        asset,
+        price_atomic,
+        token_name,
+        token_version,
+        base_url,
+        allow_plain_http,
+        accept_v1,
     )
     run_async(
         lambda: run_shop(

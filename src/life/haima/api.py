@@ -1,14 +1,14 @@
 """Haima's HTTP routes, as tables that the host composes into `haimad`, `haima facilitator` and the others.
 
-    POST /verify, POST /settle, GET /supported     a facilitator, in x402's own shapes (version 2)
+    POST /verify, POST /settle, GET /supported     a facilitator, in x402's own shapes (version 2, and 1 where asked so)
     POST /v1/facilitate                            the Rust original's facilitator call
     GET /health                                    alive
     GET /state                                     the financial state
 
 Statuses of /verify and /settle follow the reference SDKs: a refusal and a pending settlement are answers, HTTP 200 with
 `isValid` or `success` false; a body that can't be read is 400; 503 with Retry-After when the chain can't be asked. Every
-body has the call's own shape, so a client that reads bodies whatever the status understands all of them. x402 version 1 is
-not spoken here.
+body has the call's own shape, so a client that reads bodies whatever the status understands all of them. A call with
+`x402Version` 1 is read into version 2; its settlement names the network as version 1 does.
 
 Source: x402.md §4, haima.md §3.5, §4.1, §4.2.
 """
@@ -16,7 +16,7 @@ Source: x402.md §4, haima.md §3.5, §4.1, §4.2.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -26,11 +26,16 @@ from starlette.routing import Route
 from life.aios.ports.clock import Clock
 from life.aios.ports.http import Operation
 from life.aios.record import format_timestamp
-from life.haima.errors import FacilitatorUnavailableError, MalformedPaymentError, OutcomeUnknownError
+from life.haima.errors import (
+    FacilitatorUnavailableError,
+    MalformedPaymentError,
+    OutcomeUnknownError,
+    PaymentRefusedError,
+)
 from life.haima.facilitator.facade import STATUS, CreditCheck, FacilitateAnswer, FacilitateRequest, facilitate
 from life.haima.facilitator.port import Facilitator, encode_settlement
 from life.haima.state import FinancialState
-from life.haima.x402 import codes
+from life.haima.x402 import codes, v1
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry
 from life.haima.x402.wire import (
     X402_VERSION,
@@ -105,17 +110,20 @@ def routes(operations: Sequence[HttpOperation]) -> list[Route]:
     return [Route(item.path, item.endpoint, methods=[item.method]) for item in operations]
 
 
-def facilitator_operations(facilitator: Facilitator) -> list[HttpOperation]:
-    """x402's facilitator API over any Facilitator."""
+def facilitator_operations(facilitator: Facilitator, *, registry: NetworkRegistry = BUILT_IN) -> list[HttpOperation]:
+    """x402's facilitator API over any Facilitator. `registry` knows the short names of version 1."""
 
     async def verify(request: Request) -> Response:
         try:
-            payload, requirements = await _read_payment(request)
+            asked = await _read_payment(request, registry)
         except MalformedPaymentError as error:
             refused = VerifyResponse(is_valid=False, invalid_reason=_reason(error), invalid_message=error.message)
             return _json(_encode(refused), 400)
+        except PaymentRefusedError as error:
+            refused = VerifyResponse(is_valid=False, invalid_reason=error.reason, invalid_message=error.message)
+            return _json(_encode(refused))
         try:
-            return _json(_encode(await facilitator.verify(payload, requirements)))
+            return _json(_encode(await facilitator.verify(asked.payload, asked.requirements)))
         except (FacilitatorUnavailableError, OutcomeUnknownError) as error:
             unknown = VerifyResponse(
                 is_valid=False, invalid_reason=codes.UNEXPECTED_VERIFY_ERROR, invalid_message=error.message
@@ -124,14 +132,20 @@ def facilitator_operations(facilitator: Facilitator) -> list[HttpOperation]:
 
     async def settle(request: Request) -> Response:
         try:
-            payload, requirements = await _read_payment(request)
+            asked = await _read_payment(request, registry)
         except MalformedPaymentError as error:
             return _json(encode_settlement(_no_settlement("", _reason(error), error.message)), 400)
+        except PaymentRefusedError as error:
+            return _json(encode_settlement(_no_settlement("", error.reason, error.message)))
         try:
-            return _json(encode_settlement(await facilitator.settle(payload, requirements)))
+            settled = await facilitator.settle(asked.payload, asked.requirements)
+            status, headers = 200, _NO_STORE
         except (FacilitatorUnavailableError, OutcomeUnknownError) as error:
-            unknown = _no_settlement(requirements.network, codes.UNEXPECTED_SETTLE_ERROR, error.message)
-            return _json(encode_settlement(unknown), 503, _LATER)
+            settled = _no_settlement(asked.requirements.network, codes.UNEXPECTED_SETTLE_ERROR, error.message)
+            status, headers = 503, _LATER
+        if asked.x402_version == v1.VERSION:
+            settled = v1.short_named(settled, registry)
+        return _json(encode_settlement(settled), status, headers)
 
     async def supported(_: Request) -> Response:
         return _json(_encode(await facilitator.supported()))
@@ -198,14 +212,30 @@ def state_operations(read_state: Callable[[], Awaitable[FinancialSummary]]) -> l
     return [Operation("GET", "/state", "The financial state", state, result=FinancialSummary)]
 
 
-async def _read_payment(request: Request) -> tuple[PaymentPayload, PaymentRequirements]:
+class _Asked(NamedTuple):
+    """A facilitator call in the words of version 2, and the version it came in."""
+
+    x402_version: int
+    payload: PaymentPayload
+    requirements: PaymentRequirements
+
+
+async def _read_payment(request: Request, registry: NetworkRegistry) -> _Asked:
+    """MalformedPaymentError for a body that can't be read, PaymentRefusedError for one of version 1 that can't be meant."""
     asked = _decode(_facilitator_request, await _body(request))
+    if asked.x402_version == v1.VERSION:
+        read = v1.read_request(asked.payment_payload, asked.payment_requirements, registry)
+        return _Asked(v1.VERSION, *read)
     if asked.x402_version != X402_VERSION:
         raise MalformedPaymentError(
-            f"x402 version {asked.x402_version} is not spoken here, only version {X402_VERSION}.",
+            f"x402 version {asked.x402_version} is not spoken here, only versions {v1.VERSION} and {X402_VERSION}.",
             details={"x402_version": asked.x402_version},
         )
-    return decode_payment(bytes(asked.payment_payload)), decode_requirements(asked.payment_requirements)
+    payload, requirements = (
+        decode_payment(bytes(asked.payment_payload)),
+        decode_requirements(asked.payment_requirements),
+    )
+    return _Asked(X402_VERSION, payload, requirements)
 
 
 async def _body(request: Request) -> bytes:

@@ -8,9 +8,12 @@ liabilities downwards.
     payment_released    Assets:Wallet + a                     Assets:Reserved − a
     payment_settled     Expenses:Payments + paid              Assets:Reserved − a, what was not taken back to Assets:Wallet
     revenue_received    Assets:Wallet + a                     Assets:Receivable − what its task still owes, Income:Sales − rest
+    refund_settled      Income:Sales + a                      Assets:Wallet − a
     task_billed         Assets:Receivable + price             Income:Tasks − price   (a bill of ours; one that names a payee is
                                                               paid through the house, whose postings say so)
     bill_status_changed Income:Tasks + what is written off    Assets:Receivable − that         (void or refunded)
+    facilitator_fee_accrued, facilitator_fee_waived
+                        Assets:Receivable + fee               Income:Fees:Facilitation − fee   (waived: the other way round)
     balance_synced      Assets:Wallet + difference            Equity:Outside − difference      (only when it says `adjusted`)
     ledger_posted       the house's accounts, one by one: what is held for others is a liability, debts of others are assets
 
@@ -34,10 +37,13 @@ from life.aios.record import EventRecord
 from life.haima.accounts import parse_account
 from life.haima.events import (
     BalanceSynced,
+    FacilitatorFeeAccrued,
+    FacilitatorFeeWaived,
     FinanceEvent,
     PaymentReleased,
     PaymentReserved,
     PaymentSettled,
+    RefundSettled,
     RevenueReceived,
     TaskBilled,
     read_finance,
@@ -150,12 +156,16 @@ class Books(msgspec.Struct, kw_only=True):
                 return self._settle(event, record)
             case RevenueReceived():
                 return self._earn(event, record)
+            case RefundSettled():
+                return self._refund(event, record)
             case TaskBilled():
                 return self._bill(event, record)
             case BillStatusChanged(status="void" | "refunded"):
                 return self._write_off(event, record)
             case BalanceSynced():
                 return self._adjust(event, record)
+            case FacilitatorFeeAccrued() | FacilitatorFeeWaived():
+                return self._facilitate(event, record)
             case LedgerPosted():
                 return self._house(event, record)
             case _:
@@ -250,6 +260,18 @@ class Books(msgspec.Struct, kw_only=True):
             transaction=event.tx_hash or None,
         )
 
+    def _refund(self, event: RefundSettled, record: EventRecord) -> Posting | None:
+        amount = event.amount_micro_credits
+        sales = self.sales.get(event.payment_id, "Income:Sales:Other")
+        return _post(
+            record,
+            "refunded",
+            (BookEntry(sales, amount), BookEntry(self._wallet(event.network, event.wallet), -amount)),
+            payment_id=event.payment_id,
+            counterparty=event.payer_address,
+            transaction=event.tx_hash or None,
+        )
+
     def _bill(self, event: TaskBilled, record: EventRecord) -> Posting | None:
         price = event.price_micro_credits
         if event.task_id in self.bills or price <= 0 or event.payee is not None:
@@ -285,6 +307,15 @@ class Books(msgspec.Struct, kw_only=True):
             task_id=event.task_id,
             counterparty=event.cause_id,
         )
+
+    def _facilitate(self, event: FacilitatorFeeAccrued | FacilitatorFeeWaived, record: EventRecord) -> Posting | None:
+        if not event.fee_micro:
+            return None  # a token whose value is not known: owed in its own units only
+        is_owed = isinstance(event, FacilitatorFeeAccrued)
+        amount = event.fee_micro if is_owed else -event.fee_micro
+        entries = (BookEntry(_receivable(event.payee), amount), BookEntry("Income:Fees:Facilitation", -amount))
+        what = "fee for settling" if is_owed else "fee waived: the settlement was taken back"
+        return _post(record, what, entries, payment_id=event.payment_id, counterparty=event.payee)
 
     def _adjust(self, event: BalanceSynced, record: EventRecord) -> Posting | None:
         if not event.adjusted or event.drift == 0:

@@ -14,31 +14,38 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Literal, NamedTuple
 
-from life.aios.errors import ConflictError, CustodyError, NotFoundError
+from life.aios.errors import ConflictError, CustodyError, InvalidInputError, NotFoundError
 from life.aios.ids import check_id, new_id
 from life.aios.ports.chain import AuthorizationState
 from life.aios.ports.clock import Clock, Entropy
-from life.aios.ports.custody import Custody
+from life.aios.ports.custody import CancelSigning, Custody, PermitTransfer, TransferAuthorization
 from life.aios.ports.journal import Journal
 from life.crypto.address import format_address, parse_address
 from life.crypto.errors import CryptoError
+from life.crypto.permit2 import PERMIT2
 from life.crypto.secp256k1 import recover_address
-from life.haima.errors import DenialCode, PolicyDeniedError, PurchaseInProgressError, WalletMismatchError
+from life.haima.approvals import APPROVAL_LIFETIME_S, Ticket
+from life.haima.errors import ChainError, DenialCode, PolicyDeniedError, PurchaseInProgressError, WalletMismatchError
 from life.haima.events import (
+    PayeeAlarm,
     PaymentAmbiguous,
+    PaymentCancelling,
     PaymentDelivered,
-    PaymentFailed,
     PaymentSettled,
     PaymentSigned,
     PaymentSubmitted,
     PaymentUndelivered,
 )
+from life.haima.payees import SellerMemory
+from life.haima.payment_outcomes import claimed_event, failed_event, settled_event, taken_of
 from life.haima.policy import Mode, PaymentPolicy, SoulLimits
 from life.haima.purse import Order, Purse
 from life.haima.reservations import Payment, authorization_of
 from life.haima.wallet_log import RIDE_ALONG_US
-from life.haima.x402 import exact
+from life.haima.x402.authorization import digest
+from life.haima.x402.known_terms import KnownTerms
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry, chain_id_of
+from life.haima.x402.payment_header import allowance_of, offers_gas_sponsoring, payment_header
 from life.haima.x402.purchase import (
     INTERRUPTED_AFTER_S,
     NO_SETTLEMENT_HEADER,
@@ -50,18 +57,41 @@ from life.haima.x402.purchase import (
     public_url,
     purchase,
 )
-from life.haima.x402.terms import Terms, TermsPreference, choose_terms
-from life.haima.x402.wire import PaymentRequired, SettlementResponse, decode_payment_required, encode_header
+from life.haima.x402.sign_in import Proof
+from life.haima.x402.sign_in_message import challenge_of, encode_proof, unsigned_proof
+from life.haima.x402.terms import Offers, Terms, TermsPreference
+from life.haima.x402.wire import SettlementResponse
 
 AuthorizationReader = Callable[[str, str, str, bytes], Awaitable[AuthorizationState]]
 """(network, token, payer, nonce) → whether the chain has burnt this nonce. `unused` must come from a block of the present:
-a node that lags behind answers `unknown`."""
+a node that lags behind answers `unknown`. Of a Permit2 payment the token is Permit2's own address, because that is where its
+nonce is burnt."""
 
-_KEPT_TERMS: Final = 64
-_KEPT_TERMS_CHARS: Final = 16 * 1024
-"""How many different terms are kept read, and how long they may be."""
 
-_CAPS: Final[tuple[DenialCode, ...]] = ("session_cap", "total_cap", "task_cap", "payee_cap", "soul_limit")
+class Allowance(NamedTuple):
+    """What a token says of its owner and Permit2."""
+
+    allowed_atomic: int
+    permit_nonce: int
+    """The token's count of the owner's EIP-2612 permits."""
+
+
+Canceller = Callable[[TransferAuthorization, bytes], Awaitable[Literal["cancelled", "used"]]]
+"""(authorization, signature over its CancelAuthorization) → what became of its nonce. A ChainError when nobody can tell yet;
+asking again is harmless."""
+
+AllowanceReader = Callable[[str, str, str], Awaitable[Allowance | None]]
+"""(network, token, owner) → what Permit2 may move, or None when nobody can tell."""
+
+_CAPS: Final[tuple[DenialCode, ...]] = (
+    "session_cap",
+    "total_cap",
+    "day_cap",
+    "task_cap",
+    "payee_cap",
+    "host_cap",
+    "soul_limit",
+)
 
 
 class Reconciliation(NamedTuple):
@@ -93,10 +123,18 @@ class Payer:
         allow_insecure_http: bool = False,
         ride_along_us: int = RIDE_ALONG_US,
         wake: Callable[[], None] | None = None,
+        allowances: AllowanceReader | None = None,
+        canceller: Canceller | None = None,
+        on_question: Callable[[Ticket], None] | None = None,
+        on_alarm: Callable[[PayeeAlarm], None] | None = None,
+        approval_lifetime_s: int = APPROVAL_LIFETIME_S,
     ) -> None:
         """WalletMismatchError when custody has no wallet that signs authorizations.
 
-        `session_id` is the session of calls that name none; by default this payer's life is one session.
+        `session_id` is the session of calls that name none; by default this payer's life is one session. With `allowances`
+        Permit2 payments bring their allowance where the seller sends it along. `on_question` is told of every payment that
+        waits for a person, once it is on disk, `on_alarm` of sellers that changed; `approval_lifetime_s` is how long that person has, and then how long the
+        grant is good. With a `canceller` open payments can be burnt on the chain (`cancel`).
         """
         capabilities = custody.capabilities()
         if capabilities.wallet_address is None or "sign_authorization" not in capabilities.operations:
@@ -110,7 +148,6 @@ class Payer:
         self._clock = clock
         self._entropy = entropy
         self._registry = registry
-        self._preference = preference or TermsPreference()
         self._chain = authorization_state
         self._session_id = session_id or new_id(clock, entropy)
         self._allow_insecure_http = allow_insecure_http
@@ -119,7 +156,11 @@ class Payer:
         self._signs_alike = capabilities.backend == "in_process" and not capabilities.user_confirmation
         self._signer_checked = False
         self._in_flight: set[str] = set()
-        self._known_terms: dict[str, tuple[PaymentRequired, Terms]] = {}
+        if not 1 <= approval_lifetime_s <= 30 * 86_400:
+            raise InvalidInputError("approval_lifetime_s must be between a second and 30 days.")
+        self._signs_in = "sign_message" in capabilities.operations
+        self._allowances = allowances
+        self._canceller = canceller
         names = self.policy.networks
         if names is None:
             names = tuple(network.caip2 for network in registry.networks)
@@ -137,10 +178,20 @@ class Payer:
                 refusals_expire=authorization_state is None,
                 ride_along_us=ride_along_us,
                 wake=wake,
+                sellers=self._sellers,
+                on_question=on_question,
+                on_alarm=on_alarm,
+                approval_lifetime_s=approval_lifetime_s,
             )
             for name in names
             if chain_id_of(name) is not None
         }
+        self._terms = KnownTerms(
+            registry,
+            preference or TermsPreference(),
+            allowed_networks=tuple(self._purses),
+            permits="sign_permit" in capabilities.operations,
+        )
         self._states = tuple(purse.state for purse in self._purses.values())
         if not self._purses:
             raise WalletMismatchError("The policy allows no network that this wallet can pay on.")
@@ -245,17 +296,61 @@ class Payer:
             return
         raise NotFoundError("No payment is open under this id.", details={"payment_id": payment_id})
 
+    async def cancel(self, payment_id: str) -> Payment:
+        """Burn the authorization of an open payment on the chain, so that it can never land (W06). Returns the payment as it
+        stands then: released, or settled when its payee was quicker.
+
+        NotFoundError when none is open under this id; ConflictError when it is under way here, or is one that can't be
+        cancelled (only EIP-3009's can, with a canceller and a custody that signs for it); ChainError when the chain does not
+        say what became of it: call again.
+        """
+        for purse in self._purses.values():
+            await purse.catch_up()
+            payment = purse.state.payment(payment_id)
+            if payment is None or not payment.open:
+                continue
+            if payment.reserved.purchase_id in self._in_flight:
+                raise ConflictError("This payment is under way.", details={"payment_id": payment_id})
+            return await self._cancel(purse, payment)
+        raise NotFoundError("No payment is open under this id.", details={"payment_id": payment_id})
+
+    async def _cancel(self, purse: Purse, payment: Payment) -> Payment:
+        authorization = authorization_of(payment.reserved)
+        if (
+            not isinstance(authorization, TransferAuthorization)
+            or self._canceller is None
+            or not isinstance(self._custody, CancelSigning)
+        ):
+            raise ConflictError("This payment can't be cancelled here.", details={"payment_id": payment.payment_id})
+        # On disk before the chain is asked: after a crash a burnt nonce must not be taken for a payment.
+        await purse.record(PaymentCancelling(payment_id=payment.payment_id))
+        signature = await self._custody.sign_cancellation(authorization)
+        if await self._canceller(authorization, signature) == "cancelled":
+            purse.release(payment, "cancelled")
+        else:
+            purse.settle(settled_event(payment, "", "chain", now_us=self.now_us))
+        await purse.flush()
+        return self.payment(payment)
+
     async def _look(self, purse: Purse, payment: Payment) -> str:
+        if payment.cancelling and self._canceller is not None:
+            try:
+                return (await self._cancel(purse, payment)).state
+            except ChainError:
+                return "open"
         state = await self.look_at_chain(payment)
         payment = self.payment(payment)
         if not payment.open:
             return payment.state
         if state == "used":
-            purse.settle(self._settled(payment, "", "chain"))
+            self.note_settled(payment, None)
             return "settled"
         if state == "unused" and payment.expired(self.now_us):
             purse.release(payment, "expired_unused")
             return "released"
+        if payment.state == "claimed" and payment.expired(self.now_us):
+            purse.close_claim(payment)
+            return "settled"
         age_us = self.now_us - payment.reserved_at_us
         if payment.state in ("held", "signed", "submitted") and age_us >= INTERRUPTED_AFTER_S * 1_000_000:
             self.note_ambiguous(payment, "interrupted")
@@ -303,9 +398,60 @@ class Payer:
                 found = payment
         return found
 
-    async def reserve_and_sign(self, call: Call, terms: str, attempt: int) -> Signed:
+    def is_terms(self, body: bytes) -> bool:
         """See Desk."""
-        order = self._order(call, self._choose(terms), attempt)
+        return self._terms.is_terms(body)
+
+    def known_terms(self, url: str) -> str | bytes | None:
+        """See Desk."""
+        return self._terms.of_url(url)
+
+    def forget_terms(self, url: str) -> None:
+        """See Desk."""
+        self._terms.forget(url)
+
+    async def sleep_us(self, duration_us: int) -> None:
+        """See Desk."""
+        await self._clock.sleep_us(duration_us)
+
+    def sign_in_challenge(self, call: Call, terms: str | bytes) -> Proof | None:
+        """See Desk. Whoever was never paid is not told who we are."""
+        if not self._signs_in or isinstance(terms, bytes):
+            return None
+        resource_url = public_url(call.request.url)
+        if not any(memory.accepted_micro(resource_url) for memory in self._sellers()):
+            return None
+        challenge = challenge_of(self._terms.offers(terms))
+        if challenge is None:
+            return None
+        return unsigned_proof(challenge, url=call.request.url, address=self.address, networks=self._purses)
+
+    async def sign_in(self, proof: Proof) -> str:
+        """See Desk."""
+        return encode_proof(proof, await self._custody.sign_message(proof.message().encode()))
+
+    async def look_at_ticket(self, ticket_id: str) -> Ticket | None:
+        """See Desk."""
+        for purse in self._purses.values():
+            ticket = await purse.look_at_ticket(ticket_id)
+            if ticket is not None:
+                return ticket
+        return None
+
+    async def reserve_and_sign(self, call: Call, terms: str | bytes, attempt: int) -> Signed:
+        """See Desk."""
+        offers, chosen = self._terms.choose(terms)
+        order = self._order(call, offers, chosen, attempt)
+        if (
+            chosen.transfer_method == "permit2"
+            and self._allowances is not None
+            and offers_gas_sponsoring(offers.extensions)
+        ):
+            allowance = await self._allowances(order.network, order.asset, self.address)
+            if allowance is not None and allowance.allowed_atomic < order.amount_atomic:
+                order = order._replace(allowance_nonce=allowance.permit_nonce)
+        if call.request.ahead:
+            self._terms.remember(call.request.url, terms)
         # A network that is not allowed has no books; its refusal is noted in the first ones.
         purse = self._purses.get(order.network) or next(iter(self._purses.values()))
         try:
@@ -328,7 +474,8 @@ class Payer:
         """See Desk. The stored signature, or a new one over the same authorization when its note was lost."""
         payment = self.payment(payment)
         if payment.signature is not None:
-            return _header(payment, bytes.fromhex(payment.signature[2:]))
+            allowance = await self._sign_allowance(payment)
+            return payment_header(payment.reserved, bytes.fromhex(payment.signature[2:]), allowance)
         return (await self._sign(self._purse_of(payment), payment))[1]
 
     async def look_at_chain(self, payment: Payment) -> AuthorizationState:
@@ -336,7 +483,10 @@ class Payer:
         if self._chain is None:
             return "unknown"
         reserved = payment.reserved
-        return await self._chain(reserved.network, reserved.asset, reserved.wallet, bytes.fromhex(reserved.nonce[2:]))
+        if self.payment(payment).cancelling:
+            return "unknown"  # a nonce that is used may be one that was cancelled
+        asset = PERMIT2 if reserved.transfer_method == "permit2" else reserved.asset
+        return await self._chain(reserved.network, asset, reserved.wallet, bytes.fromhex(reserved.nonce[2:]))
 
     def payment(self, payment: Payment) -> Payment:
         """See Desk."""
@@ -352,31 +502,23 @@ class Payer:
 
     def note_refused(self, payment: Payment, reason: str) -> None:
         """See Desk."""
-        reserved = payment.reserved
-        self._purse_of(payment).note(
-            PaymentFailed(
-                payment_id=reserved.payment_id,
-                session_id=reserved.session_id,
-                task_id=reserved.task_id,
-                wallet=reserved.wallet,
-                network=reserved.network,
-                asset=reserved.asset,
-                payee=reserved.payee,
-                nonce=reserved.nonce,
-                amount_atomic=reserved.amount_atomic,
-                resource_url=reserved.resource_url,
-                amount_micro_credits=reserved.amount_micro,
-                reason=reason,
-            )
-        )
+        self._purse_of(payment).note(failed_event(payment, reason))
 
     def note_settled(self, payment: Payment, settlement: SettlementResponse | None) -> None:
         """See Desk."""
+        purse = self._purse_of(payment)
         if settlement is None:
-            event = self._settled(payment, "", "chain")
-        else:
-            event = self._settled(payment, settlement.transaction[:128], "payee")
-        self._purse_of(payment).settle(event)
+            if payment.state == "claimed" and payment.spent_micro:
+                purse.close_claim(payment)
+            else:  # a nonce that is burnt although the payee says that it took nothing: it took something
+                purse.settle(self._settled(payment, "", "chain"))
+            return
+        transaction = settlement.transaction[:128]
+        taken = taken_of(payment, settlement)
+        if taken is None:
+            purse.settle(self._settled(payment, transaction, "payee"))
+        elif payment.state not in ("claimed", "settled"):
+            purse.note(claimed_event(payment, taken, transaction))
 
     def release(self, payment: Payment, reason: str) -> None:
         """See Desk."""
@@ -397,23 +539,11 @@ class Payer:
                     return payment
         return None
 
-    def _choose(self, header: str) -> tuple[PaymentRequired, Terms]:
-        """What is asked and what is taken of it. A resource repeats its terms, so the last ones are kept; the choice
-        depends on nothing but them and what this payer was made with."""
-        known = self._known_terms.get(header)
-        if known is None:
-            required = decode_payment_required(header)
-            terms = choose_terms(required, self._registry, self._preference, allowed_networks=tuple(self._purses))
-            known = required, terms
-            if len(header) <= _KEPT_TERMS_CHARS:
-                while len(self._known_terms) >= _KEPT_TERMS:
-                    del self._known_terms[next(iter(self._known_terms))]
-                self._known_terms[header] = known
-        return known
+    def _sellers(self) -> tuple[SellerMemory, ...]:
+        return tuple(state.sellers for state in self._states)
 
-    def _order(self, call: Call, chosen: tuple[PaymentRequired, Terms], attempt: int) -> Order:
-        request, (required, terms) = call.request, chosen
-        requirements = terms.requirements
+    def _order(self, call: Call, offers: Offers, terms: Terms, attempt: int) -> Order:
+        request, requirements = call.request, terms.requirements
         return Order(
             purchase_id=call.purchase_id,
             request_key=call.key,
@@ -427,25 +557,40 @@ class Payer:
             amount_micro=terms.amount_micro,
             timeout_s=requirements.max_timeout_seconds,
             accepted=terms.accepted,
-            resource=required.resource,
-            extensions=required.extensions,
+            resource=offers.resource,
+            extensions=offers.extensions,
             session_id=request.session_id or self._session_id,
             task_id=request.task_id,
             ceiling_micro=request.max_amount_micro,
             attempt=attempt,
+            x402_version=offers.x402_version,
+            scheme=requirements.scheme,
+            transfer_method=terms.transfer_method,
+            spender=terms.spender,
+            facilitator=terms.facilitator,
         )
 
     async def _sign(self, purse: Purse, payment: Payment) -> tuple[Payment, str]:
         authorization = authorization_of(payment.reserved)
-        signature = await self._custody.sign_authorization(authorization)
+        if isinstance(authorization, PermitTransfer):
+            signature = await self._custody.sign_permit(authorization)
+        else:
+            signature = await self._custody.sign_authorization(authorization)
         if not self._signer_checked:
-            self._check_signer(exact.digest(authorization), signature)
+            self._check_signer(digest(authorization), signature)
         signed = PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex())
         if self._signs_alike:
             purse.hold(payment.payment_id, signed)
         else:
             await purse.record(signed)
-        return self.payment(payment), _header(payment, signature)
+        allowance = await self._sign_allowance(payment)
+        header = payment_header(payment.reserved, signature, allowance, authorization=authorization)
+        return self.payment(payment), header
+
+    async def _sign_allowance(self, payment: Payment) -> bytes | None:
+        """The allowance that goes with a payment; it moves nothing by itself, and signing it again is harmless."""
+        permit = allowance_of(payment.reserved)
+        return None if permit is None else await self._custody.sign_permit(permit)
 
     def _check_signer(self, digest: bytes, signature: bytes) -> None:
         """Once: custody signs with the wallet that it names. A payment by another key would only be refused."""
@@ -460,24 +605,7 @@ class Payer:
     def _settled(
         self, payment: Payment, transaction: str, source: Literal["payee", "chain", "operator"]
     ) -> PaymentSettled:
-        reserved = payment.reserved
-        return PaymentSettled(
-            payment_id=reserved.payment_id,
-            session_id=reserved.session_id,
-            task_id=reserved.task_id,
-            wallet=reserved.wallet,
-            network=reserved.network,
-            asset=reserved.asset,
-            payee=reserved.payee,
-            nonce=reserved.nonce,
-            amount_atomic=reserved.amount_atomic,
-            tx_hash=transaction,
-            amount_micro_credits=reserved.amount_micro,
-            chain=reserved.network,
-            latency_ms=max(0, self.now_us - payment.reserved_at_us) // 1000,
-            facilitator="",
-            source=source,
-        )
+        return settled_event(payment, transaction, source, now_us=self.now_us)
 
     def _has_expired(self, purse: Purse) -> bool:
         now_us = self.now_us
@@ -493,17 +621,3 @@ def _is_unknown(payment: Payment, now_us: int) -> bool:
     if payment.state in ("ambiguous", "refused"):
         return payment.reason != NO_SETTLEMENT_HEADER
     return payment.open and now_us - payment.reserved_at_us >= INTERRUPTED_AFTER_S * 1_000_000
-
-
-def _header(payment: Payment, signature: bytes) -> str:
-    """PAYMENT-SIGNATURE: the same payment always gives the same bytes."""
-    reserved = payment.reserved
-    return encode_header(
-        exact.build_payload(
-            reserved.accepted,
-            authorization_of(reserved),
-            signature,
-            resource=reserved.resource,
-            extensions=reserved.extensions,
-        )
-    )

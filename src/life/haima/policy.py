@@ -3,20 +3,25 @@
 `decide` is pure and takes the steps in a fixed order; the first that objects gives the verdict its stable code. It sees
 what is already spent and reserved; that the answer still holds when the reservation is written is the purse's business.
 
-    1  amount in range, payee well formed, network and token allowed
+    1  amount in range, payee well formed; network, token, host and payee allowed (a deny list beats an allow list)
     2  payments enabled
     3  economic mode: hibernate, hustle; an unknown mode counts as the strictest
     4  limits of the soul: per payment, session, lifetime
     5  hard cap per payment, ceiling of this call
-    6  session cap, lifetime cap, task cap, payee cap: settled + reserved + this
+    6  session cap, lifetime cap, caps per UTC day and per 24 hours, per task, payee and host: settled + reserved + this
     7  rate: reservations in the last 60 seconds
-    8  auto-approve cap, otherwise a person's approval
+    8  a known seller at another address or with a price that jumped; auto-approve cap: otherwise a person's approval
 
 All amounts are micro-credits. Every boundary is inclusive: exactly the cap passes, one more does not.
+
+A day is what the journal's times say. `day_cap_micro` counts the UTC day; `rolling_day_cap_micro` counts the last 24 hours in
+steps of a quarter of an hour (so up to 15 minutes more). A clock that jumps opens no room in time that is spent already: every
+period keeps its own sum, whatever order the periods come in.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -25,6 +30,7 @@ from life.aios.errors import InvalidInputError
 from life.aios.money import format_micro
 from life.aios.state import EconomicMode
 from life.haima.errors import DenialCode
+from life.haima.payees import Familiarity, HostList, PayeeList
 
 RATE_WINDOW_US: Final = 60_000_000
 MAX_AMOUNT_MICRO: Final = 2**63 - 1
@@ -32,6 +38,10 @@ MAX_AMOUNT_MICRO: Final = 2**63 - 1
 
 Mode = EconomicMode | Literal["unknown"]
 """`unknown`: there is a regulator, and it has not spoken or not lately."""
+
+
+PayeeChange = Literal["ask", "alarm", "ignore"]
+"""`ask`: a person has to approve it. `alarm`: it is paid, with an event that says so. `ignore`: sellers may change at will."""
 
 
 class PaymentPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +55,30 @@ class PaymentPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Lifetime of the wallet on its network."""
     task_cap_micro: int | None = None
     payee_cap_micro: int | None = None
+    """Lifetime, per payee's address."""
+    host_cap_micro: int | None = None
+    """Lifetime, per host of the resource's URL."""
+    day_cap_micro: int | None = None
+    """Per UTC day."""
+    rolling_day_cap_micro: int | None = None
+    """Per 24 hours, sliding."""
     max_tx_per_minute: int = 10
+    auto_approve_by_mode_micro: dict[EconomicMode, int] = {}
+    """Another auto-approve cap in some economic modes."""
+    allow_hosts: tuple[str, ...] | None = None
+    """Hosts that may be paid: `api.example.org` exactly, `.example.org` with everything below it; None: every host."""
+    deny_hosts: tuple[str, ...] = ()
+    """Hosts that may not be paid, in the same forms. Deny wins."""
+    allow_payees: tuple[str, ...] | None = None
+    """Addresses that may be paid, in any case; None: every address."""
+    deny_payees: tuple[str, ...] = ()
+    """Addresses that may not be paid. Deny wins."""
+    on_payee_change: PayeeChange = "ask"
+    """What happens when a known seller wants its money at another address, in another token or on another network, or at a
+    price that jumped."""
+    price_jump_percent: int | None = 300
+    """The price of a known resource may be at most this many percent of the highest that was accepted for it; a new resource
+    of a known seller is measured at the highest that was accepted there. None: no price is too high a jump."""
     allow_in_hibernate: bool = False
     allow_in_hustle: bool = True
     networks: tuple[str, ...] | None = None
@@ -64,14 +97,29 @@ class PaymentPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "total_cap_micro",
             "task_cap_micro",
             "payee_cap_micro",
+            "host_cap_micro",
+            "day_cap_micro",
+            "rolling_day_cap_micro",
             "max_tx_per_minute",
             "backdate_s",
         ):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise InvalidInputError(f"The policy's {name} must not be negative.")
+        if any(cap < 0 for cap in self.auto_approve_by_mode_micro.values()):
+            raise InvalidInputError("The policy's auto_approve_by_mode_micro must not be negative.")
         if not 10 <= self.max_validity_s <= 86_400:
             raise InvalidInputError("The policy's max_validity_s must be between 10 seconds and a day.")
+        if self.price_jump_percent is not None and self.price_jump_percent < 100:
+            raise InvalidInputError("The policy's price_jump_percent must be at least 100.")
+        HostList(self.allow_hosts, self.deny_hosts)
+        PayeeList(self.allow_payees, self.deny_payees)
+
+    def auto_approve_cap_in(self, mode: Mode | None) -> int:
+        """The auto-approve cap in this economic mode."""
+        if mode is None or mode == "unknown":
+            return self.auto_approve_cap_micro
+        return self.auto_approve_by_mode_micro.get(mode, self.auto_approve_cap_micro)
 
 
 class SoulLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +143,8 @@ class Proposal(NamedTuple):
     network_known: bool
     ceiling_micro: int | None = None
     """What the caller is ready to pay for this call."""
+    host: str = ""
+    """Of the resource's URL, in canonical form."""
 
 
 class Spending(NamedTuple):
@@ -108,6 +158,11 @@ class Spending(NamedTuple):
     """Within the rate window."""
     window_opens_us: int
     """When the oldest of them leaves the window."""
+    day_micro: int = 0
+    """In this UTC day."""
+    rolling_day_micro: int = 0
+    """In the last 24 hours, up to 15 minutes more."""
+    host_micro: int = 0
 
 
 class Verdict(NamedTuple):
@@ -132,11 +187,13 @@ def decide(
     soul: SoulLimits | None = None,
     approved: bool = False,
     total_cap_micro: int | None = None,
+    familiarity: Familiarity | None = None,
 ) -> Verdict:
     """The verdict of HM-POL.
 
     `mode` None means that no regulator is wired in. `approved` says that a person granted exactly this payment: it
     replaces step 8 and nothing else. `total_cap_micro` is the cap kept with the wallet, beside the policy's own.
+    `familiarity`: what is odd about this seller, against what was paid there before.
     """
     return (
         _terms(policy, proposal)
@@ -144,7 +201,7 @@ def decide(
         or _ceilings(policy, proposal, spending, soul)
         or _caps(policy, proposal, spending, total_cap_micro)
         or _rate(policy, spending, now_us)
-        or _approval(policy, proposal, approved)
+        or _approval(policy, proposal, approved, mode, familiarity)
     )
 
 
@@ -165,6 +222,10 @@ def _terms(policy: PaymentPolicy, proposal: Proposal) -> Verdict | None:
         return _deny("amount_out_of_range", "The amount has no exact value in micro-credits.")
     if proposal.payee is None:
         return _deny("recipient_malformed", "The payee is not a well-formed address.")
+    if not _hosts(policy.allow_hosts, policy.deny_hosts).permits(proposal.host):
+        return _deny("host_not_allowed", f"Payments to {proposal.host or 'a nameless host'} are not allowed.")
+    if not _payees(policy.allow_payees, policy.deny_payees).permits(proposal.payee):
+        return _deny("payee_not_allowed", f"Payments to {proposal.payee} are not allowed.")
     return None
 
 
@@ -177,7 +238,7 @@ def _switches(policy: PaymentPolicy, proposal: Proposal, mode: Mode | None) -> V
     if mode in ("hustle", "unknown"):
         if not policy.allow_in_hustle:
             return _deny("mode_hustle", "The agent is short of money and does not pay.")
-        if _amount(proposal) > policy.auto_approve_cap_micro:
+        if _amount(proposal) > policy.auto_approve_cap_in(mode):
             return _deny("mode_hustle", "The agent is short of money and pays only what needs no approval.")
     return None
 
@@ -212,8 +273,11 @@ def _caps(
         ("session_cap", "session", spending.session_micro, policy.session_spend_cap_micro),
         ("total_cap", "wallet", spending.total_micro, policy.total_cap_micro),
         ("total_cap", "wallet", spending.total_micro, stored_total_cap_micro),
+        ("day_cap", "day", spending.day_micro, policy.day_cap_micro),
+        ("day_cap", "day", spending.rolling_day_micro, policy.rolling_day_cap_micro),
         ("task_cap", "task", spending.task_micro, policy.task_cap_micro),
         ("payee_cap", "payee", spending.payee_micro, policy.payee_cap_micro),
+        ("host_cap", "host", spending.host_micro, policy.host_cap_micro),
     )
     for code, what, counted, cap in caps:
         if cap is not None and counted + amount > cap:
@@ -236,11 +300,22 @@ def _rate(policy: PaymentPolicy, spending: Spending, now_us: int) -> Verdict | N
     )
 
 
-def _approval(policy: PaymentPolicy, proposal: Proposal, approved: bool) -> Verdict:
+def _approval(
+    policy: PaymentPolicy, proposal: Proposal, approved: bool, mode: Mode | None, familiarity: Familiarity | None
+) -> Verdict:
     amount = _amount(proposal)
-    if approved or amount <= policy.auto_approve_cap_micro:
+    if approved:
+        return ALLOW
+    if familiarity is not None and policy.on_payee_change == "ask":
+        return Verdict("needs_approval", familiarity.code, familiarity.reason)
+    if amount <= policy.auto_approve_cap_in(mode):
         return ALLOW
     return Verdict("needs_approval", "needs_approval", f"{format_micro(amount)} needs a person's approval.")
+
+
+_hosts = lru_cache(maxsize=64)(HostList)
+_payees = lru_cache(maxsize=64)(PayeeList)
+"""The lists of a policy, read once."""
 
 
 def _amount(proposal: Proposal) -> int:

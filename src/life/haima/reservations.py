@@ -5,10 +5,11 @@
                    ├─ ambiguous        nobody knows
                    └─ released         never signed, never sent, or the authorization can no longer land
           submitted                    sent again; from `refused` on it is open what the payee does this time
+          claimed                      an `upto` payment of which the payee says that it took less than the maximum
 
 Everything but `released` counts against the caps. A reservation is created with its whole authorization (payee, amount,
 window, nonce), so `held` after a crash may mean "signed and sent, and the note of it was lost": it is treated as that.
-`expired` is not a state of the fold but of the clock (`PaymentView.expired`): past validBefore, with some margin for the
+`expired` is not a state of the fold but of the clock (`Payment.expired`): past validBefore, with some margin for the
 chain's clock, the authorization can't land any more. A payment with an unknown outcome keeps counting even then, until
 the chain, the payee or an operator says what happened; one that the payee refused is over (invariant 8 of haima.md §8.7).
 
@@ -18,18 +19,22 @@ stored yet, and start over when another process was quicker.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from life.aios.ports.custody import TransferAuthorization
+from life.aios.ports.custody import PaymentAuthorization, PermitTransfer, TransferAuthorization
+from life.haima.approvals import Ticket, TicketBook
+from life.haima.budgets import Budgets
 from life.haima.events import (
+    ApprovalExpired,
     ApprovalRequested,
     ApprovalResolved,
     FinanceEvent,
     PaymentAmbiguous,
+    PaymentCancelling,
+    PaymentClaimed,
     PaymentDelivered,
     PaymentFailed,
     PaymentReleased,
@@ -40,7 +45,8 @@ from life.haima.events import (
     PaymentUndelivered,
     SpendingCapSet,
 )
-from life.haima.policy import RATE_WINDOW_US, Spending
+from life.haima.payees import Destination, SellerMemory, Undo
+from life.haima.policy import Spending
 
 EXPIRY_MARGIN_S: Final = 120
 """How long after validBefore an authorization may still land by our clock: clocks differ, and a chain that catches up
@@ -49,13 +55,14 @@ stamps its blocks in the past."""
 KEPT_FINAL: Final = 1024
 """How many finished payments stay in memory at least (twice as many at most). Older ones are found in the journal."""
 
-PaymentState = Literal["held", "signed", "submitted", "refused", "ambiguous", "settled", "released"]
+PaymentState = Literal["held", "signed", "submitted", "refused", "ambiguous", "claimed", "settled", "released"]
 _WEIGHTS: Final[dict[str, tuple[int, int]]] = {
     "held": (1, 0),
     "signed": (1, 0),
     "submitted": (1, 0),
     "refused": (1, 0),
     "ambiguous": (1, 0),
+    "claimed": (1, 0),
     "settled": (0, 1),
     "released": (0, 0),
 }
@@ -76,6 +83,10 @@ class Payment(NamedTuple):
     resends: int = 0
     delivery: Delivery = "open"
     """Whether the paid answer was read to its end; `lost` when it broke off."""
+    spent_micro: int | None = None
+    """What was really taken of an `upto` payment, as far as anybody said; None: the whole amount."""
+    cancelling: bool = False
+    """Its authorization was to be burnt on the chain: that its nonce is used does not mean that money moved."""
 
     @property
     def payment_id(self) -> str:
@@ -101,24 +112,34 @@ class Payment(NamedTuple):
         return self.state != "released" and now_us < self.reserved.valid_before_s * 1_000_000
 
 
-class Ticket(NamedTuple):
-    """A payment that waits for a person, or was granted or refused by one."""
-
-    request: ApprovalRequested
-    state: Literal["pending", "granted", "refused", "used"]
-    expires_at_us: int
-
-
 class Change(NamedTuple):
     """What stood somewhere before an event was folded in."""
 
-    kind: Literal["payment", "ticket", "cap", "forgotten"]
+    kind: Literal["payment", "ticket", "cap", "forgotten", "seller"]
     key: str
-    before: Payment | Ticket | int | None
+    before: Payment | Ticket | Undo | int | None
 
 
-def authorization_of(reserved: PaymentReserved) -> TransferAuthorization:
+NEVER_LEFT: Final = frozenset(("never_sent", "not_signed", "never_signed", "abandoned_before_signing"))
+"""Reasons of a release after which no signature can be anywhere: a person's grant is good again then."""
+
+
+def authorization_of(reserved: PaymentReserved) -> PaymentAuthorization:
     """The authorization that was reserved: the only one that may ever be signed for this payment."""
+    if reserved.transfer_method == "permit2":
+        return PermitTransfer(
+            network=reserved.network,
+            asset=reserved.asset,
+            from_address=reserved.wallet,
+            to_address=reserved.payee,
+            value_atomic=int(reserved.amount_atomic),
+            spender=reserved.spender or "",
+            nonce=int(reserved.nonce, 16),
+            deadline_s=reserved.valid_before_s - 1,
+            valid_after_s=reserved.valid_after_s,
+            facilitator=reserved.facilitator,
+            reservation_id=reserved.payment_id,
+        )
     return TransferAuthorization(
         network=reserved.network,
         asset=reserved.asset,
@@ -146,11 +167,9 @@ class WalletState:
         self._by_purchase: dict[str, list[str]] = {}
         self._by_request: dict[str, list[str]] = {}
         self._unfinished: dict[str, dict[str, None]] = {}
-        self._by_session: dict[str, int] = {}
-        self._by_task: dict[str, int] = {}
-        self._by_payee: dict[str, int] = {}
-        self._reserved_at: list[int] = []
-        self._tickets: dict[str, Ticket] = {}
+        self.sellers = SellerMemory()
+        self.tickets = TicketBook()
+        self._budgets = Budgets()
         self._changes: list[Change] = []
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -178,40 +197,33 @@ class WalletState:
         """Every payment whose outcome is not final, oldest first."""
         return sorted((payment for payment in self._payments.values() if payment.open), key=_age)
 
-    def tickets(self) -> list[Ticket]:
-        """Every approval that was asked for and is not forgotten, oldest first."""
-        return [self._tickets[ticket_id] for ticket_id in sorted(self._tickets)]
-
     def ticket(self, ticket_id: str) -> Ticket | None:
         """One approval."""
-        return self._tickets.get(ticket_id)
+        return self.tickets.get(ticket_id)
 
-    def ticket_for(self, terms_digest: str, state: Literal["pending", "granted"], *, now_us: int) -> Ticket | None:
-        """An unexpired ticket in this state for exactly these terms."""
-        for ticket in self._tickets.values():
-            if ticket.state == state and ticket.request.terms_digest == terms_digest and now_us < ticket.expires_at_us:
-                return ticket
-        return None
-
-    def spending(self, *, session_id: str, task_id: str | None, payee: str | None, now_us: int) -> Spending:
-        """What counts against the caps for a payment in this session, for this task, to this payee."""
-        times = self._reserved_at
-        # The newest reservation's time stands in for a clock that stepped back.
-        edge = max(now_us, times[-1] if times else 0) - RATE_WINDOW_US
-        first = bisect_right(times, edge)
-        return Spending(
-            session_micro=self._by_session.get(session_id, 0),
+    def spending(
+        self,
+        *,
+        session_id: str,
+        task_id: str | None,
+        payee: str | None,
+        now_us: int,
+        host: str | None = None,
+        days: bool = True,
+    ) -> Spending:
+        """What counts against the caps for a payment in this session, for this task, to this payee at this host."""
+        return self._budgets.spending(
+            session_id=session_id,
+            task_id=task_id,
+            payee=payee,
+            host=host,
             total_micro=self.outstanding_micro + self.settled_micro,
-            task_micro=self._by_task.get(task_id, 0) if task_id else 0,
-            payee_micro=self._by_payee.get(payee, 0) if payee else 0,
-            recent_reservations=len(times) - first,
-            window_opens_us=times[first] + RATE_WINDOW_US if first < len(times) else now_us,
+            now_us=now_us,
+            days=days,
         )
 
     def encode(self) -> bytes:
         """The whole state as JSON: equal histories give equal bytes."""
-        times = self._reserved_at
-        edge = times[-1] - RATE_WINDOW_US if times else 0
         return msgspec.json.encode(
             {
                 "outstanding_micro": self.outstanding_micro,
@@ -221,11 +233,9 @@ class WalletState:
                 "final": list(self._final),
                 "by_purchase": self._by_purchase,
                 "by_request": self._by_request,
-                "by_session": self._by_session,
-                "by_task": self._by_task,
-                "by_payee": self._by_payee,
-                "reserved_at_us": times[bisect_right(times, edge) :],
-                "tickets": self._tickets,
+                "budgets": self._budgets.summary(),
+                "sellers": self.sellers.summary(),
+                "tickets": self.tickets.summary(),
             },
             order="deterministic",
         )
@@ -242,10 +252,14 @@ class WalletState:
             after = _advance(before, event) if before is not None else None
             if after is not None:
                 self._put_payment(before, after)
+                if isinstance(event, PaymentReleased) and event.reason in NEVER_LEFT and after.reserved.approval_id:
+                    self._note_tickets(self.tickets.give_back(after.reserved.approval_id, after.payment_id))
         elif isinstance(event, ApprovalRequested):
-            self._ask(event, timestamp_us)
+            self._note_tickets(self.tickets.ask(event, timestamp_us))
         elif isinstance(event, ApprovalResolved):
-            self._resolve(event)
+            self._note_tickets(self.tickets.resolve(event, timestamp_us))
+        elif isinstance(event, ApprovalExpired):
+            self._note_tickets(self.tickets.expire(event))
         elif isinstance(event, SpendingCapSet):
             self._changes.append(Change("cap", "", self.total_cap_micro))
             self.total_cap_micro = event.total_cap_micro
@@ -259,11 +273,11 @@ class WalletState:
                 assert not isinstance(before, tuple)
                 self.total_cap_micro = before
             elif change.kind == "ticket":
-                if before is None:
-                    del self._tickets[change.key]
-                else:
-                    assert isinstance(before, Ticket)
-                    self._tickets[change.key] = before
+                assert before is None or isinstance(before, Ticket)
+                self.tickets.take_back(change.key, before)
+            elif change.kind == "seller":
+                assert isinstance(before, Undo)
+                self.sellers.take_back(before)
             else:
                 assert before is None or isinstance(before, Payment)
                 self._take_back(change.kind, change.key, before)
@@ -272,23 +286,15 @@ class WalletState:
         if event.payment_id in self._payments:
             return
         self._put_payment(None, Payment(event, "held", timestamp_us))
-        ticket = self._tickets.get(event.approval_id) if event.approval_id is not None else None
-        if ticket is not None:
-            self._put_ticket(ticket.request.ticket_id, ticket._replace(state="used"))
+        if event.approval_id is not None:
+            self._note_tickets(self.tickets.use(event.approval_id, event.payment_id))
+        destination = Destination(event.network, event.asset.lower(), event.payee.lower())
+        undo = self.sellers.remember(event.resource_url, destination, event.amount_micro)
+        if undo is not None:
+            self._changes.append(Change("seller", "", undo))
 
-    def _ask(self, event: ApprovalRequested, timestamp_us: int) -> None:
-        if event.ticket_id in self._tickets:
-            return
-        for ticket_id in [key for key, old in self._tickets.items() if old.expires_at_us <= timestamp_us]:
-            self._put_ticket(ticket_id, None)
-        self._put_ticket(event.ticket_id, Ticket(event, "pending", event.expires_at_us))
-
-    def _resolve(self, event: ApprovalResolved) -> None:
-        ticket = self._tickets.get(event.ticket_id)
-        if ticket is None or ticket.state != "pending":
-            return
-        state: Literal["granted", "refused"] = "granted" if event.approved else "refused"
-        self._put_ticket(event.ticket_id, Ticket(ticket.request, state, event.expires_at_us))
+    def _note_tickets(self, changes: list[tuple[str, Ticket | None]]) -> None:
+        self._changes += [Change("ticket", ticket_id, before) for ticket_id, before in changes]
 
     def _take_back(self, kind: str, payment_id: str, before: Payment | None) -> None:
         if kind == "forgotten":
@@ -304,16 +310,9 @@ class WalletState:
             self._final.pop()
         if before is None:
             self._forget(now)
-            self._reserved_at.pop()
+            self._budgets.take_back_reserved_at(now.reserved_at_us)
         else:
             self._payments[payment_id] = before
-
-    def _put_ticket(self, ticket_id: str, ticket: Ticket | None) -> None:
-        self._changes.append(Change("ticket", ticket_id, self._tickets.get(ticket_id)))
-        if ticket is None:
-            del self._tickets[ticket_id]
-        else:
-            self._tickets[ticket_id] = ticket
 
     def _put_payment(self, before: Payment | None, after: Payment) -> None:
         payment_id = after.reserved.payment_id
@@ -322,8 +321,7 @@ class WalletState:
         self._list_unfinished(before, after)
         if before is None:
             self._remember(after, newest=True)
-            times = self._reserved_at
-            times.append(max(after.reserved_at_us, times[-1]) if times else after.reserved_at_us)
+            self._budgets.reserved_at(after.reserved_at_us)
             return
         self._payments[payment_id] = after
         if before.open and not after.open:
@@ -338,13 +336,6 @@ class WalletState:
             self._changes.append(Change("forgotten", oldest.payment_id, oldest))
             self._forget(oldest)
             self._list_unfinished(oldest, None)
-        self._shorten_times()
-
-    def _shorten_times(self) -> None:
-        """Forget, now and then, when reservations were made that no window can see any more."""
-        times = self._reserved_at
-        if len(times) > 4 * KEPT_FINAL and times[KEPT_FINAL] < times[-1] - 2 * RATE_WINDOW_US:
-            del times[:KEPT_FINAL]
 
     def _remember(self, payment: Payment, *, newest: bool) -> None:
         reserved = payment.reserved
@@ -378,22 +369,17 @@ class WalletState:
 
     def _count(self, before: Payment | None, after: Payment | None) -> None:
         """Move the amount between the sums. Either side may be missing."""
-        was_open, was_settled = _WEIGHTS[before.state] if before is not None else (0, 0)
-        is_open, is_settled = _WEIGHTS[after.state] if after is not None else (0, 0)
+        was_open, was_settled = _counted(before)
+        is_open, is_settled = _counted(after)
         if was_open == is_open and was_settled == is_settled:
             return
         payment = after or before
         assert payment is not None
-        reserved = payment.reserved
-        amount = reserved.amount_micro
-        self.outstanding_micro += amount * (is_open - was_open)
-        self.settled_micro += amount * (is_settled - was_settled)
-        change = amount * (is_open + is_settled - was_open - was_settled)
+        self.outstanding_micro += is_open - was_open
+        self.settled_micro += is_settled - was_settled
+        change = is_open + is_settled - was_open - was_settled
         if change:
-            _add(self._by_session, reserved.session_id or "", change)
-            _add(self._by_payee, reserved.payee, change)
-            if reserved.task_id:
-                _add(self._by_task, reserved.task_id, change)
+            self._budgets.move(payment.reserved, payment.reserved_at_us, change)
 
 
 _Move = (
@@ -403,6 +389,8 @@ _Move = (
     | PaymentAmbiguous
     | PaymentSettled
     | PaymentReleased
+    | PaymentCancelling
+    | PaymentClaimed
     | PaymentDelivered
     | PaymentUndelivered
 )
@@ -413,9 +401,22 @@ _MOVES: Final = (
     PaymentAmbiguous,
     PaymentSettled,
     PaymentReleased,
+    PaymentCancelling,
+    PaymentClaimed,
     PaymentDelivered,
     PaymentUndelivered,
 )
+
+
+def _counted(payment: Payment | None) -> tuple[int, int]:
+    """(outstanding, settled) in micro-credits."""
+    if payment is None:
+        return 0, 0
+    is_open, is_settled = _WEIGHTS[payment.state]
+    amount = payment.reserved.amount_micro
+    if is_settled and payment.spent_micro is not None:
+        amount = payment.spent_micro
+    return amount * is_open, amount * is_settled
 
 
 def _advance(before: Payment, event: _Move) -> Payment | None:
@@ -424,7 +425,10 @@ def _advance(before: Payment, event: _Move) -> Payment | None:
     if isinstance(event, PaymentSettled):
         if state == "settled" and (before.transaction or not event.tx_hash):
             return None
-        return before._replace(state="settled", transaction=event.tx_hash)
+        settled = before._replace(state="settled", transaction=event.tx_hash)
+        if before.reserved.scheme == "upto":
+            return settled._replace(spent_micro=min(max(event.amount_micro_credits, 0), before.reserved.amount_micro))
+        return settled
     if isinstance(event, PaymentDelivered):
         return before._replace(delivery="delivered") if before.delivery != "delivered" else None
     if isinstance(event, PaymentUndelivered):
@@ -437,8 +441,15 @@ def _advance(before: Payment, event: _Move) -> Payment | None:
         return before._replace(
             state="submitted" if state in ("held", "signed", "refused") else state, resends=event.resend
         )
+    if isinstance(event, PaymentCancelling):
+        return before._replace(cancelling=True)
     if isinstance(event, PaymentReleased):
         return before._replace(state="released", reason=event.reason)
+    if isinstance(event, PaymentClaimed):
+        spent = min(max(event.amount_micro, 0), before.reserved.amount_micro)
+        return before._replace(state="claimed", transaction=event.tx_hash, spent_micro=spent)
+    if state == "claimed":
+        return None
     if isinstance(event, PaymentAmbiguous):
         return before._replace(state="ambiguous", reason=event.reason)
     # A refusal after an unknown outcome proves nothing about the first try: it stays unknown.
@@ -447,11 +458,3 @@ def _advance(before: Payment, event: _Move) -> Payment | None:
 
 def _age(payment: Payment) -> tuple[int, str]:
     return payment.reserved_at_us, payment.payment_id
-
-
-def _add(sums: dict[str, int], key: str, change: int) -> None:
-    value = sums.get(key, 0) + change
-    if value:
-        sums[key] = value
-    else:
-        sums.pop(key, None)

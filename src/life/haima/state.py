@@ -3,6 +3,7 @@
     payment_settled    total_expenses += a; net_balance -= a; session_spend += a; payment_count += 1
     payment_failed     failed_count += 1
     revenue_received   total_revenue += a; net_balance += a; revenue_count += 1; its task's bills are done
+    refund_settled     total_revenue -= a; net_balance -= a
     wallet_created     wallet_address
     balance_synced     on_chain_balance
     task_billed        a pending bill
@@ -27,6 +28,7 @@ from life.haima.events import (
     FinanceEvent,
     PaymentFailed,
     PaymentSettled,
+    RefundSettled,
     RevenueReceived,
     TaskBilled,
     WalletCreated,
@@ -95,6 +97,13 @@ def apply(state: FinancialState, event: FinanceEvent | None, timestamp_us: int) 
             net_balance=state.net_balance + amount,
             revenue_count=state.revenue_count + 1,
             pending_bills=bills if task is None else tuple(bill for bill in bills if bill.task_id != task),
+            last_event_at_us=timestamp_us,
+        )
+    if isinstance(event, RefundSettled):
+        return _replace(
+            state,
+            total_revenue=state.total_revenue - event.amount_micro_credits,
+            net_balance=state.net_balance - event.amount_micro_credits,
             last_event_at_us=timestamp_us,
         )
     if isinstance(event, PaymentFailed):

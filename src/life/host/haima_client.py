@@ -17,28 +17,34 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import httpx2
+import msgspec
 
 from life.aios.errors import InvalidInputError, LifeError, UnavailableError
 from life.aios.money import atomic_to_micro
 from life.aios.ports.clock import Clock, Entropy
 from life.anima.custody.wallet_rules import WalletRules
+from life.haima.approvals import Ticket
+from life.haima.chain.cancelling import AuthorizationCanceller
 from life.haima.chain.json_rpc import JsonRpc
 from life.haima.errors import OutcomeUnknownError, PaymentRefusedError
+from life.haima.events import PayeeAlarm
 from life.haima.payer import Payer
-from life.haima.policy import MAX_AMOUNT_MICRO, PaymentPolicy
+from life.haima.policy import MAX_AMOUNT_MICRO, PayeeChange, PaymentPolicy
 from life.haima.x402.driving import CONTEXT, RECEIPT, purchase_request
 from life.haima.x402.networks import BUILT_IN, KnownToken
+from life.haima.x402.payment_header import SETTLEMENT_HEADERS
 from life.haima.x402.purchase import Receipt
 from life.haima.x402.transport import AsyncPayingTransport
-from life.haima.x402.wire import PAYMENT_REQUIRED, PAYMENT_RESPONSE, SettlementResponse, decode_payment_response
+from life.haima.x402.wire import PAYMENT_REQUIRED, SettlementResponse, decode_payment_response
 from life.host.clock import SystemClock, SystemEntropy
-from life.host.haima_chain import AuthorizationLookup
+from life.host.haima_chain import AllowanceLookup, AuthorizationLookup
 from life.host.haima_directory import JOURNAL_FILE, open_directory
 from life.host.haima_purchases import Purchases
 from life.host.haima_wallet import read_network, wallet_of_identity, wallet_of_key
 from life.host.keys import Prompt, nobody
 from life.host.settings import PaymentSettings, load_settings
 from life.lago.journal.sqlite import SqliteJournal
+from life.praxis.egress import EgressClient, EgressPolicy
 
 MAX_PAYMENT_ATOMIC: Final = 1_000_000
 """What one payment may cost unless the caller says otherwise: 1 USDC."""
@@ -57,7 +63,12 @@ async def open_payer(
     max_payment_atomic: int = MAX_PAYMENT_ATOMIC,
     total_cap_atomic: int | None = None,
     rpc_url: str | None = None,
+    gas_key: str | None = None,
     allow_insecure_http: bool = False,
+    ask_above_atomic: int | None = None,
+    on_payee_change: PayeeChange = "alarm",
+    on_question: Callable[[Ticket], None] | None = None,
+    on_alarm: Callable[[PayeeAlarm], None] | None = None,
     environment: Mapping[str, str] | None = None,
     prompt: Prompt = nobody,
     clock: Clock | None = None,
@@ -68,7 +79,12 @@ async def open_payer(
     `key` is `0x` and 64 hex digits; without one the project's identity in this directory pays, within its soul's limits and
     the total cap of its settings. Up to `max_payment_atomic` a payment needs no further approval, above it is declined.
     `total_cap_atomic` is kept with the wallet: it binds every process of this directory until another one is set. With
-    `rpc_url` the chain is asked about payments whose outcome is open.
+    `rpc_url` the chain is asked about payments whose outcome is open, and Permit2 payments bring their allowance.
+    With `gas_key`, too (the key of an account that pays gas and is used for nothing else), `payer.cancel` burns payments that
+    are in doubt.
+
+    Above `ask_above_atomic` a payment waits for a person (`haima approvals`); so does one to a seller that changed, when
+    `on_payee_change` is `ask`. `on_question` and `on_alarm` hear of both.
 
     InvalidInputError for a key, network or amount that can't be right; the errors of the journal, the directory, the
     identity and the chain's node.
@@ -76,7 +92,7 @@ async def open_payer(
     environment = os.environ if environment is None else environment
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     token = _token_on(network)
-    policy = _policy(token, max_payment_atomic, total_cap_atomic)
+    policy = _policy(token, max_payment_atomic, total_cap_atomic, ask_above_atomic, on_payee_change)
     root = Path(directory)
     rules = WalletRules(require_reservation=True)
     async with AsyncExitStack() as stack:
@@ -87,11 +103,20 @@ async def open_payer(
             wallet = wallet_of_key(key, clock=clock, rules=rules, agent_id="haima-pay")
         stack.callback(wallet.custody.close)
         lookup: AuthorizationLookup | None = None
+        allowances: AllowanceLookup | None = None
+        canceller: AuthorizationCanceller | None = None
+        if gas_key is not None and rpc_url is None:
+            raise InvalidInputError("A gas key is for cancelling payments on a chain: name its node, too (rpc_url).")
         if rpc_url is not None:
             rpc = JsonRpc(rpc_url)
             stack.push_async_callback(rpc.aclose)
             lookup = AuthorizationLookup(rpc, network=token.network, clock=clock)
             await lookup.open()
+            allowances = AllowanceLookup(rpc, network=token.network)
+            if gas_key is not None:
+                gas = wallet_of_key(gas_key, clock=clock, rules=WalletRules(), agent_id="haima-gas")
+                stack.callback(gas.custody.close)
+                canceller = AuthorizationCanceller(rpc, network=token.network, gas_custody=gas.custody, clock=clock)
         path = open_directory(root) / JOURNAL_FILE
         journal = await stack.enter_async_context(SqliteJournal.open(path, clock=clock))
         payer = await stack.enter_async_context(
@@ -104,12 +129,31 @@ async def open_payer(
                 policy=policy,
                 soul=wallet.soul,
                 authorization_state=lookup,
+                allowances=allowances,
+                canceller=canceller,
                 allow_insecure_http=allow_insecure_http,
+                on_question=on_question,
+                on_alarm=on_alarm,
             )
         )
         if total_cap_atomic is not None:
             await _keep_cap(payer, token, total_cap_atomic)
         yield payer
+
+
+@asynccontextmanager
+async def untrusted_client(
+    payer: Payer, *, allow_private_hosts: tuple[str, ...] = (), timeout_s: float = 60.0
+) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that pays and connects to public addresses only, for URLs that somebody else chose (W12): names are resolved
+    once and every address is checked where the connection is made, also after redirects.
+
+    `allow_private_hosts`: `host` or `host:port` patterns that may be private all the same.
+    """
+    policy = EgressPolicy(allow_private_hosts=allow_private_hosts)
+    async with EgressClient(policy, wrap=lambda inner: AsyncPayingTransport(payer, inner)) as client:
+        client.timeout = httpx2.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
+        yield client
 
 
 async def _keep_cap(payer: Payer, token: KnownToken, total_cap_atomic: int) -> None:
@@ -130,14 +174,21 @@ def _token_on(network: str) -> KnownToken:
     return token
 
 
-def _policy(token: KnownToken, max_payment_atomic: int, total_cap_atomic: int | None) -> PaymentPolicy:
+def _policy(
+    token: KnownToken,
+    max_payment_atomic: int,
+    total_cap_atomic: int | None,
+    ask_above_atomic: int | None,
+    on_payee_change: PayeeChange,
+) -> PaymentPolicy:
     """The policy of a person's own command: being run is the approval, amounts are the limits."""
-    if max_payment_atomic < 0 or (total_cap_atomic is not None and total_cap_atomic < 0):
+    if max_payment_atomic < 0 or (total_cap_atomic or 0) < 0 or (ask_above_atomic or 0) < 0:
         raise InvalidInputError("An amount must not be negative.")
     limit_micro = _micro(token, max_payment_atomic)
     return PaymentPolicy(
-        auto_approve_cap_micro=limit_micro,
+        auto_approve_cap_micro=limit_micro if ask_above_atomic is None else _micro(token, ask_above_atomic),
         hard_cap_per_tx_micro=limit_micro,
+        on_payee_change=on_payee_change,
         session_spend_cap_micro=MAX_AMOUNT_MICRO,
         total_cap_micro=None if total_cap_atomic is None else _micro(token, total_cap_atomic),
         max_tx_per_minute=_NO_RATE,
@@ -148,15 +199,7 @@ def _policy(token: KnownToken, max_payment_atomic: int, total_cap_atomic: int | 
 def _within_settings(policy: PaymentPolicy, settings: PaymentSettings) -> PaymentPolicy:
     """What the project's settings say about the agent's wallet as a whole also binds commands that use it."""
     caps = [cap for cap in (policy.total_cap_micro, settings.total_spend_cap_micro) if cap is not None]
-    return PaymentPolicy(
-        enabled=settings.enabled,
-        auto_approve_cap_micro=policy.auto_approve_cap_micro,
-        hard_cap_per_tx_micro=policy.hard_cap_per_tx_micro,
-        session_spend_cap_micro=policy.session_spend_cap_micro,
-        total_cap_micro=min(caps, default=None),
-        max_tx_per_minute=policy.max_tx_per_minute,
-        networks=policy.networks,
-    )
+    return msgspec.structs.replace(policy, enabled=settings.enabled, total_cap_micro=min(caps, default=None))
 
 
 def _micro(token: KnownToken, amount_atomic: int) -> int:
@@ -208,9 +251,11 @@ async def buy(
     tell: Callable[[Outcome], None],
     anew: bool = False,
     timeout_s: float = 60.0,
+    approval_wait_s: int = 0,
 ) -> Outcome:
     """Fetch, and pay where it is asked for. The answer's body goes to `body` piece by piece, then `tell` gets the outcome;
-    only when both have returned the purchase counts as delivered. Refusals and failures are outcomes, not exceptions."""
+    only when both have returned the purchase counts as delivered. Refusals and failures are outcomes, not exceptions.
+    `approval_wait_s`: how long to wait for a person, when one has to decide."""
     line = _Line()
     timeout = httpx2.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s))
     async with httpx2.AsyncClient(
@@ -218,7 +263,7 @@ async def buy(
     ) as client:
         request = _request(client, wanted)
         purchase = await purchases.begin(payer, purchase_request(request, wanted.body).key(), anew=anew)
-        request.extensions[CONTEXT] = {"purchase_id": purchase.purchase_id}
+        request.extensions[CONTEXT] = {"purchase_id": purchase.purchase_id, "approval_wait_s": approval_wait_s}
         try:
             outcome = await _exchange(client, request, line, body, is_repeated=purchase.is_repeated)
             tell(outcome)
@@ -243,7 +288,7 @@ class _Line(httpx2.AsyncBaseTransport):
         self.status = self.settlement = None
         response = await self._inner.handle_async_request(request)
         self.status = response.status_code
-        header = response.headers.get(PAYMENT_RESPONSE)
+        header = next((found for name in SETTLEMENT_HEADERS if (found := response.headers.get(name))), None)
         if header is not None:
             try:
                 self.settlement = decode_payment_response(header)
@@ -323,7 +368,7 @@ def _refusal(
         )
     words = f"{status} {response.reason_phrase}".strip()
     if status == 402 and PAYMENT_REQUIRED not in response.headers:
-        return UnexpectedAnswerError(status, f"The server answered {words} without terms that x402 version 2 knows.")
+        return UnexpectedAnswerError(status, f"The server answered {words} without terms that x402 knows.")
     if response.is_redirect:
         target = response.headers.get("location", "")
         return UnexpectedAnswerError(

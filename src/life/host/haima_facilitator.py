@@ -1,56 +1,56 @@
-"""A facilitator as a process: on an EVM network through a node, or on the local ledger with play money."""
+"""A facilitator as a process: on EVM networks through their nodes, or on the local ledger with play money.
+
+POST /verify, POST /settle, GET /supported   x402's facilitator API, open to everybody, limited per client
+GET /health                                  alive
+GET /ready                                   200 when every network's node answers and has gas, 503 otherwise
+GET /metrics                                 Prometheus text; to this machine only unless told otherwise
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+import msgspec
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 import life
-from life.aios.errors import InvalidInputError
+from life.aios.errors import InvalidInputError, NotFoundError
 from life.aios.money import MAX_ATOMIC, parse_atomic
 from life.aios.ports.chain import Chain
 from life.aios.ports.clock import Clock, Entropy
+from life.aios.ports.http import Operation
 from life.aios.ports.journal import Journal
 from life.anima.custody.process_hardening import harden_process
 from life.anima.custody.wallet_rules import WalletRules
-from life.haima.api import facilitator_operations, health_operations, routes
+from life.haima.api import HttpOperation, facilitator_operations, health_operations, routes
 from life.haima.chain.evm import EvmChain
 from life.haima.chain.json_rpc import JsonRpc
 from life.haima.chain.local_ledger import DEVELOPMENT_ACCOUNTS, LocalLedger
 from life.haima.facilitator.self_hosted import SelfHostedFacilitator
 from life.haima.x402.networks import BUILT_IN, chain_id_of
 from life.host.clock import SystemClock, SystemEntropy
+from life.host.facilitator_metrics import CONTENT_TYPE, FacilitatorMetrics, HealthWatch
+from life.host.facilitator_settings import GWEI, FacilitatorSettings, Settlement, check_settings
 from life.host.haima_chain import check_chain
 from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
 from life.host.haima_wallet import read_address, read_network, wallet_of_key
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
+from life.host.http.rate_limit import RateLimit, TokenBuckets, is_local
 from life.host.http.server import bind, check_bind, serve
 from life.lago.journal.sqlite import SqliteJournal
 
-
-class Settlement(NamedTuple):
-    """Where a facilitator settles. Without `rpc_url` on a ledger in its own journal, with play money."""
-
-    network: str
-    """CAIP-2 or alias."""
-    rpc_url: str | None = None
-    key: str | None = None
-    """Of the account that pays gas; needed with `rpc_url`."""
-    asset: str | None = None
-    """Play money only: the token's contract. Default: the first token that is known on the network."""
-    funds: Mapping[str, int] = {}
-    """Play money only: accounts and the balance, in atomic units, that they are topped up to at the start."""
+LIMITED_PATHS: Final = ("/verify", "/settle", "/supported", "/ready")
 
 
-class Settler(NamedTuple):
-    """An open facilitator, and what people are told about it."""
+class Place(NamedTuple):
+    """One network of an open facilitator, and what people are told about it."""
 
-    facilitator: SelfHostedFacilitator
     network: str
     node: str | None
     """Host of the node; None on the local ledger."""
@@ -58,8 +58,46 @@ class Settler(NamedTuple):
     gas_wei: int | None
     asset: str | None
     """The play money; None on a real chain."""
+    chain: EvmChain | None
+    """None on the local ledger."""
+    max_fee_gwei: int = 0
+    confirmations: int = 1
+
+
+class Settler(NamedTuple):
+    """An open facilitator. The properties are its first network's, for those that have one only."""
+
+    facilitator: SelfHostedFacilitator
+    places: tuple[Place, ...]
     left_open: int
     """Settlements of earlier runs that are still being watched."""
+    metrics: FacilitatorMetrics
+    fee_bps: int = 0
+
+    @property
+    def network(self) -> str:
+        """CAIP-2."""
+        return self.places[0].network
+
+    @property
+    def node(self) -> str | None:
+        """Host of the node; None on the local ledger."""
+        return self.places[0].node
+
+    @property
+    def gas_address(self) -> str | None:
+        """The account that pays gas."""
+        return self.places[0].gas_address
+
+    @property
+    def gas_wei(self) -> int | None:
+        """What it held at the start."""
+        return self.places[0].gas_wei
+
+    @property
+    def asset(self) -> str | None:
+        """The play money; None on a real chain."""
+        return self.places[0].asset
 
 
 class Started(NamedTuple):
@@ -68,6 +106,7 @@ class Started(NamedTuple):
     address: str
     directory: Path
     settler: Settler
+    settings: FacilitatorSettings
 
 
 def parse_funds(texts: tuple[str, ...]) -> dict[str, int]:
@@ -83,26 +122,50 @@ def parse_funds(texts: tuple[str, ...]) -> dict[str, int]:
 
 @asynccontextmanager
 async def open_settler(where: Settlement, journal: Journal, clock: Clock, entropy: Entropy) -> AsyncIterator[Settler]:
-    """The facilitator over this journal, with everything that an earlier run left open taken up.
-
-    InvalidInputError when network, key, asset and node don't fit together; ChainUnavailableError when the node does not
-    answer.
-    """
-    if where.rpc_url is None:
-        opening = _on_local_ledger(where, journal, clock, entropy)
-    else:
-        opening = _on_evm(where, where.rpc_url, journal, clock, entropy)
-    async with opening as settler:
-        try:
-            yield settler._replace(left_open=await settler.facilitator.start())
-        finally:
-            await settler.facilitator.aclose()
+    """The facilitator of one network; see `open_settlers`."""
+    async with open_settlers(FacilitatorSettings((where,)), journal, clock, entropy) as settler:
+        yield settler
 
 
 @asynccontextmanager
-async def _on_evm(
-    where: Settlement, rpc_url: str, journal: Journal, clock: Clock, entropy: Entropy
+async def open_settlers(
+    settings: FacilitatorSettings, journal: Journal, clock: Clock, entropy: Entropy
 ) -> AsyncIterator[Settler]:
+    """The facilitator over this journal, with everything that an earlier run left open taken up.
+
+    InvalidInputError when network, key, asset and node don't fit together; ChainUnavailableError when a node does not
+    answer.
+    """
+    metrics = FacilitatorMetrics()
+    async with AsyncExitStack() as opened:
+        chains: list[Chain] = []
+        places: list[Place] = []
+        signers: dict[str, list[str]] = {}
+        for where in settings.settlements:
+            chain, place = await _open_chain(where, journal, clock, entropy, opened)
+            chains.append(chain)
+            places.append(place)
+            if place.gas_address is not None:
+                signers.setdefault("eip155:*", [])
+                if place.gas_address not in signers["eip155:*"]:
+                    signers["eip155:*"].append(place.gas_address)
+        facilitator = SelfHostedFacilitator(
+            chains, journal, clock, entropy, signers=signers, fee_bps=settings.fee_bps, observer=metrics
+        )
+        opened.push_async_callback(facilitator.aclose)
+        left_open = await facilitator.start()
+        yield Settler(facilitator, tuple(places), left_open, metrics, settings.fee_bps)
+
+
+async def _open_chain(
+    where: Settlement, journal: Journal, clock: Clock, entropy: Entropy, opened: AsyncExitStack
+) -> tuple[Chain, Place]:
+    if where.rpc_url is None:
+        return await _on_local_ledger(where, journal, clock, entropy)
+    return await _on_evm(where, where.rpc_url, clock, opened)
+
+
+async def _on_evm(where: Settlement, rpc_url: str, clock: Clock, opened: AsyncExitStack) -> tuple[Chain, Place]:
     network = read_network(where.network).caip2
     if where.funds or where.asset is not None:
         raise InvalidInputError("Play money is for the local ledger; with a node, the chain has its own tokens.")
@@ -115,22 +178,26 @@ async def _on_evm(
     assert chain_id is not None  # read_network has seen to it
     rules = WalletRules(chain_ids=frozenset({chain_id}))
     wallet = wallet_of_key(where.key, clock=clock, rules=rules, agent_id="facilitator")
+    opened.callback(wallet.custody.close)
     rpc = JsonRpc(rpc_url)
-    try:
-        await check_chain(rpc, network)
-        chain = EvmChain(rpc, network=network, gas_custody=wallet.custody, clock=clock)
-        gas_wei = await rpc.quantity("eth_getBalance", chain.gas_address, "latest")
-        facilitator = _facilitator(chain, journal, clock, entropy, signers={"eip155:*": [chain.gas_address]})
-        yield Settler(facilitator, network, rpc.host, chain.gas_address, gas_wei, None, 0)
-    finally:
-        await rpc.aclose()
-        wallet.custody.close()
+    opened.push_async_callback(rpc.aclose)
+    await check_chain(rpc, network)
+    chain = EvmChain(
+        rpc,
+        network=network,
+        gas_custody=wallet.custody,
+        clock=clock,
+        max_fee_per_gas_wei=where.max_fee_gwei * GWEI,
+        confirmations=where.confirmations,
+        final_depth=where.final_depth,
+        wallet_factories=where.wallet_factories,
+    )
+    gas_wei = await chain.gas_balance_wei()
+    place = Place(network, rpc.host, chain.gas_address, gas_wei, None, chain, where.max_fee_gwei, where.confirmations)
+    return chain, place
 
 
-@asynccontextmanager
-async def _on_local_ledger(
-    where: Settlement, journal: Journal, clock: Clock, entropy: Entropy
-) -> AsyncIterator[Settler]:
+async def _on_local_ledger(where: Settlement, journal: Journal, clock: Clock, entropy: Entropy) -> tuple[Chain, Place]:
     network = read_network(where.network)
     if network.real_money:
         raise InvalidInputError(
@@ -148,24 +215,65 @@ async def _on_local_ledger(
         missing = min(balance, MAX_ATOMIC) - await ledger.balance(address, asset=asset)
         if missing > 0:
             await ledger.fund(address, missing, asset=asset, reason="topped up at the start")
-    facilitator = _facilitator(ledger, journal, clock, entropy, signers={})
-    yield Settler(facilitator, network.caip2, None, None, None, asset, 0)
+    return ledger, Place(network.caip2, None, None, None, asset, None)
 
 
-def _facilitator(
-    chain: Chain, journal: Journal, clock: Clock, entropy: Entropy, *, signers: Mapping[str, list[str]]
-) -> SelfHostedFacilitator:
-    return SelfHostedFacilitator([chain], journal, clock, entropy, signers=signers)
+def facilitator_app(
+    settler: Settler, clock: Clock, settings: FacilitatorSettings, *, behind_proxy: bool = False
+) -> ASGIApp:
+    """The application: open to everybody, as x402 facilitators are, but not as often as anybody likes."""
+    buckets = None
+    if settings.rate_per_minute:
+        buckets = TokenBuckets(clock, per_minute=settings.rate_per_minute, burst=settings.burst)
+    operations = [
+        *facilitator_operations(settler.facilitator),
+        *health_operations("haima-facilitator", life.__version__),
+        *_operations(
+            settler, HealthWatch({place.network: place.chain for place in settler.places}, clock), buckets, settings
+        ),
+    ]
+    app: ASGIApp = Starlette(routes=routes(operations), exception_handlers=EXCEPTION_HANDLERS)
+    if buckets is not None:
+        app = RateLimit(app, buckets, paths=LIMITED_PATHS, behind_proxy=behind_proxy)
+    return UnexpectedErrors(app)
 
 
-def facilitator_app(facilitator: SelfHostedFacilitator) -> ASGIApp:
-    """`/verify`, `/settle`, `/supported` and `/health`, open to everybody as x402 facilitators are."""
-    operations = [*facilitator_operations(facilitator), *health_operations("haima-facilitator", life.__version__)]
-    return UnexpectedErrors(Starlette(routes=routes(operations), exception_handlers=EXCEPTION_HANDLERS))
+class _Readiness(msgspec.Struct, frozen=True):
+    """`networks` maps each network to `ready`, or to what is in the way."""
+
+    ready: bool
+    networks: dict[str, str]
+
+
+def _operations(
+    settler: Settler, watch: HealthWatch, buckets: TokenBuckets | None, settings: FacilitatorSettings
+) -> list[HttpOperation]:
+    async def ready(_: Request) -> Response:
+        health = await watch.look()
+        answer = _Readiness(
+            all(not each.problem for each in health.values()),
+            {network: each.problem or "ready" for network, each in health.items()},
+        )
+        headers = {"cache-control": "no-store", **({} if answer.ready else {"retry-after": "5"})}
+        status = 200 if answer.ready else 503
+        return Response(msgspec.json.encode(answer), status, headers, "application/json")
+
+    async def metrics(request: Request) -> Response:
+        if not settings.public_metrics and not is_local(request.scope):
+            raise NotFoundError("There is nothing here.")
+        text = settler.metrics.text(
+            open_settlements=settler.facilitator.open_settlements, health=await watch.look(), buckets=buckets
+        )
+        return Response(text, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+
+    return [
+        Operation("GET", "/ready", "Whether payments can be settled on every network", ready, result=_Readiness),
+        Operation("GET", "/metrics", "Prometheus text, for this machine", metrics),
+    ]
 
 
 async def run_facilitator(
-    where: Settlement,
+    settings: FacilitatorSettings,
     *,
     directory: Callable[[int], Path],
     host: str,
@@ -175,6 +283,7 @@ async def run_facilitator(
 ) -> None:
     """Open everything, serve until SIGINT or SIGTERM, close everything. `directory` gets the port."""
     check_bind(host, proxy_hosts)
+    check_settings(settings, host_is_local=not proxy_hosts)
     harden_process()
     clock, entropy = SystemClock(), SystemEntropy()
     with bind(host, port) as listener:
@@ -183,10 +292,11 @@ async def run_facilitator(
         with lock_directory(root, "facilitator"):
             async with (
                 SqliteJournal.open(root / JOURNAL_FILE, clock=clock, writer="process") as journal,
-                open_settler(where, journal, clock, entropy) as settler,
+                open_settlers(settings, journal, clock, entropy) as settler,
             ):
-                started = Started(http_address(host, port), root, settler)
-                await serve(facilitator_app(settler.facilitator), listener, lambda: on_ready(started))
+                started = Started(http_address(host, port), root, settler, settings)
+                app = facilitator_app(settler, clock, settings, behind_proxy=bool(proxy_hosts))
+                await serve(app, listener, lambda: on_ready(started))
 
 
 def http_address(host: str, port: int) -> str:
@@ -196,12 +306,15 @@ def http_address(host: str, port: int) -> str:
 
 __all__ = [
     "DEVELOPMENT_ACCOUNTS",
+    "FacilitatorSettings",
+    "Place",
     "Settlement",
     "Settler",
     "Started",
     "facilitator_app",
     "http_address",
     "open_settler",
+    "open_settlers",
     "parse_funds",
     "run_facilitator",
 ]

@@ -8,15 +8,20 @@
 
 `Charge` opens the journal and the connection to the facilitator when the application starts, takes up the sales that an
 earlier run left open, and closes everything when it stops; it needs a server with lifespan events (uvicorn has them).
+
+    app.wsgi_app = ChargeWsgi(app.wsgi_app, routes={"GET /report": "$0.01"}, pay_to="0x…", network="base", facilitator="https://…")
+
+does the same for a synchronous application (Flask, Django), and `open_till` for what is neither, such as tools of an MCP server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,9 +33,12 @@ from life.haima.errors import FacilitatorUnavailableError
 from life.haima.facilitator.remote import RemoteFacilitator
 from life.haima.x402.middleware import X402Middleware
 from life.haima.x402.networks import BUILT_IN
+from life.haima.x402.offer_receipt import OfferReceipts
 from life.haima.x402.paid_routes import Route, Routes
 from life.haima.x402.price import Price
 from life.haima.x402.seller_app import demo_seller_app
+from life.haima.x402.till import Till
+from life.haima.x402.wsgi import X402WsgiMiddleware
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
 from life.host.haima_facilitator import http_address
@@ -38,6 +46,9 @@ from life.host.haima_wallet import read_address, read_network
 from life.host.http.problem import UnexpectedErrors
 from life.host.http.server import bind, check_bind, serve
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 DEFAULT_DIRECTORY: Final = ".life/shop"
 """Where a shop keeps its journal when nobody says."""
@@ -86,9 +97,11 @@ class Charge:
         payment_identifier: Literal["optional", "required", "off"] = "optional",
         base_url: str | None = None,
         allow_plain_http: bool = False,
+        accept_v1: bool = False,
+        offer_receipt: OfferReceipts | None = None,
     ) -> None:
-        """`routes`, `verify`, `payment_identifier` and `base_url` are those of X402Middleware; `network` may be an alias.
-        Several processes may share a directory on one machine."""
+        """`routes`, `verify`, `payment_identifier`, `base_url`, `accept_v1` and `offer_receipt` are those of X402Middleware;
+        `network` may be an alias. Several processes may share a directory on one machine."""
         self.app = app
         self._routes = routes
         self._pay_to = read_address(pay_to, "pay_to address")
@@ -99,6 +112,8 @@ class Charge:
         self._payment_identifier: Literal["optional", "required", "off"] = payment_identifier
         self._base_url = base_url
         self._allow_plain_http = allow_plain_http
+        self._accept_v1 = accept_v1
+        self._offer_receipt = offer_receipt
         self._selling: X402Middleware | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,7 +148,87 @@ class Charge:
                 verify=self._verify,
                 payment_identifier=self._payment_identifier,
                 base_url=self._base_url,
+                accept_v1=self._accept_v1,
+                offer_receipt=self._offer_receipt,
             )
+
+
+@asynccontextmanager
+async def open_till(
+    *,
+    pay_to: str,
+    network: str,
+    facilitator: str,
+    directory: Path | str = DEFAULT_DIRECTORY,
+    verify: Literal["facilitator", "local"] = "facilitator",
+    payment_identifier: Literal["optional", "required", "off"] = "optional",
+    base_url: str | None = None,
+    allow_plain_http: bool = False,
+    accept_v1: bool = False,
+    offer_receipt: OfferReceipts | None = None,
+) -> AsyncIterator[Till]:
+    """A till with its journal and its facilitator open, for adapters that are no ASGI middleware. Call its `start` when
+    everything that is for sale has been declared. Options as for `Charge`."""
+    async with open_seller(directory, facilitator, allow_plain_http=allow_plain_http) as seller:
+        till = Till(
+            pay_to=read_address(pay_to, "pay_to address"),
+            network=read_network(network).caip2,
+            facilitator=seller.facilitator,
+            journal=seller.journal,
+            clock=seller.clock,
+            entropy=seller.entropy,
+            verify=verify,
+            payment_identifier=payment_identifier,
+            base_url=base_url,
+            accept_v1=accept_v1,
+            offer_receipt=offer_receipt,
+        )
+        try:
+            yield till
+        finally:
+            await till.aclose()
+
+
+class ChargeWsgi(X402WsgiMiddleware):
+    """WSGI middleware that sells what an application answers, and brings everything it needs. It opens in each process with
+    the first request and closes when the process ends; processes on one machine may share the directory."""
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        routes: Routes,
+        pay_to: str,
+        network: str,
+        facilitator: str,
+        directory: Path | str = DEFAULT_DIRECTORY,
+        verify: Literal["facilitator", "local"] = "facilitator",
+        payment_identifier: Literal["optional", "required", "off"] = "optional",
+        base_url: str | None = None,
+        allow_plain_http: bool = False,
+        accept_v1: bool = False,
+        offer_receipt: OfferReceipts | None = None,
+    ) -> None:
+        """Options as for `Charge`."""
+        read_address(pay_to, "pay_to address")
+        read_network(network)
+        super().__init__(
+            app,
+            routes=routes,
+            open_till=lambda: open_till(
+                pay_to=pay_to,
+                network=network,
+                facilitator=facilitator,
+                directory=directory,
+                verify=verify,
+                payment_identifier=payment_identifier,
+                base_url=base_url,
+                allow_plain_http=allow_plain_http,
+                accept_v1=accept_v1,
+                offer_receipt=offer_receipt,
+            ),
+        )
+        atexit.register(self.close)
 
 
 # --- the shop of `haima serve` ----------------------------------------------------------------------------------------
@@ -151,6 +246,8 @@ class ShopTerms(NamedTuple):
     token_version: str | None = None
     base_url: str | None = None
     allow_plain_http: bool = False
+    accept_v1: bool = False
+    """Also serve clients of x402 version 1."""
 
 
 class ShopStarted(NamedTuple):
@@ -213,7 +310,7 @@ async def run_shop(
             async with open_seller(
                 root, terms.facilitator, allow_plain_http=terms.allow_plain_http, writer="process"
             ) as seller:
-                counter = _Counter(seller, price, pay_to, terms.base_url)
+                counter = _Counter(seller, price, pay_to, terms)
                 shop = demo_seller_app(price, counter.around)
                 # Starlette builds the till with its stack, at the first request; open sales are taken up before that.
                 shop.middleware_stack = shop.build_middleware_stack()
@@ -231,11 +328,11 @@ class _Counter:
 
     selling: X402Middleware
 
-    def __init__(self, seller: Seller, price: Price, pay_to: str, base_url: str | None) -> None:
+    def __init__(self, seller: Seller, price: Price, pay_to: str, terms: ShopTerms) -> None:
         self._seller = seller
         self._price = price
         self._pay_to = pay_to
-        self._base_url = base_url
+        self._terms = terms
 
     def around(self, app: ASGIApp, routes: dict[str, Route]) -> X402Middleware:
         """See demo_seller_app."""
@@ -248,7 +345,8 @@ class _Counter:
             journal=self._seller.journal,
             clock=self._seller.clock,
             entropy=self._seller.entropy,
-            base_url=self._base_url,
+            base_url=self._terms.base_url,
+            accept_v1=self._terms.accept_v1,
             sole_server=True,
         )
         return self.selling

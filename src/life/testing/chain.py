@@ -20,9 +20,11 @@ from typing import Final
 import pytest
 
 from life.aios.ports.chain import Chain, Prepared, Refusal, Settlement
-from life.aios.ports.custody import TransferAuthorization
+from life.aios.ports.custody import PaymentAuthorization, PermitTransfer, TransferAuthorization
+from life.crypto.permit2 import EXACT_PROXY, UPTO_PROXY
 from life.crypto.secp256k1 import ORDER, sign_recoverable
-from life.haima.x402 import codes, exact
+from life.haima.x402 import authorization as payments
+from life.haima.x402 import codes
 
 PAYER: Final = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 _PAYER_KEY: Final = bytes.fromhex("59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d")
@@ -48,6 +50,8 @@ class ChainBench:
     """The network's time in Unix seconds."""
     reopen: Callable[[], Chain]
     """Another instance over the same network, which knows nothing of the first one's memory."""
+    allow: Callable[[str], Awaitable[None]]
+    """Let Permit2 pull every unit of an address, where the network asks for that."""
 
     def authorization(self, number: int, *, value_atomic: int = 10_000) -> TransferAuthorization:
         """An authorization of PAYER for PAYEE, valid for the next hour; each `number` has its own nonce."""
@@ -65,10 +69,25 @@ class ChainBench:
             nonce=number.to_bytes(32, "big"),
         )
 
+    def permit(self, number: int, *, value_atomic: int = 10_000, upto: bool = False) -> PermitTransfer:
+        """A Permit2 payment of PAYER for PAYEE, valid for the next hour; `upto` binds it to the network's settler."""
+        return PermitTransfer(
+            network=self.chain.network,
+            asset=self.asset,
+            from_address=PAYER,
+            to_address=PAYEE,
+            value_atomic=value_atomic,
+            spender=UPTO_PROXY if upto else EXACT_PROXY,
+            nonce=number << 200 | number,
+            deadline_s=self.now_s() + 3600,
+            valid_after_s=0,
+            facilitator=self.chain.settler if upto else None,
+        )
 
-def sign(authorization: TransferAuthorization, key: bytes = _PAYER_KEY) -> bytes:
+
+def sign(authorization: PaymentAuthorization, key: bytes = _PAYER_KEY) -> bytes:
     """65 bytes r‖s‖v over an authorization, by a key that everybody knows."""
-    return sign_recoverable(exact.digest(authorization), bytearray(key))
+    return sign_recoverable(payments.digest(authorization), bytearray(key))
 
 
 def with_high_s(signature: bytes) -> bytes:
@@ -77,22 +96,26 @@ def with_high_s(signature: bytes) -> bytes:
     return signature[:32] + s.to_bytes(32, "big") + bytes((55 - signature[64],))
 
 
-async def outcome(chain: Chain, transaction_hash: str, authorization: TransferAuthorization) -> Settlement:
+async def outcome(
+    chain: Chain, transaction_hash: str, authorization: PaymentAuthorization, *, value_atomic: int | None = None
+) -> Settlement:
     """The end of a transaction that was sent, waited for at most four seconds."""
-    settled = await chain.settlement(transaction_hash, authorization)
+    settled = await chain.settlement(transaction_hash, authorization, value_atomic=value_atomic)
     for _ in range(_POLLS):
         if settled.state in ("confirmed", "reverted"):
             break
         await asyncio.sleep(_POLL_S)
-        settled = await chain.settlement(transaction_hash, authorization)
+        settled = await chain.settlement(transaction_hash, authorization, value_atomic=value_atomic)
     return settled
 
 
-async def settle(chain: Chain, authorization: TransferAuthorization, signature: bytes) -> tuple[Prepared, Settlement]:
+async def settle(
+    chain: Chain, authorization: PaymentAuthorization, signature: bytes, *, value_atomic: int | None = None
+) -> tuple[Prepared, Settlement]:
     """Prepare, send and wait."""
-    prepared = await chain.prepare(authorization, signature)
+    prepared = await chain.prepare(authorization, signature, value_atomic=value_atomic)
     await chain.broadcast(prepared)
-    return prepared, await outcome(chain, prepared.transaction_hash, authorization)
+    return prepared, await outcome(chain, prepared.transaction_hash, authorization, value_atomic=value_atomic)
 
 
 class ChainSuite:
@@ -297,6 +320,103 @@ class ChainSuite:
         settled = await bench.reopen().settlement(prepared.transaction_hash, authorization)
         assert settled.state == "not_found"
         await bench.chain.abandon(prepared)
+
+    # ---- Permit2
+
+    async def test_permit_settles_the_exact_amount(self, bench: ChainBench) -> None:
+        """A Permit2 payment passes the check, moves exactly the signed amount, and its nonce is spent for ever."""
+        await _fund_and_allow(bench, 25_000)
+        permit = bench.permit(1)
+        assert await bench.chain.check(permit, sign(permit)) is None
+        prepared, settled = await settle(bench.chain, permit, sign(permit))
+        assert (settled.state, settled.transaction_hash) == ("confirmed", prepared.transaction_hash)
+        assert (await bench.balance(PAYER), await bench.balance(PAYEE)) == (15_000, 10_000)
+        assert _code(await bench.chain.check(permit, sign(permit))) == codes.NONCE_ALREADY_USED
+
+    @pytest.mark.parametrize("charged", [1, 4_200, 10_000])
+    async def test_upto_moves_what_is_charged(self, bench: ChainBench, charged: int) -> None:
+        """Of a signed maximum exactly the charge moves; the rest can never be taken with the same permit."""
+        await _fund_and_allow(bench, 10_000)
+        permit = bench.permit(1, upto=True)
+        assert await bench.chain.check(permit, sign(permit)) is None
+        assert await bench.chain.check(permit, sign(permit), value_atomic=charged) is None
+        prepared, settled = await settle(bench.chain, permit, sign(permit), value_atomic=charged)
+        assert (settled.state, settled.transaction_hash) == ("confirmed", prepared.transaction_hash)
+        assert (await bench.balance(PAYER), await bench.balance(PAYEE)) == (10_000 - charged, charged)
+        _, again = await settle(bench.chain, permit, sign(permit), value_atomic=10_001 - charged)
+        assert again.state == "reverted" or again.transaction_hash == prepared.transaction_hash
+        assert await bench.balance(PAYEE) == charged
+
+    async def test_upto_stays_below_its_maximum(self, bench: ChainBench) -> None:
+        """A charge above the maximum is refused, and so is one that an exact payment did not sign."""
+        await _fund_and_allow(bench, 30_000)
+        for permit in (bench.permit(1, upto=True), bench.permit(2)):
+            if permit.facilitator is not None:
+                refusal = await bench.chain.check(permit, sign(permit), value_atomic=10_001)
+                assert _code(refusal) == codes.UPTO_AMOUNT_EXCEEDS_PERMITTED
+        assert await bench.balance(PAYEE) == 0
+
+    async def test_upto_of_another_facilitator_is_refused(self, bench: ChainBench) -> None:
+        """A maximum that was signed for somebody else to charge is worth nothing here."""
+        await _fund_and_allow(bench, 10_000)
+        permit = bench.permit(1, upto=True)._replace(facilitator=PAYEE)
+        assert _code(await bench.chain.check(permit, sign(permit))) == codes.UPTO_UNAUTHORIZED_FACILITATOR
+
+    async def test_second_transaction_of_a_permit_names_the_first(self, bench: ChainBench) -> None:
+        """Another transaction for the same permit moves nothing, and asking for it names the one that did."""
+        await _fund_and_allow(bench, 30_000)
+        permit = bench.permit(1)
+        first = await bench.chain.prepare(permit, sign(permit))
+        second = await bench.chain.prepare(permit, sign(permit))
+        for prepared in (first, second):
+            await bench.chain.broadcast(prepared)
+            settled = await outcome(bench.chain, prepared.transaction_hash, permit)
+            assert (settled.state, settled.transaction_hash) == ("confirmed", first.transaction_hash)
+        assert await bench.balance(PAYEE) == 10_000
+
+    @pytest.mark.parametrize("upto", [False, True])
+    async def test_forged_and_changed_permits_are_refused(self, bench: ChainBench, upto: bool) -> None:
+        """A stranger's signature, the malleated twin, and any changed field are refused as a bad signature."""
+        await _fund_and_allow(bench, 20_000)
+        signed = bench.permit(1, upto=upto)
+        for permit, signature in (
+            (signed, sign(signed, STRANGER_KEY)),
+            (signed, with_high_s(sign(signed))),
+            (signed._replace(value_atomic=20_000), sign(signed)),
+            (signed._replace(to_address="0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65"), sign(signed)),
+            (signed._replace(nonce=99), sign(signed)),
+            (signed._replace(deadline_s=signed.deadline_s + 1), sign(signed)),
+        ):
+            assert _code(await bench.chain.check(permit, signature)) == codes.PERMIT2_INVALID_SIGNATURE
+
+    async def test_permit_window_and_funds_are_kept(self, bench: ChainBench) -> None:
+        """Too early, too late and too poor are refused, each with its own code."""
+        await _fund_and_allow(bench, 9_999)
+        now_s = bench.now_s()
+        early = bench.permit(1)._replace(valid_after_s=now_s + 600)
+        late = bench.permit(2)._replace(deadline_s=now_s - 600)
+        poor, poor_upto = bench.permit(3), bench.permit(4, upto=True)
+        for permit, code in (
+            (early, codes.PERMIT2_NOT_YET_VALID),
+            (late, codes.PERMIT2_DEADLINE_EXPIRED),
+            (poor, codes.INSUFFICIENT_BALANCE),
+            (poor_upto, codes.PERMIT2_INSUFFICIENT_BALANCE),
+        ):
+            assert _code(await bench.chain.check(permit, sign(permit))) == code
+
+    async def test_restart_finds_a_permits_settlement(self, bench: ChainBench) -> None:
+        """Another instance finds what became of a permit by the permit alone, of an `upto` payment with its charge."""
+        await _fund_and_allow(bench, 20_000)
+        for permit, charged in ((bench.permit(1), None), (bench.permit(2, upto=True), 7_000)):
+            prepared, _ = await settle(bench.chain, permit, sign(permit), value_atomic=charged)
+            lost = ("local:" if prepared.transaction_hash.startswith("local:") else "0x") + "77" * 32
+            found = await outcome(bench.reopen(), lost, permit, value_atomic=charged)
+            assert (found.state, found.transaction_hash) == ("confirmed", prepared.transaction_hash)
+
+
+async def _fund_and_allow(bench: ChainBench, amount_atomic: int) -> None:
+    await bench.fund(PAYER, amount_atomic)
+    await bench.allow(PAYER)
 
 
 def _code(refusal: Refusal | None) -> str | None:

@@ -67,6 +67,7 @@ SIGNING_NAMES: Final = frozenset(
         "sign_claims",
         "sign_message",
         "sign_authorization",
+        "sign_cancellation",
         "sign_permit",
         "sign_sale_document",
         "sign_transaction",

@@ -65,7 +65,11 @@ def has_npm_peers(root: Path) -> bool:
     try:
         manifest = json.loads((root / PEERS_FOLDER / "package.json").read_text())
         pins: dict[str, str] = manifest["dependencies"]
-        return bool(pins) and all(_installed_version(root, name) == version for name, version in pins.items())
+        return bool(pins) and all(
+            # An alias is pinned as `npm:NAME@VERSION`.
+            _installed_version(root, name) == version.rpartition("@")[2]
+            for name, version in pins.items()
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

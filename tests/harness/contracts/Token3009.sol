@@ -5,7 +5,7 @@ interface ISignatureWallet {
     function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4);
 }
 
-/// A six-decimal ERC-20 with EIP-3009 authorizations, for tests only: anybody may mint.
+/// A six-decimal ERC-20 with EIP-3009 authorizations and EIP-2612 permits, for tests only: anybody may mint.
 ///
 /// It stands in for USDC. There is no constructor and no immutable, so its runtime code can be etched at USDC's own
 /// address; name, version and separator are worked out at run time from the chain id, and then equal USDC's there. The
@@ -23,6 +23,8 @@ contract Token3009 {
     );
     bytes32 public constant CANCEL_AUTHORIZATION_TYPEHASH =
         keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+    bytes32 public constant PERMIT_TYPEHASH =
+        keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
 
@@ -33,6 +35,7 @@ contract Token3009 {
     mapping(address => uint256) public balanceOf;
     mapping(address => mapping(address => uint256)) public allowance;
     mapping(address => mapping(bytes32 => bool)) private _spentNonces;
+    mapping(address => uint256) public nonces;
 
     event Transfer(address indexed from, address indexed to, uint256 value);
     event Approval(address indexed owner, address indexed spender, uint256 value);
@@ -92,6 +95,18 @@ contract Token3009 {
         balanceOf[from] -= value;
         balanceOf[to] += value;
         emit Transfer(from, to, value);
+    }
+
+    // ---- EIP-2612
+
+    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+    {
+        require(deadline >= block.timestamp, "FiatTokenV2: permit is expired");
+        bytes32 content = keccak256(abi.encode(PERMIT_TYPEHASH, owner, spender, value, nonces[owner]++, deadline));
+        _requireSignature(owner, content, abi.encodePacked(r, s, v));
+        allowance[owner][spender] = value;
+        emit Approval(owner, spender, value);
     }
 
     // ---- EIP-3009

@@ -28,6 +28,18 @@ class TokenRemovedError(CustodyUnavailableError):
     code = "custody.token_removed"
 
 
+class WrongAppError(CustodyUnavailableError):
+    """The device is there, but the Ethereum app is not open on it, or is too old for this request."""
+
+    code = "custody.wrong_app"
+
+
+class PageClosedError(CustodyUnavailableError):
+    """The browser page closed before it answered. Nothing was signed."""
+
+    code = "custody.page_closed"
+
+
 class KeyNotProtectedError(CustodyError):
     """The private key is readable, copyable or was not made inside the token, so it is not used."""
 
@@ -40,3 +52,28 @@ class RateLimitedError(CustodyUnavailableError):
 
     code = "custody.rate_limited"
     status = 429
+
+
+class WrongDeviceError(CustodyError):
+    """The device answers for another wallet than the configured one: another device, seed, passphrase or path."""
+
+    code = "custody.wrong_device"
+    status = 409
+
+
+class BlindSigningOffError(CustodyError):
+    """The device's setting "blind signing" is off, and it does not sign this without."""
+
+    code = "custody.blind_signing_off"
+    status = 403
+
+
+class CeremonyRefusedError(CustodyError):
+    """A passkey's registration or assertion that does not prove what it is shown for. `details["reason"]` is a stable word."""
+
+    code = "custody.ceremony_refused"
+    status = 403
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, details={"reason": reason})
+        self.reason = reason

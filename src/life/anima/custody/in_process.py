@@ -230,6 +230,18 @@ class InProcessAnima:
         self._signed("sign_permit", purpose, digest, permit.reservation_id)
         return signature
 
+    async def sign_cancellation(self, authorization: TransferAuthorization) -> bytes:
+        """EIP-712 signature that burns an unused authorization of this wallet (CancelSigning): 65 bytes r‖s‖v, low s."""
+        try:
+            secret, own = self._wallet_for("sign_authorization")  # whoever may authorize may take it back
+            digest = self._rules.cancel_digest_to_sign(authorization, own=own)
+            signature = _signature(digest, secret)
+        except CustodyError as error:
+            self._denied("sign_cancellation", error)
+            raise
+        self._signed("sign_cancellation", "eip3009", digest, authorization.reservation_id)
+        return signature
+
     async def sign_sale_document(self, document: SaleDocument) -> bytes:
         """EIP-712 signature over an offer or a receipt of this seller (SaleSigning): 65 bytes r‖s‖v, low s.
 

@@ -25,7 +25,7 @@ from life.aios.ports.custody import (
 from life.anima.errors import CustodyInputError, PolicyDeniedError
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto.address import parse_address
-from life.crypto.eip3009 import Domain, authorization_digest
+from life.crypto.eip3009 import Domain, authorization_digest, cancel_digest
 from life.crypto.errors import CryptoError
 from life.crypto.permit2 import EXACT_PROXY, PERMIT2, UPTO_PROXY, permit_witness_digest, token_permit_digest
 from life.crypto.sale_documents import offer_digest, receipt_digest
@@ -156,6 +156,20 @@ class WalletRules:
             valid_after=permit.valid_after_s,
             facilitator=None if permit.facilitator is None else recipient_bytes(permit.facilitator),
         )
+
+    def cancel_digest_to_sign(self, authorization: TransferAuthorization, *, own: OwnAddress) -> bytes:
+        """The digest that burns an authorization's nonce. It moves no money, so only its owner and chain are checked."""
+        payer = authorization.from_address
+        if payer != own.text and payer.lower() != own.lower:
+            raise CustodyInputError(f"The authorization is not from this wallet, {own.text}.")
+        try:
+            a = authorization
+            chain_id, separator = token_domain(a.network, a.asset, a.token_name, a.token_version)
+            digest = cancel_digest(separator, own.raw, a.nonce)
+        except CryptoError as error:
+            raise CustodyInputError(f"The authorization can't be right: {error}.") from None
+        self.check_chain(chain_id)
+        return digest
 
     def sale_digest_to_sign(self, document: SaleDocument) -> bytes:
         """The digest of an offer or a receipt that passes the guard. Errors as in `digest_to_sign`. It moves no money,

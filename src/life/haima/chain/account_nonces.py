@@ -46,13 +46,13 @@ class AccountNonces:
         """The node has taken a transaction with this nonce."""
         self._reserved.discard(nonce)
 
-    def give_back(self, nonce: int) -> None:
-        """No transaction with this nonce will ever be sent: hand it out again."""
+    def give_back(self, nonce: int) -> bool:
+        """No transaction with this nonce will ever be sent: hand it out again. False: it is not reserved."""
         if nonce not in self._reserved:
-            return
+            return False
         self._reserved.discard(nonce)
         if self._next is None:
-            return  # the next reservation asks the node
+            return True  # the next reservation asks the node
         if nonce == self._next - 1:
             self._next = nonce
             while self._returned and self._next - 1 in self._returned:
@@ -61,6 +61,7 @@ class AccountNonces:
             heapq.heapify(self._returned)
         else:
             heapq.heappush(self._returned, nonce)
+        return True
 
     def resync(self) -> None:
         """Forget what was counted: somebody else used this account. The next reservation asks the node."""

@@ -1,71 +1,66 @@
-"""Settlement on an EVM network: EIP-3009 over JSON-RPC, gas paid by an account behind custody.
+"""Settlement on an EVM network over JSON-RPC, gas paid by an account behind custody.
+
+    EIP-3009    transferWithAuthorization of the token
+    Permit2     settle, or with an EIP-2612 permit settleWithPermit, of x402's exact or upto proxy
 
 A payment takes at most five calls: a dry run at verify, a dry run at settle (both `eth_estimateGas`, which also gives the gas
 limit), the fees when the kept ones are older than 15 s, the sending, the receipt (x402.md §15). Chain id, the account's
-nonce and the token's code are asked once per process.
+nonce and the token's code are asked once per process; a signature that is not the payer's own key's costs one call more.
 
-Confirmed means: the receipt's status is 1 and it holds the exact Transfer. A transaction that failed or vanished is not
-the end of the question, because anybody may send a signed authorization: `settlement` then asks the token whether the
-authorization was used, and finds the transaction that did it in the logs (x402.md §12 row 4, §16.5).
+Confirmed means: the receipt's status is 1 and it holds the exact Transfer, under as many blocks as are asked for. A
+transaction that failed or vanished is not the end of the question; see `settlement_search`.
 
-Sources: EIP-1559, EIP-3009, x402.md §3.1 and §12; error words of geth, reth, erigon and anvil.
+Sources: EIP-1559, EIP-3009, Permit2, x402.md §3 and §12.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from life.aios.errors import InvalidInputError
 from life.aios.json import Json
-from life.aios.ports.chain import Prepared, Refusal, Settlement
+from life.aios.ports.chain import Prepared, Refusal, Settlement, SignedPermit, Standing
 from life.aios.ports.clock import Clock
-from life.aios.ports.custody import Custody, EvmTransaction, TransferAuthorization
+from life.aios.ports.custody import Custody, PaymentAuthorization, PermitTransfer
 from life.crypto.address import format_address
-from life.crypto.keccak import keccak256
 from life.crypto.secp256k1 import is_low_s
-from life.haima.chain import token_calls
-from life.haima.chain.account_nonces import AccountNonces
+from life.haima.chain import permit_calls, token_calls
+from life.haima.chain.abi import address_bytes
+from life.haima.chain.block_watch import BlockWatch
 from life.haima.chain.fees import FeeOracle
-from life.haima.chain.json_rpc import JsonRpc, NodeRefusedError, parse_quantity
+from life.haima.chain.gas_account import GasAccount
+from life.haima.chain.json_rpc import JsonRpc, NodeRefusedError
+from life.haima.chain.payer_code import MULTICALL3, PayerCode, PayerSignature, deploy_and_call
+from life.haima.chain.settlement_search import SettlementSearch, read_receipt
 from life.haima.errors import ChainRefusedError, ChainUnavailableError
 from life.haima.x402 import codes
+from life.haima.x402.authorization import claim_key
 from life.haima.x402.networks import chain_id_of
 
 GAS_MARGIN: Final = 30_000
 """Added to a quarter more than the estimate: a first transfer to a payee writes one more storage slot."""
 SIGN_GAS_LIMIT: Final = 250_000
 """Gas limit when no dry run came before `prepare`."""
-SENT_KEPT_US: Final = 60_000_000
-"""How long a transaction that the node took counts as pending without being looked up in the pool."""
+MAX_GAS: Final = 1_000_000
+"""No settlement may need more: a payer that is a contract decides how much gas its signature check burns."""
+CONFIRMATIONS: Final = 1
+FINAL_DEPTH: Final = 12
 _REMEMBERED: Final = 4096
-_Key = TypeVar("_Key")
 
-_ALREADY_THERE: Final = ("already known", "already imported", "known transaction", "already exists")
-_NOT_TAKEN: Final = (
-    "insufficient funds",
-    "nonce too low",
-    "underpriced",
-    "could not replace",
-    "intrinsic gas",
-    "exceeds block gas limit",
-    "max fee per gas less than block base fee",
-    "fee cap",
-    "txpool is full",
-    "transaction pool is full",
-    "invalid sender",
-    "invalid chain id",
-    "wrong chain",
-)
-_OTHER_TRANSACTION_HOLDS_NONCE: Final = ("nonce too low", "replacement", "could not replace")
+
+class _Call(NamedTuple):
+    """One call of a contract."""
+
+    to: str
+    data: bytes
 
 
 class EvmChain:
-    """An EVM network as a Chain port. One instance per gas account and network; share it.
+    """An EVM network as a PublicChain port. One instance per gas account and network; share it.
 
-    The gas account may be used by nobody else at the same time; when it was, the refused broadcast is reported as not
-    taken, the account's nonce is asked again, and the next attempt goes through.
+    The gas account may be used by nobody else at the same time; see `GasAccount`.
     """
 
     def __init__(
@@ -76,28 +71,36 @@ class EvmChain:
         gas_custody: Custody,
         clock: Clock,
         max_fee_per_gas_wei: int | None = None,
+        confirmations: int = CONFIRMATIONS,
+        final_depth: int = FINAL_DEPTH,
+        wallet_factories: Iterable[str] = (),
         log_window_blocks: int = 2000,
         log_windows: int = 10,
     ) -> None:
-        """`network` is `eip155:<id>`; `gas_custody` must be able to sign transactions. Logs are searched back over
-        `log_windows` windows of `log_window_blocks` (nodes limit the range of one question)."""
+        """`network` is `eip155:<id>`; `gas_custody` must be able to sign transactions.
+
+        A settlement is confirmed in a block with `confirmations` - 1 blocks on top, and watched until there are
+        `final_depth`. `wallet_factories` may deploy payers' wallets (ERC-6492). Logs are searched back over `log_windows`
+        windows of `log_window_blocks` (nodes limit the range of one question).
+        """
+        chain_id = chain_id_of(network)
+        if chain_id is None:
+            raise InvalidInputError(f"{network} is no EVM network; it must look like eip155:8453.")
+        if confirmations < 1:
+            raise InvalidInputError("A settlement needs at least one confirmation.")
         self._rpc = rpc
         self._network = network
-        self._chain_id = _chain_id(network)
-        self._clock = clock
-        self._custody = gas_custody
-        capabilities = gas_custody.capabilities()
-        if capabilities.wallet_address is None or "sign_transaction" not in capabilities.operations:
-            raise InvalidInputError("The gas account's custody has no wallet that signs transactions.")
-        self._gas_address = format_address(token_calls.address_bytes(capabilities.wallet_address))
-        self._nonces = AccountNonces(self._pending_nonce)
-        self._fees = FeeOracle(rpc, clock, limit_wei=max_fee_per_gas_wei)
-        self._log_window_blocks = log_window_blocks
-        self._log_windows = log_windows
+        self._chain_id = chain_id
+        self._confirmations = confirmations
+        self._account = GasAccount(
+            rpc, FeeOracle(rpc, clock, limit_wei=max_fee_per_gas_wei), gas_custody, clock, chain_id=chain_id
+        )
+        self._payers = PayerCode(rpc, clock, factories=wallet_factories)
+        self._blocks = BlockWatch(rpc, clock, final_depth=max(final_depth, confirmations))
+        self._search = SettlementSearch(rpc, window_blocks=log_window_blocks, windows=log_windows)
         self._checked_chain_id = False
         self._tokens: set[str] = set()
-        self._estimates: OrderedDict[tuple[str, bytes], int] = OrderedDict()
-        self._sent_us: OrderedDict[str, int] = OrderedDict()
+        self._estimates: OrderedDict[tuple[str, int | None], int] = OrderedDict()
 
     @property
     def network(self) -> str:
@@ -107,7 +110,16 @@ class EvmChain:
     @property
     def gas_address(self) -> str:
         """EIP-55 address of the account that pays gas; `/supported` names it as a signer."""
-        return self._gas_address
+        return self._account.address
+
+    @property
+    def settler(self) -> str:
+        """The gas account: the facilitator that an `upto` payment must name."""
+        return self._account.address
+
+    async def gas_balance_wei(self) -> int:
+        """What the gas account has left."""
+        return await self._account.balance_wei()
 
     async def open(self) -> None:
         """Ask the node for its chain id, and refuse one of another chain. Called by itself before the first use."""
@@ -121,86 +133,107 @@ class EvmChain:
         """Close the connections to the node."""
         await self._rpc.aclose()
 
-    async def check(self, authorization: TransferAuthorization, signature: bytes) -> Refusal | None:
-        """Dry run by `eth_estimateGas`. Malleable and malformed signatures are refused without asking the node."""
+    # ---- the port
+
+    async def check(
+        self,
+        authorization: PaymentAuthorization,
+        signature: bytes,
+        *,
+        value_atomic: int | None = None,
+        permit: SignedPermit | None = None,
+    ) -> Refusal | None:
+        """Dry run by `eth_estimateGas`. Malleable signatures are refused without asking the node."""
         refusal = self._offline_refusal(authorization, signature)
         if refusal is not None:
             return refusal
         await self.open()
+        shown = await self._payers.read(authorization, signature)
+        if isinstance(shown, Refusal):
+            return shown
         if not await self._is_token(authorization.asset):
             return Refusal(codes.ASSET_NOT_DEPLOYED, "The asset is no contract on this network.")
-        call = self._call(authorization.asset, token_calls.transfer_call(authorization, signature))
+        permit = await self._needed(authorization, permit, value_atomic)
+        call = _settling_call(authorization, shown, value_atomic, permit)
         try:
-            gas = await self._rpc.quantity("eth_estimateGas", call)
+            gas = await self._rpc.quantity("eth_estimateGas", self._as_json(call))
         except NodeRefusedError as error:
-            return _refusal(error)
-        _remember(self._estimates, (authorization.from_address.lower(), authorization.nonce), gas)
+            return await self._explain_revert(error, authorization, value_atomic, shown)
+        if gas > MAX_GAS:
+            return Refusal(codes.SIMULATION_FAILED, f"Settling this would take {gas} gas, more than {MAX_GAS}.")
+        self._estimates[claim_key(authorization), value_atomic] = gas
+        while len(self._estimates) > _REMEMBERED:
+            self._estimates.popitem(last=False)
         return None
 
-    async def prepare(self, authorization: TransferAuthorization, signature: bytes) -> Prepared:
+    async def prepare(
+        self,
+        authorization: PaymentAuthorization,
+        signature: bytes,
+        *,
+        value_atomic: int | None = None,
+        permit: SignedPermit | None = None,
+    ) -> Prepared:
         """Sign the settling transaction with the next account nonce."""
         refusal = self._offline_refusal(authorization, signature)
         if refusal is not None:
             raise ChainRefusedError(refusal.code, refusal.message)
         await self.open()
-        fees = await self._fees.fees()
-        estimate = self._estimates.get((authorization.from_address.lower(), authorization.nonce))
+        shown = await self._payers.read(authorization, signature)
+        if isinstance(shown, Refusal):
+            raise ChainRefusedError(shown.code, shown.message)
+        permit = await self._needed(authorization, permit, value_atomic)
+        call = _settling_call(authorization, shown, value_atomic, permit)
+        estimate = self._estimates.get((claim_key(authorization), value_atomic))
         gas_limit = SIGN_GAS_LIMIT if estimate is None else estimate + estimate // 4 + GAS_MARGIN
-        return await self._sign(
-            format_address(token_calls.address_bytes(authorization.asset)),
-            token_calls.transfer_call(authorization, signature),
-            gas_limit=gas_limit,
-            priority_fee_wei=fees.max_priority_fee_per_gas_wei,
-            fee_wei=fees.max_fee_per_gas_wei,
-        )
+        return await self._account.sign(call.to, call.data, gas_limit=gas_limit)
 
     async def broadcast(self, prepared: Prepared) -> None:
         """`eth_sendRawTransaction`. ChainRefusedError: not taken, `abandon` it. ChainUnavailableError: nobody knows."""
-        try:
-            await self._rpc.call("eth_sendRawTransaction", "0x" + prepared.raw.hex())
-        except NodeRefusedError as error:
-            words = error.words.lower()
-            if not any(known in words for known in _ALREADY_THERE):
-                await self._explain_refused_broadcast(prepared, error, words)
-        except ChainUnavailableError:
-            self._spend(prepared)
-            raise
-        self._spend(prepared)
-        _remember(self._sent_us, prepared.transaction_hash, self._clock.monotonic_us())
+        await self._account.broadcast(prepared)
 
     async def abandon(self, prepared: Prepared) -> None:
         """Give the account nonce back. Where later ones are on their way already, fill its place with an empty transfer."""
-        if prepared.account_nonce is None:
-            return
-        self._nonces.give_back(prepared.account_nonce)
-        if self._nonces.gaps:
-            await self._fill_gap()
+        await self._account.abandon(prepared)
 
-    async def settlement(self, transaction_hash: str, authorization: TransferAuthorization) -> Settlement:
+    async def reprice(self, prepared: Prepared) -> Prepared:
+        """The same transaction for fees an eighth higher, or the current ones where those are above."""
+        return await self._account.replacement(prepared)
+
+    async def settlement(
+        self, transaction_hash: str, authorization: PaymentAuthorization, *, value_atomic: int | None = None
+    ) -> Settlement:
         """The receipt's word, or that of the token's own records when the transaction failed or is not to be found."""
         receipt = await self._rpc.record("eth_getTransactionReceipt", transaction_hash)
-        if receipt is None and self._was_sent_lately(transaction_hash):
+        if receipt is None and self._account.was_sent_lately(transaction_hash):
             return Settlement("pending", transaction_hash)
         if receipt is not None:
-            settled = _read_receipt(receipt, transaction_hash, authorization)
-            if settled.state == "confirmed":
-                return settled
-            if settled.reason == codes.TRANSFER_EVENT_MISMATCH:
-                return settled
-            return await self._settled_by_another(transaction_hash, authorization) or settled
+            settled = read_receipt(receipt, transaction_hash, authorization, value_atomic=value_atomic)
+            if settled.state == "confirmed" or settled.reason == codes.TRANSFER_EVENT_MISMATCH:
+                return await self._once_deep_enough(settled)
+            other = await self._search.settled_by_another(transaction_hash, authorization, value_atomic=value_atomic)
+            return await self._once_deep_enough(other or settled)
         if await self._rpc.record("eth_getTransactionByHash", transaction_hash) is not None:
             return Settlement("pending", transaction_hash)
-        return await self._settled_by_another(transaction_hash, authorization) or Settlement(
-            "not_found", transaction_hash
-        )
+        other = await self._search.settled_by_another(transaction_hash, authorization, value_atomic=value_atomic)
+        return Settlement("not_found", transaction_hash) if other is None else await self._once_deep_enough(other)
+
+    async def standing(self, settlement: Settlement) -> Standing:
+        """Whether a confirmed settlement's block is still the one that stands at its height."""
+        standing = await self._blocks.standing(settlement)
+        if standing == "gone":
+            self._account.forget_sent(settlement.transaction_hash)
+        return standing
 
     # ---- dry run
 
-    def _offline_refusal(self, authorization: TransferAuthorization, signature: bytes) -> Refusal | None:
+    def _offline_refusal(self, authorization: PaymentAuthorization, signature: bytes) -> Refusal | None:
         if authorization.network != self._network:
             return Refusal(codes.NETWORK_MISMATCH, f"This chain is {self._network}.")
-        if len(signature) != 65 or signature[64] not in (0, 1, 27, 28) or not is_low_s(signature):
-            return Refusal(codes.INVALID_SIGNATURE, "The signature is not 65 bytes r, s, v with a low s.")
+        if not signature or (len(signature) == 65 and not is_low_s(signature)):
+            is_permit = isinstance(authorization, PermitTransfer)
+            code = codes.PERMIT2_INVALID_SIGNATURE if is_permit else codes.INVALID_SIGNATURE
+            return Refusal(code, "The signature is empty or has a high s.")
         return None
 
     async def _is_token(self, asset: str) -> bool:
@@ -213,166 +246,83 @@ class EvmChain:
             self._tokens.add(lowered)
         return True
 
-    def _call(self, asset: str, data: bytes) -> dict[str, Json]:
-        return {"from": self._gas_address, "to": asset.lower(), "data": "0x" + data.hex()}
+    async def _needed(
+        self, authorization: PaymentAuthorization, permit: SignedPermit | None, value_atomic: int | None
+    ) -> SignedPermit | None:
+        """The EIP-2612 permit, unless Permit2 has the allowance already: then it would only cost gas."""
+        if permit is None or not isinstance(authorization, PermitTransfer):
+            return None
+        value = authorization.value_atomic if value_atomic is None else value_atomic
+        has = await self._read(authorization.asset, permit_calls.permit2_allowance_call(authorization.from_address))
+        return None if has >= value else permit
 
-    # ---- sending
+    async def _explain_revert(
+        self,
+        error: NodeRefusedError,
+        authorization: PaymentAuthorization,
+        value_atomic: int | None,
+        shown: PayerSignature,
+    ) -> Refusal:
+        """The refusal behind a failed dry run; an error that is no revert says nothing of the payment and is raised again."""
+        is_revert = error.rpc_code == 3 or bool(error.revert_data) or "revert" in error.words.lower()
+        if not is_revert:
+            raise ChainUnavailableError(f"The dry run could not be made: {error.words}")
+        known = permit_calls.known_error(error.revert_data)
+        if known is not None:
+            return Refusal(known[1], known[0])
+        reason = token_calls.revert_reason(error.revert_data, error.words)
+        code = token_calls.refusal_code(reason)
+        if isinstance(authorization, PermitTransfer):
+            return await self._explain_pull(authorization, value_atomic, reason)
+        if code == codes.SIMULATION_FAILED and shown.deployment is not None:
+            held = await self._read(authorization.asset, permit_calls.balance_call(authorization.from_address))
+            if held < authorization.value_atomic:
+                return Refusal(codes.INSUFFICIENT_BALANCE, "The payer holds too little.")
+        return Refusal(code, reason)
 
-    async def _pending_nonce(self) -> int:
-        return await self._rpc.quantity("eth_getTransactionCount", self._gas_address, "pending")
+    async def _explain_pull(self, permit: PermitTransfer, value_atomic: int | None, reason: str) -> Refusal:
+        """Why Permit2 could not pull the tokens: no allowance, too little money, or what the token said."""
+        value = permit.value_atomic if value_atomic is None else value_atomic
+        if await self._read(permit.asset, permit_calls.permit2_allowance_call(permit.from_address)) < value:
+            return Refusal(codes.PERMIT2_ALLOWANCE_REQUIRED, "Permit2 has no allowance that covers this payment.")
+        if await self._read(permit.asset, permit_calls.balance_call(permit.from_address)) < value:
+            is_upto = permit.facilitator is not None
+            code = codes.PERMIT2_INSUFFICIENT_BALANCE if is_upto else codes.INSUFFICIENT_BALANCE
+            return Refusal(code, "The payer holds too little.")
+        return Refusal(codes.SIMULATION_FAILED, reason)
 
-    async def _sign(
-        self, to_address: str, data: bytes, *, gas_limit: int, priority_fee_wei: int, fee_wei: int
-    ) -> Prepared:
-        nonce = await self._nonces.reserve()
+    async def _read(self, contract: str, data: bytes) -> int:
+        """A view function's number; 0 where the contract refuses to say."""
         try:
-            raw = await self._custody.sign_transaction(
-                EvmTransaction(
-                    chain_id=self._chain_id,
-                    nonce=nonce,
-                    max_priority_fee_per_gas_wei=priority_fee_wei,
-                    max_fee_per_gas_wei=fee_wei,
-                    gas_limit=gas_limit,
-                    to_address=to_address,
-                    value_wei=0,
-                    data=data,
-                )
-            )
-        except BaseException:
-            self._nonces.give_back(nonce)
-            raise
-        return Prepared("0x" + keccak256(raw).hex(), raw, nonce)
-
-    async def _explain_refused_broadcast(self, prepared: Prepared, error: NodeRefusedError, words: str) -> None:
-        """Return when the transaction is on the chain after all; raise what the refusal means otherwise."""
-        if "nonce too low" in words:
-            receipt = await self._rpc.record("eth_getTransactionReceipt", prepared.transaction_hash)
-            if receipt is not None:
-                return
-        if any(known in words for known in _OTHER_TRANSACTION_HOLDS_NONCE):
-            self._spend(prepared)  # by somebody else: it must not be handed out again
-            self._nonces.resync()
-        if any(known in words for known in _NOT_TAKEN):
-            raise error
-        self._spend(prepared)
-        raise ChainUnavailableError(f"The chain's node at {self._rpc.host} neither took nor refused the transaction.")
-
-    async def _fill_gap(self) -> None:
-        """Send nothing to ourselves with a nonce that others wait for. On failure the nonce waits for the next payment."""
-        filler: Prepared | None = None
-        try:
-            fees = await self._fees.fees()
-            filler = await self._sign(
-                self._gas_address,
-                b"",
-                gas_limit=21_000,
-                priority_fee_wei=fees.max_priority_fee_per_gas_wei,
-                fee_wei=fees.max_fee_per_gas_wei,
-            )
-            await self.broadcast(filler)
-        except ChainRefusedError:
-            if filler is not None and filler.account_nonce is not None:
-                self._nonces.give_back(filler.account_nonce)
-        except ChainUnavailableError:
-            pass
-
-    def _spend(self, prepared: Prepared) -> None:
-        if prepared.account_nonce is not None:
-            self._nonces.spend(prepared.account_nonce)
-
-    # ---- finding out
-
-    def _was_sent_lately(self, transaction_hash: str) -> bool:
-        sent_us = self._sent_us.get(transaction_hash)
-        return sent_us is not None and self._clock.monotonic_us() - sent_us < SENT_KEPT_US
-
-    async def _settled_by_another(
-        self, transaction_hash: str, authorization: TransferAuthorization
-    ) -> Settlement | None:
-        """Confirmed by whichever transaction used the authorization; reverted when it was canceled; None when unused."""
-        call = self._call(authorization.asset, token_calls.authorization_state_call(authorization))
-        try:
-            state = await self._rpc.quantity("eth_call", call, "latest")
+            answer = await self._rpc.text("eth_call", self._as_json(_Call(contract, data)), "latest")
         except NodeRefusedError:
-            return None
-        if state == 0:
-            return None
-        found = await self._find_end(transaction_hash, authorization)
-        if found is None:
-            raise ChainUnavailableError("The authorization is used or canceled, but no log says by which transaction.")
-        return found
+            return 0
+        try:
+            return int(answer, 16) if len(answer) > 2 else 0
+        except ValueError:
+            raise ChainUnavailableError(f"The chain's node at {self._rpc.host} gave no number.") from None
 
-    async def _find_end(self, transaction_hash: str, authorization: TransferAuthorization) -> Settlement | None:
-        """The log that used or canceled the nonce, newest blocks first."""
-        newest = await self._rpc.quantity("eth_blockNumber")
-        topics: list[Json] = [
-            [token_calls.AUTHORIZATION_USED_TOPIC, token_calls.AUTHORIZATION_CANCELED_TOPIC],
-            token_calls.address_topic(authorization.from_address),
-            "0x" + authorization.nonce.hex(),
-        ]
-        for _ in range(self._log_windows):
-            oldest = max(0, newest - self._log_window_blocks + 1)
-            logs = await self._rpc.records(
-                "eth_getLogs",
-                {
-                    "address": authorization.asset.lower(),
-                    "topics": topics,
-                    "fromBlock": hex(oldest),
-                    "toBlock": hex(newest),
-                },
-            )
-            for log in logs:
-                found = await self._read_use(str(log.get("transactionHash")), authorization)
-                return found or Settlement("reverted", transaction_hash, reason=codes.NONCE_ALREADY_USED)
-            if oldest == 0:
-                return None
-            newest = oldest - 1
-        return None
+    def _as_json(self, call: _Call) -> dict[str, Json]:
+        return {"from": self._account.address, "to": call.to.lower(), "data": "0x" + call.data.hex()}
 
-    async def _read_use(self, transaction_hash: str, authorization: TransferAuthorization) -> Settlement | None:
-        receipt = await self._rpc.record("eth_getTransactionReceipt", transaction_hash)
-        if receipt is None:
-            return None
-        settled = _read_receipt(receipt, transaction_hash, authorization)
-        return settled if settled.state == "confirmed" else None
+    async def _once_deep_enough(self, settled: Settlement) -> Settlement:
+        """Pending until enough blocks stand on top of it."""
+        if self._confirmations == 1 or settled.block_number is None:
+            return settled
+        depth = await self._blocks.head() - settled.block_number + 1
+        return settled if depth >= self._confirmations else Settlement("pending", settled.transaction_hash)
 
 
-def _chain_id(network: str) -> int:
-    chain_id = chain_id_of(network)
-    if chain_id is None:
-        raise InvalidInputError(f"{network} is no EVM network; it must look like eip155:8453.")
-    return chain_id
-
-
-def _refusal(error: NodeRefusedError) -> Refusal:
-    """The refusal behind a failed dry run; an error that is no revert says nothing of the payment and is raised again."""
-    is_revert = error.rpc_code == 3 or bool(error.revert_data) or "revert" in error.words.lower()
-    if not is_revert:
-        raise ChainUnavailableError(f"The dry run could not be made: {error.words}")
-    reason = token_calls.revert_reason(error.revert_data, error.words)
-    return Refusal(token_calls.refusal_code(reason), reason)
-
-
-def _read_receipt(
-    receipt: Mapping[str, Json], transaction_hash: str, authorization: TransferAuthorization
-) -> Settlement:
-    """Confirmed or reverted, by status and the exact Transfer log (x402.md §3.1)."""
-    try:
-        block_number = parse_quantity(receipt.get("blockNumber"))
-        succeeded = parse_quantity(receipt.get("status")) == 1
-    except ValueError:
-        raise ChainUnavailableError("The chain's node gave a receipt without block or status.") from None
-    if not succeeded:
-        return Settlement("reverted", transaction_hash, block_number, codes.TRANSACTION_FAILED)
-    logs = receipt.get("logs")
-    if isinstance(logs, list) and any(token_calls.is_transfer_log(log, authorization) for log in logs):
-        return Settlement("confirmed", transaction_hash, block_number)
-    return Settlement("reverted", transaction_hash, block_number, codes.TRANSFER_EVENT_MISMATCH)
-
-
-def _remember(kept: OrderedDict[_Key, int], key: _Key, value: int) -> None:
-    """Keep the newest few thousand."""
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > _REMEMBERED:
-        kept.popitem(last=False)
+def _settling_call(
+    authorization: PaymentAuthorization, shown: PayerSignature, value_atomic: int | None, permit: SignedPermit | None
+) -> _Call:
+    """The one call that moves the money, with the payer's wallet deployed before where it has to be."""
+    if isinstance(authorization, PermitTransfer):
+        to = authorization.spender
+        data = permit_calls.settle_call(authorization, shown.signature, value_atomic=value_atomic, allowance=permit)
+    else:
+        to, data = authorization.asset, token_calls.transfer_call(authorization, shown.signature)
+    to = format_address(address_bytes(to))
+    if shown.deployment is not None:
+        return _Call(MULTICALL3, deploy_and_call(shown.deployment, to, data))
+    return _Call(to, data)

@@ -32,7 +32,7 @@ class FeeOracle:
     def __init__(self, rpc: JsonRpc, clock: Clock, *, limit_wei: int | None = None) -> None:
         self._rpc = rpc
         self._clock = clock
-        self._limit_wei = limit_wei
+        self.limit_wei: Final = limit_wei
         self._lock = asyncio.Lock()
         self._kept: Fees | None = None
         self._asked_us = 0
@@ -45,9 +45,9 @@ class FeeOracle:
                 self._kept = await self._ask()
                 self._asked_us = now_us
             fees = self._kept
-        if self._limit_wei is not None and fees.max_fee_per_gas_wei > self._limit_wei:
+        if self.limit_wei is not None and fees.max_fee_per_gas_wei > self.limit_wei:
             raise ChainUnavailableError(
-                f"The chain asks for {fees.max_fee_per_gas_wei} wei per gas, more than the limit of {self._limit_wei}."
+                f"The chain asks for {fees.max_fee_per_gas_wei} wei per gas, more than the limit of {self.limit_wei}."
             )
         return fees
 

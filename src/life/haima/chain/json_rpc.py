@@ -48,6 +48,7 @@ class _ErrorObject(msgspec.Struct):
 class _Answer(msgspec.Struct):
     result: Json = None
     error: _ErrorObject | None = None
+    id: Json = None
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -83,7 +84,8 @@ class JsonRpc:
     async def call(self, method: str, *params: Json) -> Json:
         """The `result` of one call. Raises NodeRefusedError or ChainUnavailableError."""
         self._calls += 1
-        body = _encoder.encode({"jsonrpc": "2.0", "id": self._calls, "method": method, "params": params})
+        call_id = self._calls
+        body = _encoder.encode({"jsonrpc": "2.0", "id": call_id, "method": method, "params": params})
         try:
             async with asyncio.timeout(self._timeout_s):
                 response = await self._client.post(self._url, content=body)
@@ -96,6 +98,8 @@ class JsonRpc:
             answer = _decoder.decode(content)
         except msgspec.DecodeError:
             raise self._unavailable(method, f"HTTP {response.status_code} without a JSON-RPC answer") from None
+        if answer.id is not None and answer.id != call_id:
+            raise self._unavailable(method, "the answer to another call")
         if answer.error is not None:
             if response.status_code in (401, 403, 429) or response.status_code >= 500:
                 raise self._unavailable(method, f"HTTP {response.status_code}")

@@ -28,7 +28,8 @@ class LedgerFunded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerTransferred(msgspec.Struct, frozen=True, kw_only=True):
-    """A transaction carried out an EIP-3009 authorization."""
+    """A transaction carried out an EIP-3009 authorization, or a Permit2 permit (`permit2`), whose nonces count across
+    all tokens."""
 
     network: str
     asset: str
@@ -37,6 +38,7 @@ class LedgerTransferred(msgspec.Struct, frozen=True, kw_only=True):
     value_atomic: str
     nonce: str
     transaction: str
+    permit2: bool = False
 
 
 class LedgerReverted(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,10 @@
 
 Balances, used authorizations and transactions are events on the stream `ledger:<network>`; the state is a fold over them,
 and every append names the head it was decided on, so several processes over one journal agree. The rules are EIP-3009's as
-USDC enforces them on chain: strict window, every nonce once, funds, low s, signature of an account without code. What a
-chain would refuse in execution is here, too, a transaction that reverts.
+USDC enforces them on chain: strict window, every nonce once, funds, low s, signature of an account without code. Permits are
+carried out by the rules of Permit2 and x402's proxies; there are no allowances here, Permit2 counts as allowed by everybody.
+What a chain would refuse in execution is here, too, a transaction that reverts. Nobody pays gas, and `SETTLER` is the account
+that an `upto` payment names as its facilitator.
 
 Nothing here has value outside this journal. So that it can't be taken for real, transaction hashes look like
 `local:<64 hex digits>`. Money appears only by `fund` (an event) or by `fund_development_accounts`, which gives the ten
@@ -24,22 +26,25 @@ from life.aios.errors import EventConflictError, InvalidInputError, SequenceConf
 from life.aios.events import Custom
 from life.aios.ids import derived_event_id
 from life.aios.money import MAX_ATOMIC
-from life.aios.ports.chain import AuthorizationState, Prepared, Refusal, Settlement
+from life.aios.ports.chain import AuthorizationState, Prepared, Refusal, Settlement, SignedPermit
 from life.aios.ports.clock import Clock, Entropy
-from life.aios.ports.custody import TransferAuthorization
+from life.aios.ports.custody import PaymentAuthorization, PermitTransfer, TransferAuthorization
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import EventRecord, EventWriter, NewEvent, Stream
-from life.crypto.errors import CryptoError
 from life.crypto.keccak import keccak256
-from life.crypto.secp256k1 import recover_address
+from life.crypto.permit2 import EXACT_PROXY, PERMIT2, UPTO_PROXY
 from life.haima.chain import ledger_events as events
-from life.haima.chain.token_calls import address_bytes
+from life.haima.chain.abi import address_bytes
 from life.haima.errors import ChainRefusedError
-from life.haima.x402 import codes, exact
+from life.haima.x402 import codes
+from life.haima.x402.authorization import is_signed_by_key
 from life.haima.x402.networks import chain_id_of
 
 HASH_PREFIX: Final = "local:"
 """Starts every transaction hash of a local ledger, and no real one."""
+
+SETTLER: Final = "0xfFFfA72F3727491C5D4b75ccF361533e36DEa377"
+"""The last 20 bytes of Keccak-256("life local ledger: settler"); nobody has its key, and nobody needs it."""
 
 DEVELOPMENT_ACCOUNTS: Final = (
     "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
@@ -63,11 +68,18 @@ _ZERO_ADDRESS: Final = bytes(20)
 
 
 class _RawTransfer(msgspec.Struct, frozen=True, array_like=True):
-    """The bytes of a prepared transaction."""
+    """The bytes of a prepared transaction. Of a permit, numbers are text: msgpack ends at 64 bits."""
 
-    authorization: TransferAuthorization
+    transfer: TransferAuthorization | None
     signature: bytes
     salt: bytes
+    permit: tuple[str, ...] = ()
+    value_atomic: str | None = None
+
+    @property
+    def authorization(self) -> PaymentAuthorization:
+        """What it carries out. ValueError when there is nothing."""
+        return _permit_of(self.permit) if self.transfer is None else self.transfer
 
 
 _raw_encoder: Final = msgspec.msgpack.Encoder()
@@ -96,7 +108,8 @@ class LedgerState:
             value = int(event.value_atomic)
             self._add(event.asset, event.from_address, -value)
             self._add(event.asset, event.to_address, value)
-            self.transfers[_nonce_key(event.asset, event.from_address, bytes.fromhex(event.nonce))] = event
+            burner = PERMIT2 if event.permit2 else event.asset
+            self.transfers[_nonce_key(burner, event.from_address, bytes.fromhex(event.nonce))] = event
             self.outcomes[event.transaction] = Settlement("confirmed", event.transaction, record.sequence)
         elif isinstance(event, events.LedgerReverted):
             self.outcomes[event.transaction] = Settlement("reverted", event.transaction, record.sequence, event.reason)
@@ -132,6 +145,11 @@ class LocalLedger:
     def network(self) -> str:
         """CAIP-2 name."""
         return self._network
+
+    @property
+    def settler(self) -> str:
+        """The account that `upto` payments name here."""
+        return SETTLER
 
     # ---- money
 
@@ -172,30 +190,54 @@ class LocalLedger:
 
     # ---- the Chain port
 
-    async def check(self, authorization: TransferAuthorization, signature: bytes) -> Refusal | None:
-        """Whether a transfer executed now would go through."""
+    async def check(
+        self,
+        authorization: PaymentAuthorization,
+        signature: bytes,
+        *,
+        value_atomic: int | None = None,
+        permit: SignedPermit | None = None,
+    ) -> Refusal | None:
+        """Whether a transfer executed now would go through. An allowance that came along is not needed here."""
         await self._sync()
-        return self._refusal(authorization, signature)
+        return self._refusal(authorization, signature, value_atomic)
 
-    async def prepare(self, authorization: TransferAuthorization, signature: bytes) -> Prepared:
+    async def prepare(
+        self,
+        authorization: PaymentAuthorization,
+        signature: bytes,
+        *,
+        value_atomic: int | None = None,
+        permit: SignedPermit | None = None,
+    ) -> Prepared:
         """The transaction's bytes and its hash. Nothing is reserved, so nothing needs to be given back."""
         if authorization.network != self._network:
             raise ChainRefusedError(codes.NETWORK_MISMATCH)
-        raw = _raw_encoder.encode(_RawTransfer(authorization, signature, self._entropy.token_bytes(16)))
+        raw = _raw_encoder.encode(
+            _RawTransfer(
+                None if isinstance(authorization, PermitTransfer) else authorization,
+                signature,
+                self._entropy.token_bytes(16),
+                _texts_of(authorization) if isinstance(authorization, PermitTransfer) else (),
+                None if value_atomic is None else str(value_atomic),
+            )
+        )
         return Prepared(HASH_PREFIX + keccak256(raw).hex(), raw)
 
     async def broadcast(self, prepared: Prepared) -> None:
         """Execute it: one event says that it moved the money or that it reverted. Executed once, however often sent."""
         try:
             raw = _raw_decoder.decode(prepared.raw)
-        except msgspec.DecodeError:
+            authorization = raw.authorization
+            value = None if raw.value_atomic is None else int(raw.value_atomic)
+        except (msgspec.DecodeError, ValueError):
             raise ChainRefusedError(codes.INVALID_PAYLOAD, "These bytes are no transaction of this ledger.") from None
         async with self._lock:
             for _ in range(_MAX_ATTEMPTS):
                 await self._catch_up()
                 if prepared.transaction_hash in self._state.outcomes:
                     return
-                event = self._execute(prepared.transaction_hash, raw)
+                event = self._execute(prepared.transaction_hash, authorization, raw.signature, value)
                 try:
                     await self._journal.append([event], expected={self._stream: self._state.sequence})
                 except SequenceConflictError:
@@ -206,24 +248,26 @@ class LocalLedger:
     async def abandon(self, prepared: Prepared) -> None:
         """Nothing to give back."""
 
-    async def settlement(self, transaction_hash: str, authorization: TransferAuthorization) -> Settlement:
+    async def settlement(
+        self, transaction_hash: str, authorization: PaymentAuthorization, *, value_atomic: int | None = None
+    ) -> Settlement:
         """What became of it; confirmed, too, when another transaction carried out the same authorization."""
         await self._sync()
         outcome = self._state.outcomes.get(transaction_hash)
         if outcome is not None and outcome.state == "confirmed":
             return outcome
-        key = _nonce_key(authorization.asset, authorization.from_address, authorization.nonce)
-        transfer = self._state.transfers.get(key)
-        if transfer is not None and _carries_out(transfer, authorization):
+        transfer = self._state.transfers.get(_burnt_by(authorization))
+        if transfer is not None and _carries_out(transfer, authorization, value_atomic):
             return self._state.outcomes[transfer.transaction]
         return outcome or Settlement("not_found", transaction_hash)
 
     # ---- execution
 
-    def _execute(self, transaction_hash: str, raw: _RawTransfer) -> NewEvent:
+    def _execute(
+        self, transaction_hash: str, authorization: PaymentAuthorization, signature: bytes, value_atomic: int | None
+    ) -> NewEvent:
         """The event that follows from the state as it is."""
-        authorization = raw.authorization
-        refusal = self._refusal(authorization, raw.signature)
+        refusal = self._refusal(authorization, signature, value_atomic)
         kind: events.LedgerEvent
         if refusal is not None:
             kind = events.LedgerReverted(network=self._network, transaction=transaction_hash, reason=refusal.code)
@@ -233,32 +277,64 @@ class LocalLedger:
                 asset=authorization.asset,
                 from_address=authorization.from_address,
                 to_address=authorization.to_address,
-                value_atomic=str(authorization.value_atomic),
-                nonce=authorization.nonce.hex(),
+                value_atomic=str(authorization.value_atomic if value_atomic is None else value_atomic),
+                nonce=_burnt_by(authorization)[2].hex(),
                 transaction=transaction_hash,
+                permit2=isinstance(authorization, PermitTransfer),
             )
         return self._writer.event(
             events.to_kind(kind), event_id=derived_event_id("ledger.transaction", self._network, transaction_hash)
         )
 
-    def _refusal(self, authorization: TransferAuthorization, signature: bytes) -> Refusal | None:
-        """FiatTokenV2's checks in its order, each with the code of x402.md §7."""
+    def _refusal(
+        self, authorization: PaymentAuthorization, signature: bytes, value_atomic: int | None
+    ) -> Refusal | None:
+        """The checks of FiatTokenV2, or of x402's proxies and Permit2, in their order, with the codes of x402.md §7."""
         if authorization.network != self._network:
             return Refusal(codes.NETWORK_MISMATCH, f"This ledger is {self._network}.")
         now_s = self._clock.now_us() // 1_000_000
+        if isinstance(authorization, PermitTransfer):
+            return self._permit_refusal(authorization, signature, value_atomic, now_s)
         if not now_s > authorization.valid_after_s:
             return Refusal(codes.VALID_AFTER, "authorization is not yet valid")
         if not now_s < authorization.valid_before_s:
             return Refusal(codes.VALID_BEFORE, "authorization is expired")
-        key = _nonce_key(authorization.asset, authorization.from_address, authorization.nonce)
-        if key in self._state.transfers:
+        if _burnt_by(authorization) in self._state.transfers:
             return Refusal(codes.NONCE_ALREADY_USED, "authorization is used or canceled")
-        if not _is_signed_by_payer(authorization, signature):
+        if not is_signed_by_key(authorization, signature):
             return Refusal(codes.INVALID_SIGNATURE, "invalid signature")
         if address_bytes(authorization.to_address) == _ZERO_ADDRESS:
             return Refusal(codes.SIMULATION_FAILED, "transfer to the zero address")
         if self._state.balance(authorization.asset, authorization.from_address) < authorization.value_atomic:
             return Refusal(codes.INSUFFICIENT_BALANCE, "transfer amount exceeds balance")
+        return None
+
+    def _permit_refusal(
+        self, permit: PermitTransfer, signature: bytes, value_atomic: int | None, now_s: int
+    ) -> Refusal | None:
+        is_upto = permit.facilitator is not None
+        value = permit.value_atomic if value_atomic is None else value_atomic
+        if address_bytes(permit.spender) != address_bytes(UPTO_PROXY if is_upto else EXACT_PROXY):
+            return Refusal(codes.PERMIT2_SPENDER, "the permit is for another spender")
+        if permit.facilitator is not None and address_bytes(permit.facilitator) != address_bytes(SETTLER):
+            return Refusal(codes.UPTO_UNAUTHORIZED_FACILITATOR, "UnauthorizedFacilitator")
+        if value > permit.value_atomic or (not is_upto and value != permit.value_atomic):
+            return Refusal(codes.UPTO_AMOUNT_EXCEEDS_PERMITTED, "AmountExceedsPermitted")
+        if address_bytes(permit.to_address) == _ZERO_ADDRESS:
+            return Refusal(codes.PERMIT2_INVALID_DESTINATION, "InvalidDestination")
+        if value <= 0:
+            return Refusal(codes.PERMIT2_INVALID_AMOUNT, "InvalidAmount")
+        if now_s < permit.valid_after_s:
+            return Refusal(codes.PERMIT2_NOT_YET_VALID, "PaymentTooEarly")
+        if now_s > permit.deadline_s:
+            return Refusal(codes.PERMIT2_DEADLINE_EXPIRED, "SignatureExpired")
+        if _burnt_by(permit) in self._state.transfers:
+            return Refusal(codes.NONCE_ALREADY_USED, "InvalidNonce")
+        if not is_signed_by_key(permit, signature):
+            return Refusal(codes.PERMIT2_INVALID_SIGNATURE, "InvalidSigner")
+        if self._state.balance(permit.asset, permit.from_address) < value:
+            code = codes.PERMIT2_INSUFFICIENT_BALANCE if is_upto else codes.INSUFFICIENT_BALANCE
+            return Refusal(code, "transfer amount exceeds balance")
         return None
 
     def _funding(self, address: str, amount_atomic: int, asset: str, reason: str) -> Custom:
@@ -288,22 +364,45 @@ class LocalLedger:
                 return
 
 
-def _nonce_key(asset: str, payer: str, nonce: bytes) -> _Nonce:
-    return address_bytes(asset), address_bytes(payer), nonce
+def _nonce_key(contract: str, payer: str, nonce: bytes) -> _Nonce:
+    return address_bytes(contract), address_bytes(payer), nonce
 
 
-def _is_signed_by_payer(authorization: TransferAuthorization, signature: bytes) -> bool:
-    """EIP-712 over the authorization, by a plain key with a low s (EIP-2)."""
-    try:
-        signer = recover_address(exact.digest(authorization), signature)
-    except CryptoError:
-        return False
-    return signer == address_bytes(authorization.from_address)
+def _burnt_by(authorization: PaymentAuthorization) -> _Nonce:
+    """The nonce that this authorization burns: the token keeps those of EIP-3009, Permit2 those of permits."""
+    if isinstance(authorization, PermitTransfer):
+        return _nonce_key(PERMIT2, authorization.from_address, authorization.nonce.to_bytes(32, "big"))
+    return _nonce_key(authorization.asset, authorization.from_address, authorization.nonce)
 
 
-def _carries_out(transfer: events.LedgerTransferred, authorization: TransferAuthorization) -> bool:
+def _carries_out(
+    transfer: events.LedgerTransferred, authorization: PaymentAuthorization, value_atomic: int | None
+) -> bool:
     """Whether a transfer is the very one that was authorized."""
+    value = authorization.value_atomic if value_atomic is None else value_atomic
     return (
         address_bytes(transfer.to_address) == address_bytes(authorization.to_address)
-        and int(transfer.value_atomic) == authorization.value_atomic
+        and address_bytes(transfer.asset) == address_bytes(authorization.asset)
+        and int(transfer.value_atomic) == value
+    )
+
+
+def _texts_of(permit: PermitTransfer) -> tuple[str, ...]:
+    return tuple("" if field is None else str(field) for field in permit[:10])
+
+
+def _permit_of(texts: tuple[str, ...]) -> PermitTransfer:
+    """The permit in a transaction's bytes; ValueError when there is none."""
+    network, asset, payer, payee, value, spender, nonce, deadline_s, valid_after_s, facilitator = texts
+    return PermitTransfer(
+        network,
+        asset,
+        payer,
+        payee,
+        int(value),
+        spender,
+        int(nonce),
+        int(deadline_s),
+        int(valid_after_s),
+        facilitator or None,
     )

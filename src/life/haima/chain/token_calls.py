@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from life.aios.ports.custody import TransferAuthorization
+from life.aios.ports.custody import PaymentAuthorization, TransferAuthorization
+from life.haima.chain.abi import address_bytes, address_topic, address_word, byte_string, word
 from life.haima.x402 import codes
 
 TRANSFER_WITH_AUTHORIZATION: Final = bytes.fromhex("e3ee160e")
 """transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,uint8,bytes32,bytes32)"""
+TRANSFER_WITH_CONTRACT_SIGNATURE: Final = bytes.fromhex("cf092995")
+"""transferWithAuthorization(address,address,uint256,uint256,uint256,bytes32,bytes)"""
 AUTHORIZATION_STATE: Final = bytes.fromhex("e94a0102")
 """authorizationState(address,bytes32)"""
 TRANSFER_TOPIC: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -39,45 +42,33 @@ _REASONS: Final = (
 )
 
 
-def address_bytes(address: str) -> bytes:
-    """The 20 bytes of `0x` and 40 hex digits in any case; ValueError otherwise."""
-    raw = bytes.fromhex(address.removeprefix("0x"))
-    if len(raw) != 20:
-        raise ValueError("an address has 20 bytes")
-    return raw
-
-
 def transfer_call(authorization: TransferAuthorization, signature: bytes) -> bytes:
-    """Call data of transferWithAuthorization for a 65-byte signature; `v` of 0 or 1 becomes 27 or 28."""
-    v = signature[64]
-    return b"".join(
-        (
-            TRANSFER_WITH_AUTHORIZATION,
-            address_bytes(authorization.from_address).rjust(32, b"\0"),
-            address_bytes(authorization.to_address).rjust(32, b"\0"),
-            authorization.value_atomic.to_bytes(32, "big"),
-            authorization.valid_after_s.to_bytes(32, "big"),
-            authorization.valid_before_s.to_bytes(32, "big"),
-            authorization.nonce,
-            (v + 27 if v < 27 else v).to_bytes(32, "big"),
-            signature[:32],
-            signature[32:64],
-        )
+    """Call data of transferWithAuthorization: the overload with v, r and s for a signature of 65 bytes (`v` of 0 or 1
+    becomes 27 or 28), which every EIP-3009 token has; the one with `bytes` for any other, which those have that take a
+    contract's signature (FiatTokenV2.2)."""
+    fields = (
+        address_word(authorization.from_address),
+        address_word(authorization.to_address),
+        word(authorization.value_atomic),
+        word(authorization.valid_after_s),
+        word(authorization.valid_before_s),
+        authorization.nonce,
     )
+    if len(signature) == 65 and signature[64] in (0, 1, 27, 28):
+        v = signature[64]
+        vrs = (word(v + 27 if v < 27 else v), signature[:32], signature[32:64])
+        return b"".join((TRANSFER_WITH_AUTHORIZATION, *fields, *vrs))
+    return b"".join((TRANSFER_WITH_CONTRACT_SIGNATURE, *fields, word(7 * 32), byte_string(signature)))
 
 
 def authorization_state_call(authorization: TransferAuthorization) -> bytes:
     """Call data of authorizationState: whether the nonce was used or canceled."""
-    return AUTHORIZATION_STATE + address_bytes(authorization.from_address).rjust(32, b"\0") + authorization.nonce
+    return AUTHORIZATION_STATE + address_word(authorization.from_address) + authorization.nonce
 
 
-def address_topic(address: str) -> str:
-    """An indexed address as a log shows it: `0x`, 64 lower-case hex digits."""
-    return "0x" + address_bytes(address).hex().rjust(64, "0")
-
-
-def is_transfer_log(log: object, authorization: TransferAuthorization) -> bool:
-    """Whether a receipt's log is the exact Transfer that the authorization allows (x402.md §3.1)."""
+def is_transfer_log(log: object, authorization: PaymentAuthorization, value_atomic: int | None = None) -> bool:
+    """Whether a receipt's log is the exact Transfer that the authorization allows (x402.md §3.1): of `value_atomic`, or of
+    the signed amount."""
     if not isinstance(log, dict):
         return False
     address, topics, data = log.get("address"), log.get("topics"), log.get("data")
@@ -91,7 +82,7 @@ def is_transfer_log(log: object, authorization: TransferAuthorization) -> bool:
         return (
             address_bytes(address) == address_bytes(authorization.asset)
             and [str(topic).lower() for topic in topics] == expected
-            and int(data, 16) == authorization.value_atomic
+            and int(data, 16) == (authorization.value_atomic if value_atomic is None else value_atomic)
         )
     except ValueError:
         return False
@@ -113,3 +104,20 @@ def refusal_code(reason: str) -> str:
         if words in lowered:
             return code
     return codes.SIMULATION_FAILED
+
+
+__all__ = [
+    "AUTHORIZATION_CANCELED_TOPIC",
+    "AUTHORIZATION_STATE",
+    "AUTHORIZATION_USED_TOPIC",
+    "TRANSFER_TOPIC",
+    "TRANSFER_WITH_AUTHORIZATION",
+    "TRANSFER_WITH_CONTRACT_SIGNATURE",
+    "address_bytes",
+    "address_topic",
+    "authorization_state_call",
+    "is_transfer_log",
+    "refusal_code",
+    "revert_reason",
+    "transfer_call",
+]

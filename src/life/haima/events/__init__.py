@@ -15,8 +15,10 @@ The local ledger's own events stand in `life.haima.chain.ledger_events`.
 
 from __future__ import annotations
 
-from life.haima.events.approvals import ApprovalRequested, ApprovalResolved
+from life.haima.events.approvals import ApprovalExpired, ApprovalRequested, ApprovalResolved
+from life.haima.events.catalogue import ResourceListed
 from life.haima.events.charges import (
+    AccessGranted,
     ChargeClaimed,
     ChargeIdentified,
     ChargeInterrupted,
@@ -24,6 +26,8 @@ from life.haima.events.charges import (
     ChargeRefused,
     ChargeReleased,
     ChargeServed,
+    ChargeStreamed,
+    SignedIn,
 )
 from life.haima.events.codec import EVENTS, as_kind, event_type, finance_event, read_finance, wallet_stream
 from life.haima.events.credit import CreditInsufficient
@@ -40,9 +44,12 @@ from life.haima.events.insurance import (
     RiskAssessed,
 )
 from life.haima.events.payments import (
+    PayeeAlarm,
     PaymentAmbiguous,
     PaymentAttempted,
     PaymentAuthorized,
+    PaymentCancelling,
+    PaymentClaimed,
     PaymentDeclined,
     PaymentDelivered,
     PaymentFailed,
@@ -55,12 +62,24 @@ from life.haima.events.payments import (
     PaymentUndelivered,
     RevenueReceived,
 )
+from life.haima.events.refunds import (
+    RefundFailed,
+    RefundIntended,
+    RefundPending,
+    RefundSettled,
+    RefundSigned,
+)
 from life.haima.events.settlements import (
+    FacilitatorFeeAccrued,
+    FacilitatorFeeWaived,
+    SettlementAllowance,
     SettlementConfirmed,
     SettlementFailed,
     SettlementIntended,
     SettlementPrepared,
     SettlementRefused,
+    SettlementReopened,
+    SettlementRepriced,
 )
 from life.haima.events.tasks import TaskBilled, TaskContracted, TaskRefunded, TaskVerified
 from life.haima.events.wallets import BalanceSynced, SpendingCapSet, WalletCreated
@@ -68,6 +87,8 @@ from life.haima.events.wallets import BalanceSynced, SpendingCapSet, WalletCreat
 __all__ = [
     "EVENTS",
     "PREFIX",
+    "AccessGranted",
+    "ApprovalExpired",
     "ApprovalRequested",
     "ApprovalResolved",
     "BalanceSynced",
@@ -78,15 +99,21 @@ __all__ = [
     "ChargeRefused",
     "ChargeReleased",
     "ChargeServed",
+    "ChargeStreamed",
     "ClaimDenied",
     "ClaimPaid",
     "ClaimSubmitted",
     "ClaimVerified",
     "CreditInsufficient",
+    "FacilitatorFeeAccrued",
+    "FacilitatorFeeWaived",
     "FinanceEvent",
+    "PayeeAlarm",
     "PaymentAmbiguous",
     "PaymentAttempted",
     "PaymentAuthorized",
+    "PaymentCancelling",
+    "PaymentClaimed",
     "PaymentDeclined",
     "PaymentDelivered",
     "PaymentFailed",
@@ -101,13 +128,23 @@ __all__ = [
     "PoolContribution",
     "PoolPayout",
     "PremiumCollected",
+    "RefundFailed",
+    "RefundIntended",
+    "RefundPending",
+    "RefundSettled",
+    "RefundSigned",
+    "ResourceListed",
     "RevenueReceived",
     "RiskAssessed",
+    "SettlementAllowance",
     "SettlementConfirmed",
     "SettlementFailed",
     "SettlementIntended",
     "SettlementPrepared",
     "SettlementRefused",
+    "SettlementReopened",
+    "SettlementRepriced",
+    "SignedIn",
     "SpendingCapSet",
     "TaskBilled",
     "TaskContracted",

@@ -20,6 +20,13 @@ class ApprovalRequested(FinanceEvent, frozen=True, kw_only=True):
     expires_at_us: int
     session_id: str | None = None
     task_id: str | None = None
+    purchase_id: str | None = None
+    """Of the purchase that asked first; whoever asks for the same terms shares the ticket."""
+    code: str = "needs_approval"
+    """Why a person has to decide: `needs_approval`, `payee_changed`, `price_jumped`."""
+    reason: str = ""
+    expected: str | None = None
+    """For a change: where the money went before, or what was accepted."""
 
 
 class ApprovalResolved(FinanceEvent, frozen=True, kw_only=True):
@@ -29,3 +36,10 @@ class ApprovalResolved(FinanceEvent, frozen=True, kw_only=True):
     approved: bool
     expires_at_us: int
     by: str | None = None
+    reason: str | None = None
+
+
+class ApprovalExpired(FinanceEvent, frozen=True, kw_only=True):
+    """Nobody decided in time, or a grant was not used in time."""
+
+    ticket_id: str

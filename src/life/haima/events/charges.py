@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET, Raw, UnsetType
+
 from life.haima.events.finance_event import FinanceEvent
 
 
@@ -40,6 +42,16 @@ class ChargeClaimed(Claimed, frozen=True, kw_only=True):
     identifier: str | None = None
     settle_first: bool = False
     """The settlement is asked for before the handler runs."""
+    scheme: str | None = None
+    """None is `exact`."""
+    asset: str | None = None
+    """The token, where `claim_key` does not name it: Permit2 burns its nonces for all tokens."""
+    payment: Raw | UnsetType = UNSET
+    """The payment itself, where the fields above do not say it all: Permit2, with the allowance that came along."""
+    access_until_s: int | None = None
+    """Until when the payer may come back by signing in; None without sign-in."""
+    resource: str | None = None
+    """What he may come back to: method and path."""
     token_name: str | None = None
     """Only for a token that is not known by its address."""
     token_version: str | None = None
@@ -61,6 +73,22 @@ class ChargeServed(_Charge, frozen=True, kw_only=True):
     body: bytes | None = None
     """None when it was too large to keep; then `body_bytes` says how large."""
     body_bytes: int = 0
+    charge_atomic: str | None = None
+    """What the handler charges of the maximum that was signed (`upto`); None is all of it."""
+    streamed: bool = False
+    """The answer leaves as it is made; how that ended stands in `ChargeStreamed`."""
+
+
+class ChargeStreamed(_Charge, frozen=True, kw_only=True):
+    """A streamed answer ended. Not `complete`: it broke off, and `reason` says why."""
+
+    complete: bool
+    sent_bytes: int
+    body: bytes | None = None
+    """All of it, when it was complete and small enough to keep."""
+    reason: str = ""
+    by_client: bool = False
+    """It broke off because the client went away."""
 
 
 class ChargeReleased(_Charge, frozen=True, kw_only=True):
@@ -88,3 +116,22 @@ class ChargeRefused(_Charge, frozen=True, kw_only=True):
 
     reason: str
     transaction: str = ""
+
+
+class AccessGranted(FinanceEvent, frozen=True, kw_only=True):
+    """A payment lets its payer come back to a resource by signing in, without paying again."""
+
+    resource: str
+    """Method and path."""
+    address: str
+    payment_id: str
+    until_s: int
+
+
+class SignedIn(FinanceEvent, frozen=True, kw_only=True):
+    """A wallet proved who it is and was let in. One per nonce, for ever."""
+
+    address: str
+    resource: str
+    domain: str
+    nonce: str

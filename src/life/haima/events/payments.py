@@ -106,6 +106,18 @@ class PaymentReserved(FinanceEvent, frozen=True, kw_only=True):
     """Where it goes, without user info, query and fragment: those may carry secrets."""
     accepted: Raw
     """The chosen offer, verbatim."""
+    x402_version: int = 2
+    """The version that the payee speaks; 1 is still paid (x402.md §9)."""
+    scheme: str = "exact"
+    """`exact`, or `upto`: then the amount is a maximum."""
+    transfer_method: str = "eip3009"
+    """`eip3009` or `permit2`. A Permit2 nonce is the same 32 bytes, read as a number."""
+    spender: str | None = None
+    """The proxy that may carry out a Permit2 payment."""
+    facilitator: str | None = None
+    """The only account that may carry out an `upto` payment."""
+    allowance_nonce: int | None = None
+    """With it the payment brings Permit2 its allowance: the token's count of our EIP-2612 permits."""
     resource: Raw | UnsetType = UNSET
     extensions: Raw | UnsetType = UNSET
     session_id: str | None = None
@@ -125,6 +137,41 @@ class PaymentSubmitted(FinanceEvent, frozen=True, kw_only=True):
 
     payment_id: str
     resend: int = 0
+
+
+class PaymentClaimed(FinanceEvent, frozen=True, kw_only=True):
+    """The payee says that it took less than an `upto` payment allows. The maximum keeps counting until nothing more can be
+    taken: who signed a maximum has only the payee's word for what is left of it."""
+
+    payment_id: str
+    amount_atomic: str
+    amount_micro: int
+    tx_hash: str = ""
+
+
+class PaymentCancelling(FinanceEvent, frozen=True, kw_only=True):
+    """Its authorization is about to be burnt on the chain (EIP-3009 cancelAuthorization). From here on a nonce that is used
+    may be one that was cancelled."""
+
+    payment_id: str
+
+
+class PayeeAlarm(FinanceEvent, frozen=True, kw_only=True):
+    """A known seller wants its money elsewhere, or far more of it. `code` is `payee_changed` or `price_jumped`; whether
+    it was paid all the same is another event's story."""
+
+    code: str
+    reason: str
+    expected: str
+    resource_url: str
+    network: str
+    asset: str
+    payee: str
+    amount_atomic: str
+    amount_micro: int
+    purchase_id: str | None = None
+    session_id: str | None = None
+    ticket_id: str | None = None
 
 
 class PaymentAmbiguous(FinanceEvent, frozen=True, kw_only=True):

@@ -19,27 +19,24 @@ from life.crypto import solana_transfer
 from life.crypto.errors import InvalidTransactionError
 from life.crypto.solana_transfer import TokenTransfer, associated_account, check_signature, is_address, make_transfer
 from life.haima.errors import MalformedPaymentError, PaymentRefusedError
-from life.haima.x402 import codes
+from life.haima.x402 import codes, networks
 from life.haima.x402.wire import PaymentPayload, PaymentRequirements
 
 SCHEME: Final = "exact"
 NAMESPACE: Final = "solana"
-MAINNET: Final = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
-DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
-USDC: Final = {
-    MAINNET: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
-    DEVNET: "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU",
-}
+MAINNET: Final = networks.SOLANA
+DEVNET: Final = networks.SOLANA_DEVNET
+USDC: Final = {token.network: token.address for token in (networks.USDC_SOLANA, networks.USDC_SOLANA_DEVNET)}
 """Mints of USDC, six decimals."""
 
-MISSING_FEE_PAYER: Final = "invalid_exact_svm_payload_missing_fee_payer"
-FEE_PAYER_NOT_MANAGED: Final = "fee_payer_not_managed_by_facilitator"
-TRANSACTION_REFUSED: Final = "invalid_exact_svm_payload_transaction"
-MINT_MISMATCH: Final = "invalid_exact_svm_payload_mint_mismatch"
-RECIPIENT_MISMATCH: Final = "invalid_exact_svm_payload_recipient_mismatch"
-AMOUNT_MISMATCH: Final = "invalid_exact_svm_payload_amount_mismatch"
-MEMO_MISMATCH: Final = "invalid_exact_svm_payload_memo_mismatch"
-INVALID_SIGNATURE: Final = "invalid_exact_svm_payload_signature"
+MISSING_FEE_PAYER: Final = codes.SVM_MISSING_FEE_PAYER
+FEE_PAYER_NOT_MANAGED: Final = codes.SVM_FEE_PAYER_NOT_MANAGED
+TRANSACTION_REFUSED: Final = codes.SVM_TRANSACTION
+MINT_MISMATCH: Final = codes.SVM_MINT_MISMATCH
+RECIPIENT_MISMATCH: Final = codes.SVM_RECIPIENT_MISMATCH
+AMOUNT_MISMATCH: Final = codes.SVM_AMOUNT_MISMATCH
+MEMO_MISMATCH: Final = codes.SVM_MEMO_MISMATCH
+INVALID_SIGNATURE: Final = codes.SVM_SIGNATURE
 
 
 class _Payload(msgspec.Struct):

@@ -16,7 +16,7 @@ import base64
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from life.aios.errors import EventConflictError
+from life.aios.errors import EventConflictError, InvalidInputError
 from life.aios.ids import derived_event_id
 from life.aios.money import atomic_to_micro
 from life.aios.ports.clock import Clock, Entropy
@@ -33,6 +33,7 @@ from life.haima.errors import (
 )
 from life.haima.events import FinanceEvent, finance_event, read_finance
 from life.haima.events.solana import SolanaSettlementConfirmed, SolanaSettlementFailed, SolanaSettlementIntended
+from life.haima.facilitator.observer import UNOBSERVED, FacilitatorObserver
 from life.haima.facilitator.port import REPEATABLE_SETTLEMENT
 from life.haima.solana import exact
 from life.haima.solana.exact import SolanaPayment
@@ -53,8 +54,8 @@ PATIENCE_US: Final = 20_000_000
 """How long a call waits for the chain before it answers `settlement_pending`."""
 RESEND_EVERY: Final = 8
 """Polls between two sendings of the same bytes: a node may have dropped them."""
-EXPIRED: Final = "transaction_expired"
-SIMULATION_FAILED: Final = "transaction_simulation_failed"
+EXPIRED: Final = codes.SVM_EXPIRED
+SIMULATION_FAILED: Final = codes.SVM_SIMULATION_FAILED
 _DECIMALS: Final = 6
 _PAGE: Final = 1_000
 
@@ -86,8 +87,9 @@ class SolanaFacilitator:
         network: str,
         agent_id: str = "facilitator",
         patience_us: int = PATIENCE_US,
+        observer: FacilitatorObserver = UNOBSERVED,
     ) -> None:
-        """`signer` pays the chain's fees; it must hold SOL and needs no tokens."""
+        """`signer` pays the chain's fees; it must hold SOL and needs no tokens. `observer` is told of every answer."""
         self.network = network
         self._rpc = rpc
         self._signer = signer
@@ -98,6 +100,23 @@ class SolanaFacilitator:
         self._patience_us = patience_us
         self._stream = Stream(f"settlements:{network}")
         self._turns: dict[str, asyncio.Lock] = {}
+        self._observer = observer
+        self._settling = 0
+
+    @property
+    def open_settlements(self) -> int:
+        """How many settlements are being asked for now."""
+        return self._settling
+
+    @property
+    def fee_account(self) -> str:
+        """The account that pays the chain's fees, base58."""
+        return self._signer.address
+
+    async def fee_lamports(self) -> int:
+        """What it holds. InvalidInputError when the node serves another network; ChainError when it does not say."""
+        await check_network(self._rpc, self.network)
+        return await self._rpc.balance_lamports(self._signer.address)
 
     async def start(self) -> int:
         """Take up what an earlier run left open; how many stay open."""
@@ -139,15 +158,31 @@ class SolanaFacilitator:
 
     async def verify(self, payload: PaymentPayload, requirements: PaymentRequirements) -> VerifyResponse:
         """See Facilitator. A payment that was settled before would not settle now."""
+        reason = codes.UNEXPECTED_VERIFY_ERROR
         try:
             payment = self._read(payload, requirements)
             await self._check_chain(payment)
+            reason = ""
         except PaymentRefusedError as refused:
+            reason = refused.reason
             return VerifyResponse(is_valid=False, invalid_reason=refused.reason, invalid_message=refused.message)
+        finally:
+            self._observer.verified(self.network, reason)
         return VerifyResponse(is_valid=True, payer=payment.payer)
 
     async def settle(self, payload: PaymentPayload, requirements: PaymentRequirements) -> SettlementResponse:
         """See Facilitator. The same payment always gets the same answer."""
+        began_us, reason = self._clock.monotonic_us(), codes.UNEXPECTED_SETTLE_ERROR
+        self._settling += 1
+        try:
+            answer = await self._settle(payload, requirements)
+            reason = "" if answer.success else answer.error_reason or reason
+            return answer
+        finally:
+            self._settling -= 1
+            self._observer.settled(self.network, reason, self._clock.monotonic_us() - began_us)
+
+    async def _settle(self, payload: PaymentPayload, requirements: PaymentRequirements) -> SettlementResponse:
         try:
             payment = self._read(payload, requirements)
         except PaymentRefusedError as refused:
@@ -358,6 +393,16 @@ class SolanaFacilitator:
             network=self.network,
             error_reason=refused.reason,
             error_message=refused.message,
+        )
+
+
+async def check_network(rpc: SolanaRpc, network: str) -> None:
+    """InvalidInputError when the node serves another network; ChainError when it does not say."""
+    served = await rpc.network()
+    if served != network:
+        raise InvalidInputError(
+            f"The node at {rpc.host} serves {served}, not {network}.",
+            next_step="Name the other network, or another node.",
         )
 
 

@@ -41,11 +41,74 @@ class Mint(NamedTuple):
     decimals: int
 
 
+class Signed(NamedTuple):
+    """One transaction in an account's history."""
+
+    transaction: str
+    """Its id."""
+    slot: int
+    failed: bool
+    """Executed with an error: it moved nothing and never will."""
+
+
 class SolanaRpc:
     """One node."""
 
     def __init__(self, rpc: JsonRpc) -> None:
         self._rpc = rpc
+
+    @property
+    def host(self) -> str:
+        """What messages may show of its address."""
+        return self._rpc.host
+
+    async def network(self) -> str:
+        """Which network it serves, as CAIP-2 names it: by the first 32 characters of the genesis hash."""
+        return f"solana:{(await self._rpc.text('getGenesisHash'))[:32]}"
+
+    async def balance_lamports(self, address: str) -> int:
+        """What an account holds of the chain's own coin, in lamports."""
+        value = await self._value("getBalance", address, dict(_CONFIRMED))
+        if not isinstance(value, int):
+            raise self._odd("getBalance")
+        return value
+
+    async def slot(self) -> int:
+        """The chain's newest slot."""
+        slot = await self._rpc.call("getSlot", dict(_CONFIRMED))
+        if not isinstance(slot, int):
+            raise self._odd("getSlot")
+        return slot
+
+    async def history(self, address: str, *, before: str | None = None, limit: int = 1_000) -> tuple[Signed, ...]:
+        """Transactions that name an account, newest first, older than `before`."""
+        options: dict[str, Json] = {"limit": limit, **_CONFIRMED}
+        if before is not None:
+            options["before"] = before
+        answer = await self._rpc.call("getSignaturesForAddress", address, options)
+        if not isinstance(answer, list):
+            raise self._odd("getSignaturesForAddress")
+        found = []
+        for each in answer:
+            if not isinstance(each, dict):
+                raise self._odd("getSignaturesForAddress")
+            name, slot = each.get("signature"), each.get("slot")
+            if not isinstance(name, str) or not isinstance(slot, int):
+                raise self._odd("getSignaturesForAddress")
+            found.append(Signed(name, slot, each.get("err") is not None))
+        return tuple(found)
+
+    async def transaction(self, name: str) -> bytes:
+        """The bytes of an executed transaction."""
+        options: dict[str, Json] = {"encoding": "base64", "maxSupportedTransactionVersion": 0, **_CONFIRMED}
+        answer = await self._rpc.record("getTransaction", name, options)
+        content = None if answer is None else answer.get("transaction")
+        if isinstance(content, list) and content and isinstance(content[0], str):
+            try:
+                return base64.b64decode(content[0], validate=True)
+            except (binascii.Error, ValueError):
+                pass
+        raise self._odd("getTransaction")
 
     async def latest_blockhash(self) -> Blockhash:
         """A block to build on."""

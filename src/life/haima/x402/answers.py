@@ -5,7 +5,7 @@ a cache.
 
     400  the payment can't be read              nothing was charged
     402  no payment, or it was refused          nothing was charged; a new payment may be made
-    409  an identifier of another payment, or an answer that is no longer kept
+    409  an identifier of another payment, or an answer that is not kept (any longer) or is being streamed
     500  charged, and the handler did not answer (only with settle-first)
     503  the outcome is open, or the facilitator is down: repeat the same payment, never make a new one
 
@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from life.aios.json import JsonObject
 from life.haima.facilitator.port import settlement_header
 from life.haima.x402 import codes
 from life.haima.x402.price import Offer
@@ -30,6 +31,8 @@ Headers = list[tuple[bytes, bytes]]
 
 PAYMENT_REQUIRED: Final = b"payment-required"
 PAYMENT_RESPONSE: Final = b"payment-response"
+SETTLEMENT_OVERRIDES: Final = b"settlement-overrides"
+"""From a handler to its middleware: what it charges of a maximum. Never sent on."""
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
 _RETRY_AFTER: Final = (b"retry-after", b"2")
@@ -70,7 +73,19 @@ class IdentifierTerms(NamedTuple):
             },
             "required": ["required"],
         }
-        return _encode({PAYMENT_IDENTIFIER: {"info": {"required": self.required}, "schema": schema}})
+        return b'"%b":' % PAYMENT_IDENTIFIER.encode() + _encode({"info": {"required": self.required}, "schema": schema})
+
+
+class Declared(NamedTuple):
+    """An extension that is the same in every 402 of a resource."""
+
+    id: str
+    content: JsonObject
+    raw: bytes
+
+
+Fresh = Sequence[tuple[str, bytes]]
+"""Extensions that are made anew for one 402 (a challenge, signed offers): id and JSON."""
 
 
 class Terms(NamedTuple):
@@ -79,9 +94,12 @@ class Terms(NamedTuple):
     offers: tuple[Offer, ...]
     resource: ResourceInfo
     identifier: IdentifierTerms | None
+    declared: tuple[Declared, ...] = ()
+    v1: bytes | None = None
+    """What the body says to clients of x402 version 1, when they are served: `,"accepts":[…]`."""
 
-    def header(self, error: str) -> bytes:
-        """The header's value."""
+    def document(self, error: str, fresh: Fresh = ()) -> bytes:
+        """The PaymentRequired, as JSON."""
         parts = [
             b'{"x402Version":%d,"error":' % X402_VERSION,
             _encode(error),
@@ -91,23 +109,37 @@ class Terms(NamedTuple):
             b",".join(offer.raw for offer in self.offers),
             b"]",
         ]
-        if self.identifier is not None:
-            parts += (b',"extensions":', self.identifier.declaration())
-        return binascii.b2a_base64(b"".join((*parts, b"}")), newline=False)
+        extensions = [] if self.identifier is None else [self.identifier.declaration()]
+        extensions += [b'"%b":%b' % (each.id.encode(), each.raw) for each in self.declared]
+        extensions += [b'"%b":%b' % (name.encode(), content) for name, content in fresh]
+        if extensions:
+            parts += (b',"extensions":{', b",".join(extensions), b"}")
+        return b"".join((*parts, b"}"))
+
+    def header(self, error: str, fresh: Fresh = ()) -> bytes:
+        """The header's value."""
+        return binascii.b2a_base64(self.document(error, fresh), newline=False)
+
+    def body(self, problem: bytes, error: str) -> bytes:
+        """The body of a 402: the problem, and beside it what version 1 reads there."""
+        if self.v1 is None:
+            return problem
+        return problem[:-1] + b',"x402Version":1,"error":' + _encode(error) + self.v1 + b"}"
 
 
-def payment_required(terms: Terms) -> Answer:
-    """402 to a request without payment. Made once per resource and sent to everybody."""
-    body = _problem(
+def payment_required(terms: Terms, fresh: Fresh = (), *, error: str = "Payment required") -> Answer:
+    """402 to a request without payment. Made once per resource and sent to everybody, unless something in it is fresh."""
+    problem = _problem(
         402, "haima.payment_required", "Payment Required", "This resource costs money; see PAYMENT-REQUIRED."
     )
-    header = (PAYMENT_REQUIRED, terms.header("Payment required"))
+    body = terms.body(problem, error)
+    header = (PAYMENT_REQUIRED, terms.header(error, fresh))
     return Answer(402, [header, _NO_STORE, _PROBLEM, _length(body)], body)
 
 
 def refused(terms: Terms, reason: str, detail: str, *, settlement: SettlementResponse | None = None) -> Answer:
     """402 to a payment that was not taken, with its reason and the terms for a new one."""
-    body = _problem(402, "haima.payment_refused", "Payment Refused", detail, reason=reason)
+    body = terms.body(_problem(402, "haima.payment_refused", "Payment Refused", detail, reason=reason), reason)
     headers = [(PAYMENT_REQUIRED, terms.header(reason)), _NO_STORE, _PROBLEM, _length(body)]
     if settlement is not None:
         headers.append((PAYMENT_RESPONSE, settlement_header(settlement)))
@@ -131,6 +163,14 @@ def answer_not_kept(settlement: SettlementResponse) -> Answer:
     """409 to a repetition whose answer was too large or too old to be kept: paid, and delivered once."""
     detail = "This payment was settled and its answer was given; it is not kept any longer."
     body = _problem(409, "haima.already_paid", "Already Paid", detail)
+    headers = [(PAYMENT_RESPONSE, settlement_header(settlement)), _NO_STORE, _PROBLEM, _length(body)]
+    return Answer(409, headers, body)
+
+
+def being_streamed(settlement: SettlementResponse) -> Answer:
+    """409 to a repetition while the answer is on its way to the first arrival: a stream leaves once."""
+    detail = "This payment was settled, and its answer is being streamed to another request."
+    body = _problem(409, "haima.stream_in_progress", "Stream In Progress", detail)
     headers = [(PAYMENT_RESPONSE, settlement_header(settlement)), _NO_STORE, _PROBLEM, _length(body)]
     return Answer(409, headers, body)
 
@@ -165,24 +205,55 @@ def outcome_unknown(detail: str, settlement: SettlementResponse | None = None) -
 
 
 def paid(answer: Answer, settlement: SettlementResponse) -> Answer:
-    """The handler's answer with its settlement, marked as one person's own (`Cache-Control: private`)."""
+    """The handler's answer with its settlement."""
+    return Answer(answer.status, paid_headers(answer.headers, settlement), answer.body)
+
+
+def paid_headers(sent: Headers, settlement: SettlementResponse) -> Headers:
+    """The headers of a paid answer: with its settlement, and marked as one person's own (`Cache-Control: private`)."""
+    headers = private_headers(sent)
+    headers.append((PAYMENT_RESPONSE, settlement_header(settlement)))
+    return headers
+
+
+def private_headers(sent: Headers) -> Headers:
+    """The headers of an answer that no shared cache may give to somebody else, without those that are ours to set."""
     headers: Headers = []
     cache = b"private"
-    for header in answer.headers:
+    for header in sent:
         name = header[0].lower()
         if name == b"cache-control":
             cache = _with_private(header[1])
-        elif name != PAYMENT_RESPONSE:
+        elif name not in (PAYMENT_RESPONSE, SETTLEMENT_OVERRIDES):
             headers.append(header)
-    headers += ((b"cache-control", cache), (PAYMENT_RESPONSE, settlement_header(settlement)))
-    return Answer(answer.status, headers, answer.body)
+    headers.append((b"cache-control", cache))
+    return headers
+
+
+def header_of(answer: Answer, name: bytes) -> bytes | None:
+    """A header of an answer; `name` in lower case."""
+    for each, value in answer.headers:
+        if each.lower() == name:
+            return value
+    return None
+
+
+def with_header(answer: Answer, name: bytes, value: bytes) -> Answer:
+    """The answer with one more header."""
+    return Answer(answer.status, [*answer.headers, (name, value)], answer.body)
+
+
+def without_header(answer: Answer, name: bytes) -> Answer:
+    """The answer without the headers of this name (lower case)."""
+    return Answer(answer.status, [header for header in answer.headers if header[0].lower() != name], answer.body)
 
 
 def uncharged(answer: Answer, network: str) -> Answer:
     """What a handler answered that failed: it goes out as it is, and says that the payment was not settled, so that a
     payer does not have to count it as perhaps spent."""
     settlement = SettlementResponse(success=False, transaction="", network=network, error_reason=codes.HANDLER_FAILED)
-    headers = [header for header in answer.headers if header[0].lower() != PAYMENT_RESPONSE]
+    dropped = (PAYMENT_RESPONSE, SETTLEMENT_OVERRIDES)
+    headers = [header for header in answer.headers if header[0].lower() not in dropped]
     return Answer(answer.status, [*headers, (PAYMENT_RESPONSE, settlement_header(settlement))], answer.body)
 
 
@@ -204,16 +275,24 @@ def _problem(
 
 __all__: Sequence[str] = [
     "Answer",
+    "Declared",
+    "Fresh",
     "Headers",
     "IdentifierTerms",
     "Terms",
     "answer_not_kept",
+    "being_streamed",
     "facilitator_unavailable",
+    "header_of",
     "identifier_conflict",
     "interrupted_after_charge",
     "malformed",
     "outcome_unknown",
     "paid",
+    "paid_headers",
     "payment_required",
+    "private_headers",
     "refused",
+    "with_header",
+    "without_header",
 ]

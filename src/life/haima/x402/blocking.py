@@ -35,7 +35,7 @@ from life.aios.errors import JournalError, UnavailableError
 from life.haima.payer import Payer, Reconciliation
 from life.haima.reservations import Payment
 from life.haima.wallet_log import RIDE_ALONG_US
-from life.haima.x402.purchase import Conversation, PurchaseRequest, Receipt, Send
+from life.haima.x402.purchase import Conversation, Pause, PurchaseRequest, ReadBody, Receipt, Send, Wait
 
 T = TypeVar("T")
 
@@ -125,15 +125,15 @@ class BlockingPayer:
 
     def advance(
         self, conversation: Conversation[Receipt | None], error: BaseException | None = None
-    ) -> Send | Receipt | None:
-        """Move a conversation to its next Send (throwing `error` into it first, if there is one), or to its receipt. Not
-        for a thread in which a loop runs: see `wherever`."""
+    ) -> Send | ReadBody | Pause | Receipt | None:
+        """Move a conversation to its next step that is the driver's (throwing `error` into it first, if there is one), or
+        to its receipt. Not for a thread in which a loop runs: see `wherever`."""
         if self._closing.is_set():
             raise UnavailableError("The payer is closed.")
         with self._lock:
             try:
                 step = next(conversation) if error is None else conversation.throw(error)
-                while not isinstance(step, Send):
+                while isinstance(step, Wait):
                     try:
                         self._loop.run_until_complete(step.perform())
                     except BaseException as failure:
@@ -144,6 +144,11 @@ class BlockingPayer:
                 receipt: Receipt | None = done.value
                 return receipt
         return step
+
+    def pause(self, duration_us: int) -> None:
+        """Sleep in the caller's thread, without holding up the others. UnavailableError when the payer is closed."""
+        if self._closing.wait(duration_us / 1_000_000):
+            raise UnavailableError("The payer is closed.")
 
     def close_conversation(self, conversation: Conversation[Receipt | None]) -> None:
         """Give up a conversation, wherever it stands."""

@@ -18,79 +18,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Final
 
-import msgspec
-from msgspec import Raw
-
-from life.aios.errors import LifeError
+from life.aios.errors import InvalidInputError, LifeError
 from life.aios.ports.chain import Refusal
 from life.aios.ports.clock import Clock
-from life.haima.errors import (
-    FacilitatorUnavailableError,
-    MalformedPaymentError,
-    OutcomeUnknownError,
-    PaymentRefusedError,
-)
+from life.haima.errors import FacilitatorUnavailableError, OutcomeUnknownError
 from life.haima.facilitator.port import Facilitator
-from life.haima.x402 import answers, codes, exact
-from life.haima.x402.answers import Answer, Terms
-from life.haima.x402.claims import Claim, Claims, ClaimState, Request
+from life.haima.x402 import answers, codes, upto
+from life.haima.x402.answers import Answer, Headers
+from life.haima.x402.claims import Charge, Claim, Claims, ClaimState, Request
 from life.haima.x402.closing import Charged, Closer
-from life.haima.x402.exact import SignedAuthorization
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry
-from life.haima.x402.price import Offer
-from life.haima.x402.wire import PAYMENT_IDENTIFIER, PaymentPayload, decode_payment_signature, present
+from life.haima.x402.sale import Bought, Payment, Sale, StreamEnd, Streamer, read_sale
+from life.haima.x402.settlement_overrides import charge_of
 
 MAX_KEPT_BODY_BYTES: Final = 256 * 1024
 MAX_ATTEMPTS: Final = 64
 """How often one payment may be presented to a handler that fails."""
 _REMEMBERED: Final = 4096
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
-_raw_parts: Final = msgspec.json.Decoder(dict[str, Raw])
-_info: Final = msgspec.json.Decoder(dict[str, object])
 _log: Final = logging.getLogger(__name__)
-
-
-class Payment(msgspec.Struct, frozen=True, gc=False):
-    """What a handler learns of the payment it works for, as `scope["x402"]`. `payment_id` is the same for every attempt
-    of the same payment: an idempotency key for the handler's own effects."""
-
-    payment_id: str
-    attempt: int
-    payer: str
-    network: str
-    asset: str
-    amount_atomic: int
-    identifier: str | None
-
-
-class Sale(msgspec.Struct, frozen=True, gc=False):
-    """One request for something that costs money."""
-
-    header: bytes
-    """The value of PAYMENT-SIGNATURE."""
-    terms: Terms
-    request: str
-    """Method, path and query; `sha256:` and hex where that is long."""
-    settle_first: bool
-    rerun_interrupted: bool
-    handler: Callable[[Payment], Awaitable[Answer]]
-
-
-class _Bought(msgspec.Struct, frozen=True, gc=False):
-    """A payment that was read and checked offline, for one sale."""
-
-    sale: Sale
-    payload: PaymentPayload
-    signed: SignedAuthorization
-    offer: Offer
-    identifier: str | None
-    late: Refusal | None
-    """Why it can only be a repetition: its window has closed."""
 
 
 class _HandlerError(Exception):
@@ -101,15 +50,22 @@ class _HandlerError(Exception):
         self.error = error
 
 
+class _TakenOverError(Exception):
+    """Another process closed the claim before the first byte of a stream left."""
+
+
 class _Flight:
     """The arrival that is being served, and those that wait for it."""
 
-    __slots__ = ("identifier", "request", "waiters")
+    __slots__ = ("identifier", "request", "signature", "streaming", "waiters")
 
-    def __init__(self, request: str, identifier: str | None) -> None:
-        self.request = request
-        self.identifier = identifier
+    def __init__(self, bought: Bought) -> None:
+        self.request = bought.sale.request
+        self.identifier = bought.identifier
+        self.signature = bought.signed.signature
         self.waiters: list[asyncio.Future[Answer | None]] | None = None
+        self.streaming: Answer | None = None
+        """What other arrivals get while its answer is being streamed."""
 
     async def wait(self) -> Answer | None:
         """The first arrival's answer; None when it ended without one."""
@@ -153,28 +109,43 @@ class Cashier:
         self._charging: dict[str, asyncio.Task[Charged | Answer]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    async def sell(self, sale: Sale) -> Answer:
-        """The answer to a request that carries a payment. Raises what the handler raised.
+    async def sell(self, sale: Sale) -> Answer | None:
+        """The answer to a request that carries a payment; None when it was streamed and has left. Raises what the handler
+        raised.
 
         The first arrival of a payment is served; others that come meanwhile wait for it. When a part of ours fails (the
         journal, say), nobody can tell what became of the payment: 503, to be repeated."""
-        bought = self._read(sale)
+        bought = read_sale(sale, now_s=self._clock.now_us() // 1_000_000, registry=self._registry)
         if isinstance(bought, Answer):
             return bought
         key = bought.signed.key
+        is_verified = False
+        if bought.by_contract and bought.late is None:
+            # Anybody can write down the payer and the nonce of a payment. Before the chain has judged the signature, such
+            # an arrival must neither share an answer nor stand in the way of the real one.
+            refused = await self._verify(bought)
+            if refused is not None and await self._is_unknown(key):
+                return refused
+            is_verified = refused is None
         while (flight := self._flights.get(key)) is not None or key in self._charging:
             if flight is None:
                 await asyncio.wait([self._charging[key]])
                 continue
+            if bought.by_contract and flight.signature != bought.signed.signature:
+                await flight.wait()
+                continue
             if flight.request != sale.request or flight.identifier != bought.identifier:
                 return _spent(bought)
-            answer = await flight.wait()
+            answer = flight.streaming or await flight.wait()
             if answer is not None:
                 return answer
-        flight = self._flights[key] = _Flight(sale.request, bought.identifier)
+        flight = self._flights[key] = _Flight(bought)
         answer = None
         try:
-            answer = await (self._serve(bought) if bought.late is None else self._serve_late(bought, bought.late))
+            if bought.late is None:
+                answer = await self._serve(bought, is_verified=is_verified)
+            else:
+                answer = await self._serve_late(bought, bought.late)
             return answer
         except asyncio.CancelledError:
             self._spawn(self._tidy(key))
@@ -185,6 +156,8 @@ class Cashier:
         except LifeError as error:
             _log.exception("a sale could not be finished")
             answer = answers.outcome_unknown(error.message)
+            if flight.streaming is not None:
+                raise  # its answer has begun to leave
             return answer
         finally:
             del self._flights[key]
@@ -197,41 +170,21 @@ class Cashier:
 
     # ---- arrivals
 
-    def _read(self, sale: Sale) -> _Bought | Answer:
-        """The payment, read and checked as far as it can be without asking anybody; or why it is refused."""
-        terms = sale.terms
-        try:
-            payload = decode_payment_signature(sale.header.decode("latin-1"))
-            accepted = bytes(payload.accepted)
-            for offer in terms.offers:
-                if offer.matches(accepted):
-                    break
-            else:
-                payload.requirements()  # unreadable terms are malformed, others do not match
-                return answers.refused(terms, codes.NO_MATCHING_REQUIREMENTS, "The accepted terms are not ours.")
-            signed = exact.parse_matched(payload, offer.requirements, registry=self._registry)
-            identifier = None
-            if terms.identifier is not None:
-                identifier = _read_identifier(payload, required=terms.identifier.required)
-        except MalformedPaymentError as error:
-            return answers.malformed(error.message)
-        except PaymentRefusedError as error:
-            return answers.refused(terms, error.reason, error.message)
-        refusal = exact.verify_offline(signed, offer.requirements, now_s=self._clock.now_us() // 1_000_000)
-        if refusal is None or (refusal.code == codes.VALID_BEFORE and _is_right_but_late(signed, offer)):
-            return _Bought(sale, payload, signed, offer, identifier, refusal)
-        return answers.refused(terms, refusal.code, refusal.message)
+    async def _is_unknown(self, key: str) -> bool:
+        """Whether nobody has a claim on this payment."""
+        state = await self._claims.find(key)
+        return state is None or state.is_reusable
 
-    async def _serve_late(self, bought: _Bought, late: Refusal) -> Answer:
+    async def _serve_late(self, bought: Bought, late: Refusal) -> Answer | None:
         """Too late for a new sale; but was it sold before?"""
         state = await self._claims.find(bought.signed.key)
         if state is None or state.is_reusable:
             return answers.refused(bought.sale.terms, late.code, late.message)
         return await self._repeat(bought, await self._take_over(bought, state))
 
-    async def _serve(self, bought: _Bought) -> Answer:
+    async def _serve(self, bought: Bought, *, is_verified: bool) -> Answer | None:
         key, sale = bought.signed.key, bought.sale
-        if self._verify_with_facilitator:
+        if not is_verified and (self._verify_with_facilitator or bought.by_contract):
             refused = await self._verify(bought)
             if refused is not None:
                 # A payment that was sold before is no good to the chain, but it is to us.
@@ -239,10 +192,12 @@ class Cashier:
                 if state is None or state.is_reusable:
                     return refused
                 return await self._repeat(bought, await self._take_over(bought, state))
-        request = Request(sale.request, sale.terms.resource.url, bought.identifier, sale.settle_first)
+        request = self._request(bought)
         attempt = self._next_attempt.get(key, 0) if self._next_attempt else 0
         while attempt < MAX_ATTEMPTS:
-            claim = await self._claims.claim(bought.signed, bought.offer, request, attempt=attempt)
+            claim = await self._claims.claim(
+                bought.signed, bought.offer, request, attempt=attempt, payload=bought.payload
+            )
             if isinstance(claim, Claim):
                 return await (self._settle_then_run if sale.settle_first else self._run_then_settle)(bought, claim)
             if claim.identifier:
@@ -256,7 +211,15 @@ class Cashier:
             attempt = state.claim.attempt + 1
         return _spent(bought)
 
-    async def _verify(self, bought: _Bought) -> Answer | None:
+    def _request(self, bought: Bought) -> Request:
+        sale = bought.sale
+        url, identifier = sale.terms.resource.url, bought.identifier
+        if sale.access_s is None:
+            return Request(sale.request, url, identifier, sale.settle_first)
+        until_s = self._clock.now_us() // 1_000_000 + sale.access_s
+        return Request(sale.request, url, identifier, sale.settle_first, until_s, sale.resource)
+
+    async def _verify(self, bought: Bought) -> Answer | None:
         """The facilitator's word before anything is done; None is a yes."""
         try:
             verified = await self._facilitator.verify(bought.payload, bought.offer.requirements)
@@ -269,7 +232,7 @@ class Cashier:
 
     # ---- the first arrival
 
-    async def _run_then_settle(self, bought: _Bought, claim: Claim) -> Answer:
+    async def _run_then_settle(self, bought: Bought, claim: Claim) -> Answer | None:
         """The usual order: the payer pays for an answer that exists."""
         try:
             answer = await bought.sale.handler(_payment(claim, bought))
@@ -279,19 +242,33 @@ class Cashier:
         if answer.status >= 400:
             await self._release(claim, f"the handler answered {answer.status}")
             return answers.uncharged(answer, claim.network)
+        charge: Charge | None = None
+        if bought.offer.requirements.scheme == upto.SCHEME:
+            try:
+                charge = _charge(bought, answer)
+            except InvalidInputError as error:
+                await self._release(claim, "what the handler charges can't be")
+                raise _HandlerError(error) from error
         _keep(self._handled, claim.key, claim.attempt)
-        if not await self._claims.serve(claim, answer, max_body_bytes=self._max_kept_body_bytes):
+        if not await self._claims.serve(
+            claim,
+            answer,
+            max_body_bytes=self._max_kept_body_bytes,
+            charge_atomic=None if charge is None else charge.amount_atomic,
+        ):
             return await self._after(bought, claim)
-        charged = await self._charge(bought, claim)
+        charged = await self._charge(bought, claim, charge=charge)
         return charged if isinstance(charged, Answer) else answers.paid(answer, charged.settlement)
 
-    async def _settle_then_run(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Answer:
+    async def _settle_then_run(self, bought: Bought, claim: Claim, *, repeated: bool = False) -> Answer | None:
         """For work that can't be undone. Of several that settle the same claim only the one that booked it runs."""
         charged = await self._charge(bought, claim, repeated=repeated)
         if isinstance(charged, Answer):
             return charged
         if not charged.is_ours:
             return await self._after(bought, claim)
+        if bought.sale.stream is not None:
+            return await self._stream(bought, claim, charged, bought.sale.stream)
         try:
             answer = await bought.sale.handler(_payment(claim, bought))
         except Exception as error:
@@ -301,11 +278,54 @@ class Cashier:
             return answers.paid(answer, charged.settlement)
         return await self._after(bought, claim)
 
-    def _charge(self, bought: _Bought, claim: Claim, *, repeated: bool = False) -> Awaitable[Charged | Answer]:
+    async def _stream(self, bought: Bought, claim: Claim, charged: Charged, stream: Streamer) -> Answer | None:
+        """Send an answer as it is made: that it begins is on disk before its first byte leaves, and how it ended after."""
+        flight = self._flights[claim.key]
+
+        async def begin(status: int, headers: Headers) -> Headers:
+            if not await self._claims.begin_stream(claim, status, headers):
+                raise _TakenOverError
+            flight.streaming = answers.being_streamed(charged.settlement)
+            flight.land(flight.streaming)
+            return answers.paid_headers(headers, charged.settlement)
+
+        has_ended = False
+
+        async def end(how: StreamEnd) -> None:
+            nonlocal has_ended
+            has_ended = True
+            await self._claims.end_stream(claim, how, by_owner=True)
+
+        try:
+            ended = await stream(_payment(claim, bought), begin, end)
+        except _TakenOverError:
+            return await self._after(bought, claim)
+        except Exception as error:
+            reason = f"the handler raised {type(error).__name__}"
+            if flight.streaming is None:
+                await self._claims.interrupt(claim, reason)
+            elif not has_ended:
+                await end(StreamEnd(False, 0, reason=reason))
+            raise _HandlerError(error) from error
+        if flight.streaming is None:
+            await self._claims.interrupt(claim, ended.reason or "there was no answer")
+            raise _HandlerError(RuntimeError("the application ended without an answer"))
+        if not has_ended:
+            await end(ended)
+        return None
+
+    def _charge(
+        self, bought: Bought, claim: Claim, *, repeated: bool = False, charge: Charge | None = None
+    ) -> Awaitable[Charged | Answer]:
         """Settle and book; await it at once. With a facilitator that does not remember, a request that is cut off must not cut this off:
         asked a second time, it might refuse what it did the first time."""
         charging = self._closer.charge(
-            claim, bought.payload, bought.offer.requirements, terms=bought.sale.terms, repeated=repeated
+            claim,
+            bought.payload,
+            bought.offer.requirements,
+            terms=bought.sale.terms,
+            repeated=repeated,
+            charge=charge,
         )
         if self._closer.remembers:
             return charging
@@ -319,7 +339,7 @@ class Cashier:
 
     # ---- later arrivals
 
-    async def _take_over(self, bought: _Bought, state: ClaimState) -> ClaimState:
+    async def _take_over(self, bought: Bought, state: ClaimState) -> ClaimState:
         """A claim that can't be somebody's work any more: its owner is done, or is gone and has lost it."""
         if bought.sale.request != state.claim.event.request:
             return state
@@ -334,16 +354,19 @@ class Cashier:
             await self._claims.interrupt(claim, "its owner is gone")
         return await self._claims.find(claim.key) or state
 
-    async def _after(self, bought: _Bought, claim: Claim) -> Answer:
+    async def _after(self, bought: Bought, claim: Claim) -> Answer | None:
         """The answer to a claim that another process took from us."""
         state = await self._claims.find(claim.key)
         return await self._repeat(bought, None if state is None else await self._take_over(bought, state))
 
-    async def _repeat(self, bought: _Bought, state: ClaimState | None) -> Answer:
+    async def _repeat(self, bought: Bought, state: ClaimState | None) -> Answer | None:
         """The answer to a payment that was claimed before."""
         if state is None:
             return _spent(bought)
         claimed = state.claim.event
+        # Nobody here can tell a contract's signature from any other bytes: only the very same ones count.
+        if bought.by_contract and claimed.signature != bought.signed.signature.hex():
+            return _spent(bought)
         if claimed.request != bought.sale.request or claimed.identifier != bought.identifier:
             return _spent(bought)
         if self._closer.may_be_alive(state):
@@ -381,7 +404,7 @@ class Cashier:
         task.add_done_callback(self._background.discard)
 
 
-def _payment(claim: Claim, bought: _Bought) -> Payment:
+def _payment(claim: Claim, bought: Bought) -> Payment:
     signed = bought.signed
     sent = signed.authorization
     return Payment(
@@ -392,48 +415,24 @@ def _payment(claim: Claim, bought: _Bought) -> Payment:
         sent.asset,
         sent.value_atomic,
         bought.identifier,
+        bought.offer.requirements.scheme,
     )
 
 
-def _spent(bought: _Bought) -> Answer:
+def _charge(bought: Bought, answer: Answer) -> Charge:
+    offer = bought.offer
+    return charge_of(answer, amount_atomic=int(offer.requirements.amount), amount_micro=offer.amount_micro)
+
+
+def _spent(bought: Bought) -> Answer:
     """402 to a payment that was used for something else."""
     return answers.refused(bought.sale.terms, codes.NONCE_ALREADY_USED, "This payment was used before.")
-
-
-def _is_right_but_late(signed: SignedAuthorization, offer: Offer) -> bool:
-    """Whether everything but the window is right."""
-    moment_s = max(signed.authorization.valid_after_s, signed.authorization.valid_before_s - exact.SETTLING_MARGIN_S)
-    return exact.verify_offline(signed, offer.requirements, now_s=moment_s) is None
-
-
-def _read_identifier(payload: PaymentPayload, *, required: bool) -> str | None:
-    """The payment identifier. MalformedPaymentError when it is unfit, or required and missing; PaymentRefusedError when
-    what we advertised of it did not come back unchanged (x402.md §1)."""
-    info = _identifier_info(payload)
-    if info is not None and info.get("required") is not required:
-        raise PaymentRefusedError(codes.EXTENSION_ECHO_MISMATCH, "The extension payment-identifier was changed.")
-    identifier = None if info is None else info.get("id")
-    if identifier is None:
-        if required:
-            raise MalformedPaymentError("This resource wants a payment identifier.")
-        return None
-    if not isinstance(identifier, str) or _IDENTIFIER.fullmatch(identifier) is None:
-        raise MalformedPaymentError("A payment identifier has 16 to 128 letters, digits, '-' and '_'.")
-    return identifier
-
-
-def _identifier_info(payload: PaymentPayload) -> dict[str, object] | None:
-    content = present(payload.extensions)
-    if content is None or b"payment-identifier" not in content:
-        return None
-    try:
-        extension = _raw_parts.decode(content).get(PAYMENT_IDENTIFIER)
-        return None if extension is None else _info.decode(_raw_parts.decode(extension)["info"])
-    except (msgspec.DecodeError, RecursionError, KeyError):
-        raise MalformedPaymentError("The extension payment-identifier can't be read.") from None
 
 
 def _keep(kept: OrderedDict[str, int], key: str, value: int) -> None:
     kept[key] = value
     while len(kept) > _REMEMBERED:
         kept.popitem(last=False)
+
+
+__all__ = ["MAX_ATTEMPTS", "MAX_KEPT_BODY_BYTES", "Cashier", "Payment", "Sale"]

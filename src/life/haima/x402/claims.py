@@ -22,12 +22,16 @@ leaves behind therefore always has one safe reading:
     outcome, no decision   only with settle-first: charged, and the handler may have run. It does not run again; the answer
                            says that a refund is due.
 
+A streamed answer is decided (ChargeServed, `streamed`) before its first byte leaves, and a further event, ChargeStreamed,
+says how it ended. Where that is missing, the answer broke off with its process.
+
 Source: ARCHITECTURE.md decisions 4 and 7, x402.md §12 rows 1 and 3, §16.4, §16.5; haima.md §8.7.2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -42,11 +46,20 @@ from life.haima import events
 from life.haima.events import FinanceEvent, finance_event, read_finance
 from life.haima.facilitator.attempts import last_attempt
 from life.haima.x402 import exact
-from life.haima.x402.answers import Answer
-from life.haima.x402.exact import SignedAuthorization
+from life.haima.x402.answers import Answer, Headers
+from life.haima.x402.authorization import SignedAuthorization, build_payload, read_address
 from life.haima.x402.networks import NetworkRegistry
 from life.haima.x402.price import DEFAULT_TIMEOUT_S, Offer
-from life.haima.x402.wire import PaymentPayload, PaymentRequirements, to_raw
+from life.haima.x402.sale import StreamEnd
+from life.haima.x402.wire import (
+    EIP2612_GAS_SPONSORING,
+    X402_VERSION,
+    PaymentPayload,
+    PaymentRequirements,
+    decode_payment,
+    read_extensions,
+    to_raw,
+)
 
 STREAM: Final = Stream("sales")
 _PAGE: Final = 500
@@ -83,11 +96,14 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     @property
     def asset(self) -> str:
         """The token, in lower case."""
-        return self.key.split("|", 2)[1]
+        return self.event.asset or self.key.split("|", 2)[1]
 
     def payment(self, registry: NetworkRegistry) -> tuple[PaymentPayload, PaymentRequirements]:
         """The payment as it was signed, and its terms, to settle it again: the same authorization and signature."""
         event = self.event
+        if not isinstance(event.payment, msgspec.UnsetType):
+            payload = decode_payment(bytes(event.payment))
+            return payload, payload.requirements()
         network, asset, _, nonce = self.key.split("|")
         known = registry.token(network, asset)
         name = event.token_name or (known.name if known is not None else "")
@@ -96,7 +112,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
             scheme=exact.SCHEME,
             network=network,
             amount=event.amount_atomic,
-            asset=exact.read_address(asset, "asset"),
+            asset=read_address(asset, "asset"),
             pay_to=event.payee,
             max_timeout_seconds=DEFAULT_TIMEOUT_S,
             extra={"name": name, "version": version},
@@ -113,7 +129,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
             valid_before_s=event.valid_before_s,
             nonce=bytes.fromhex(nonce[2:]),
         )
-        payload = exact.build_payload(to_raw(requirements), authorization, bytes.fromhex(event.signature))
+        payload = build_payload(to_raw(requirements), authorization, bytes.fromhex(event.signature))
         return payload, requirements
 
 
@@ -125,13 +141,24 @@ class ClaimState(NamedTuple):
     decision: Decision | None
     decided_us: int
     outcome: Outcome | None
+    closed_us: int = 0
+    """When the outcome was written."""
+    stream: events.ChargeStreamed | None = None
+    """How a streamed answer ended."""
 
     @property
     def is_unfinished(self) -> bool:
         """Whether its owner, if it lives, has still something to do."""
         if self.outcome is None:
             return self.decision is None or isinstance(self.decision, events.ChargeServed)
-        return self.decision is None and isinstance(self.outcome, events.RevenueReceived)
+        if not isinstance(self.outcome, events.RevenueReceived):
+            return False
+        return self.decision is None or self.is_streaming
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether its answer began to leave, and nobody has written how that ended."""
+        return isinstance(self.decision, events.ChargeServed) and self.decision.streamed and self.stream is None
 
     @property
     def is_reusable(self) -> bool:
@@ -152,6 +179,18 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     resource_url: str
     identifier: str | None
     settle_first: bool
+    access_until_s: int | None = None
+    """Until when the payer may come back by signing in."""
+    resource: str = ""
+    """What he may come back to."""
+
+
+class Charge(NamedTuple):
+    """What is charged of a signed maximum (scheme `upto`)."""
+
+    amount_atomic: int
+    amount_micro: int | None
+    """None when the token's value in dollars is not known."""
 
 
 class Taken(NamedTuple):
@@ -175,13 +214,21 @@ class Claims:
         self.owner: Final = owner
 
     async def claim(
-        self, signed: SignedAuthorization, offer: Offer, request: Request, *, attempt: int
+        self,
+        signed: SignedAuthorization,
+        offer: Offer,
+        request: Request,
+        *,
+        attempt: int,
+        payload: PaymentPayload | None = None,
     ) -> Claim | Taken:
-        """Own the payment, or learn that somebody else does. Returns once the claim is on disk."""
+        """Own the payment, or learn that somebody else does. Returns once the claim is on disk. `payload` is needed for
+        what is not an EIP-3009 authorization: it is kept with the claim, to be settled again."""
         authorization = signed.authorization
         ids = _ids(signed.key)
         claim_id = ids + _MARKS["claim", attempt]
-        is_known = offer.amount_micro is not None
+        plain = authorization if isinstance(authorization, TransferAuthorization) else None
+        domain = plain if offer.amount_micro is None else None
         event = events.ChargeClaimed(
             claim_key=signed.key,
             payment_id=ids + _MARKS["claim", 0],
@@ -198,8 +245,13 @@ class Claims:
             owner=self.owner,
             identifier=request.identifier,
             settle_first=request.settle_first,
-            token_name=None if is_known else authorization.token_name,
-            token_version=None if is_known else authorization.token_version,
+            token_name=None if domain is None else domain.token_name,
+            token_version=None if domain is None else domain.token_version,
+            scheme=None if signed.scheme == exact.SCHEME else signed.scheme,
+            asset=None if plain is not None else authorization.asset.lower(),
+            payment=msgspec.UNSET if plain is not None or payload is None else _kept_payment(payload, offer),
+            access_until_s=request.access_until_s,
+            resource=request.resource or None,
         )
         batch = [self._event(event, claim_id)]
         identifier_id = None
@@ -219,9 +271,32 @@ class Claims:
             return Taken(identifier=False)
         return Claim(signed.key, attempt, event.payment_id, event)
 
-    def serve(self, claim: Claim, answer: Answer, *, max_body_bytes: int) -> Written:
-        """Keep the handler's answer. False: the claim was taken over; the payment must not be settled."""
-        return self._write(claim, "decision", _served(claim, answer, max_body_bytes))
+    def serve(self, claim: Claim, answer: Answer, *, max_body_bytes: int, charge_atomic: int | None = None) -> Written:
+        """Keep the handler's answer, and what it charges of a maximum. False: the claim was taken over; the payment must
+        not be settled."""
+        return self._write(claim, "decision", _served(claim, answer, max_body_bytes, charge_atomic))
+
+    def begin_stream(self, claim: Claim, status: int, headers: Headers) -> Written:
+        """The answer is about to leave as it is made. False: the claim was taken over; nothing may leave."""
+        event = events.ChargeServed(
+            payment_id=claim.payment_id, attempt=claim.attempt, status=status, headers=_texts(headers), streamed=True
+        )
+        return self._write(claim, "decision", event)
+
+    async def end_stream(self, claim: Claim, end: StreamEnd, *, by_owner: bool) -> None:
+        """How a streamed answer ended. The word of the process that sent it counts before that of one that took it for dead:
+        a stream may outlive its lease."""
+        event = events.ChargeStreamed(
+            payment_id=claim.payment_id,
+            attempt=claim.attempt,
+            complete=end.complete,
+            sent_bytes=end.sent_bytes,
+            body=end.body,
+            reason=end.reason,
+            by_client=end.by_client,
+        )
+        with suppress(EventConflictError):  # the same was written before, in other words
+            await self._journal.append([self._event(event, _stream_id(claim, by_owner=by_owner))])
 
     def release(self, claim: Claim, reason: str) -> Written:
         """Give the payment back unused. False: it was decided otherwise before."""
@@ -233,9 +308,9 @@ class Claims:
         event = events.ChargeInterrupted(payment_id=claim.payment_id, attempt=claim.attempt, reason=reason)
         return self._write(claim, "decision", event)
 
-    def settled(self, claim: Claim, transaction: str) -> Written:
+    def settled(self, claim: Claim, transaction: str, *, charge: Charge | None = None) -> Written:
         """Book the revenue, once. False: the claim was closed before, here or by another process."""
-        return self._write(claim, "outcome", _revenue(claim, transaction))
+        return self._write(claim, "outcome", _revenue(claim, transaction, charge))
 
     def pending(self, claim: Claim, reason: str, transaction: str) -> Written:
         """Note that the settlement's outcome is not known, with its hash. False: that was noted before."""
@@ -262,6 +337,8 @@ class Claims:
         before = (await self._journal.head(self._stream)).sequence + 1
         found: list[EventRecord] = []
         ended: set[tuple[str, int]] = set()
+        paid: set[str] = set()
+        answered: set[tuple[str, int]] = set()
         while before > 1:
             after = max(0, before - 1 - _PAGE)
             query = EventQuery(
@@ -274,6 +351,12 @@ class Claims:
                     found.append(record)
                 elif isinstance(event, events.ChargeReleased | events.ChargeRefused):
                     ended.add((event.payment_id, event.attempt))
+                elif isinstance(event, events.RevenueReceived):
+                    paid.add(event.payment_id or "")
+                elif isinstance(event, events.ChargeStreamed | events.ChargeInterrupted) or (
+                    isinstance(event, events.ChargeServed) and not event.streamed
+                ):
+                    answered.add((event.payment_id, event.attempt))
             before = after + 1
             if page and page[0].timestamp_us < since_us:
                 break
@@ -282,7 +365,10 @@ class Claims:
             event = read_finance(record)
             if record.timestamp_us < since_us:
                 continue
-            if isinstance(event, events.ChargeClaimed) and (event.payment_id, event.attempt) not in ended:
+            if not isinstance(event, events.ChargeClaimed) or (event.payment_id, event.attempt) in ended:
+                continue
+            # Only the newest attempt of a payment can have been paid.
+            if event.payment_id not in paid or (event.payment_id, event.attempt) not in answered:
                 state = await self._state(record)
                 if state is not None and state.is_unfinished:
                     states.append(state)
@@ -297,12 +383,21 @@ class Claims:
         outcome_record = await self._journal.get(_ids(key) + _MARKS["outcome", attempt])
         decision = None if decision_record is None else read_finance(decision_record)
         outcome = None if outcome_record is None else read_finance(outcome_record)
+        claim = Claim(key, attempt, claimed.payment_id, claimed)
+        stream = None
+        if isinstance(decision, events.ChargeServed) and decision.streamed:
+            stream_record = await self._journal.get(_stream_id(claim, by_owner=True))
+            if stream_record is None:
+                stream_record = await self._journal.get(_stream_id(claim, by_owner=False))
+            stream = None if stream_record is None else read_finance(stream_record)
         return ClaimState(
-            claim=Claim(key, attempt, claimed.payment_id, claimed),
+            claim=claim,
             claimed_us=record.timestamp_us,
             decision=decision if isinstance(decision, Decision) else None,
             decided_us=0 if decision_record is None else decision_record.timestamp_us,
             outcome=outcome if isinstance(outcome, Outcome) else None,
+            closed_us=0 if outcome_record is None else outcome_record.timestamp_us,
+            stream=stream if isinstance(stream, events.ChargeStreamed) else None,
         )
 
     async def _write(self, claim: Claim, role: Role, event: FinanceEvent) -> bool:
@@ -319,30 +414,49 @@ class Claims:
         )
 
 
-def _served(claim: Claim, answer: Answer, max_body_bytes: int) -> events.ChargeServed:
+def _served(claim: Claim, answer: Answer, max_body_bytes: int, charge_atomic: int | None) -> events.ChargeServed:
     body = answer.body
     return events.ChargeServed(
         payment_id=claim.payment_id,
         attempt=claim.attempt,
         status=answer.status,
-        headers=tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.headers]),
+        headers=_texts(answer.headers),
         body=body if len(body) <= max_body_bytes else None,
         body_bytes=len(body),
+        charge_atomic=None if charge_atomic is None else str(charge_atomic),
     )
 
 
-def _revenue(claim: Claim, transaction: str) -> events.RevenueReceived:
+def _texts(headers: Headers) -> tuple[tuple[str, str], ...]:
+    return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
+
+
+def _kept_payment(payload: PaymentPayload, offer: Offer) -> msgspec.Raw:
+    """The payment with nothing but what settling it takes: the terms as we wrote them, what was signed, and the allowance
+    that came along."""
+    allowance = read_extensions(payload.extensions).get(EIP2612_GAS_SPONSORING)
+    kept = PaymentPayload(
+        x402_version=X402_VERSION,
+        accepted=msgspec.Raw(offer.raw),
+        payload=payload.payload,
+        extensions=msgspec.UNSET if allowance is None else to_raw({EIP2612_GAS_SPONSORING: allowance}),
+    )
+    return to_raw(kept)
+
+
+def _revenue(claim: Claim, transaction: str, charge: Charge | None) -> events.RevenueReceived:
     charged = claim.event
+    amount_micro = charged.amount_micro if charge is None else charge.amount_micro
     return events.RevenueReceived(
         tx_hash=transaction,
-        amount_micro_credits=charged.amount_micro or 0,
+        amount_micro_credits=amount_micro or 0,
         payer_address=charged.payer,
         resource_url=charged.resource_url,
         payment_id=claim.payment_id,
         network=claim.network,
         asset=claim.asset,
         payee=charged.payee,
-        amount_atomic=charged.amount_atomic,
+        amount_atomic=charged.amount_atomic if charge is None else str(charge.amount_atomic),
     )
 
 
@@ -355,4 +469,8 @@ def _event_id(claim: Claim, role: Role) -> str:
     return claim.payment_id[:-2] + _MARKS[role, claim.attempt]
 
 
-__all__ = ["STREAM", "Claim", "ClaimState", "Claims", "Decision", "Outcome", "Request", "Taken"]
+def _stream_id(claim: Claim, *, by_owner: bool) -> str:
+    return derived_event_id("charge.stream", claim.key, str(claim.attempt), "owner" if by_owner else "others")
+
+
+__all__ = ["STREAM", "Charge", "Claim", "ClaimState", "Claims", "Decision", "Outcome", "Request", "Taken"]

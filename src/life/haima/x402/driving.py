@@ -1,42 +1,35 @@
-"""Driving a purchase over an HTTP client of the httpx family: what its two libraries have in common.
+"""Driving a purchase over an HTTP client: what all clients have in common.
 
 `life.haima.x402.purchase` says what happens in which order; here requests are sent, bodies kept for the second try and
-responses closed. `transport` binds this to httpx2, `httpx_transport` to httpx.
+responses let go of. A client is bound by a handful of methods:
 
-Per-request context comes in `request.extensions["life"]`, a mapping with any of
+    httpx2, httpx    httpx_family, with transport and httpx_transport   transports and auth flows
+    requests         requests_adapter
+    aiohttp          aiohttp_middleware
 
-    purchase_id        one id, one payment, for ever
-    session_id         whose cap it counts against
-    task_id            what it is for
-    max_amount_micro   the most this call may cost
-    repeat             `usual` or `never` (life.haima.x402.purchase)
-
-and the receipt goes out in `response.extensions["life.settlement"]`.
+What a caller may say beside a request is in `context`; the receipt goes out beside the response.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Final, Generic, Protocol, TypeVar, get_args
+from typing import Final, Generic, Protocol, TypeVar
 
 from life.aios.errors import InvalidInputError
 from life.haima.payer import Payer
 from life.haima.x402.blocking import BlockingPayer
-from life.haima.x402.purchase import PurchaseRequest, Receipt, RepeatRule, Reply, Send
-from life.haima.x402.wire import PAYMENT_SIGNATURE
+from life.haima.x402.context import CONTEXT, RECEIPT, purchase_of
+from life.haima.x402.payment_header import SIGNATURE_HEADERS
+from life.haima.x402.purchase import Pause, PurchaseRequest, ReadBody, Receipt, Reply, Send
 
-CONTEXT: Final = "life"
-RECEIPT: Final = "life.settlement"
+__all__ = ["CONTEXT", "MAX_BODY_BYTES", "RECEIPT", "AsyncDriver", "BlockingDriver", "purchase_request"]
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """How much of a streamed request body is kept for the paid try. A longer one is sent, but not paid for."""
 
-_DRAIN_BYTES: Final = 256 * 1024
+DRAIN_BYTES: Final = 256 * 1024
 """How much of a 402's body is read to keep its connection; a longer one costs the connection."""
-
-_CONTEXT_KEYS: Final = frozenset(("purchase_id", "session_id", "task_id", "max_amount_micro", "repeat"))
-_RULES: Final = frozenset(get_args(RepeatRule))
 
 
 class Headers(Protocol):
@@ -48,7 +41,7 @@ class Headers(Protocol):
 
 
 class HttpRequest(Protocol):
-    """The part of a request that is read here."""
+    """The part of a request of the httpx family that is read here."""
 
     @property
     def method(self) -> str:
@@ -71,70 +64,24 @@ class HttpRequest(Protocol):
         ...
 
 
-class HttpResponse(Protocol):
-    """The part of a response that is read here."""
-
-    @property
-    def status_code(self) -> int:
-        """The status."""
-        ...
-
-    @property
-    def headers(self) -> Headers:
-        """The headers."""
-        ...
-
-
-Req = TypeVar("Req", bound=HttpRequest)
-Res = TypeVar("Res", bound=HttpResponse)
+Req = TypeVar("Req")
+Res = TypeVar("Res")
 
 
 def purchase_request(request: HttpRequest, body: bytes | None) -> PurchaseRequest:
-    """The purchase that a request may become. `body` None: it can't be sent twice. InvalidInputError for a context that
-    can't be right; a wrong key in it is an error, because a misspelt ceiling is no ceiling."""
-    context = request.extensions.get(CONTEXT)
-    url = str(request.url)
-    if context is None:
-        return PurchaseRequest(request.method, url, body or b"", replayable=body is not None)
-    if not isinstance(context, Mapping) or not _CONTEXT_KEYS.issuperset(context):
-        raise InvalidInputError(
-            f"The request extension {CONTEXT!r} is a mapping with the keys {sorted(_CONTEXT_KEYS)}."
-        )
-    ceiling = context.get("max_amount_micro")
-    if ceiling is not None and (type(ceiling) is not int or ceiling < 0):
-        raise InvalidInputError("max_amount_micro is a number of micro-credits (int).")
-    repeat = context.get("repeat", "usual")
-    if repeat not in _RULES:
-        raise InvalidInputError(f"repeat is one of {sorted(_RULES)}.")
-    return PurchaseRequest(
-        method=request.method,
-        url=url,
-        body=body or b"",
-        purchase_id=_text(context, "purchase_id"),
-        session_id=_text(context, "session_id"),
-        task_id=_text(context, "task_id"),
-        max_amount_micro=ceiling,
-        repeat=repeat,
-        replayable=body is not None,
-    )
+    """The purchase that a request of the httpx family may become; see `context.purchase_of`."""
+    return purchase_of(request.method, str(request.url), body, request.extensions.get(CONTEXT))
 
 
-def _text(context: Mapping[str, object], key: str) -> str | None:
-    value = context.get(key)
-    if value is not None and (not isinstance(value, str) or not 0 < len(value) <= 255):
-        raise InvalidInputError(f"{key} is text of 1 to 255 characters.")
-    return value
-
-
-def _check_unpaid(request: HttpRequest) -> None:
-    if request.headers.get(PAYMENT_SIGNATURE) is not None:
-        raise InvalidInputError(
-            f"The request carries a {PAYMENT_SIGNATURE} header of its own; this transport makes it."
-        )
+def check_unpaid(header: Callable[[str], object | None]) -> None:
+    """InvalidInputError for a request that carries a payment of its own."""
+    for name in SIGNATURE_HEADERS:
+        if header(name) is not None:
+            raise InvalidInputError(f"The request carries a {name} header of its own; this client makes it.")
 
 
 class AsyncDriver(ABC, Generic[Req, Res]):
-    """Drives purchases over an asynchronous transport. A subclass binds it to a library."""
+    """Drives purchases over an asynchronous client. A subclass binds it to a library."""
 
     never_sent: tuple[type[BaseException], ...] = ()
     """What the library raises when not one byte of the request has left."""
@@ -145,17 +92,29 @@ class AsyncDriver(ABC, Generic[Req, Res]):
 
     @abstractmethod
     async def send(self, request: Req) -> Res:
-        """Send over the inner transport."""
+        """Send over what is below."""
         ...
 
     @abstractmethod
-    async def keep_body(self, request: Req, limit_bytes: int) -> tuple[Req, bytes | None]:
-        """The request in a form that can be sent, and its body; None when that is longer than the limit."""
+    async def prepare(self, request: Req, limit_bytes: int) -> tuple[Req, PurchaseRequest]:
+        """The request in a form that can be sent, and the purchase that it may become. InvalidInputError when it carries a
+        payment already."""
         ...
 
     @abstractmethod
-    def with_payment(self, request: Req, header: str) -> Req:
-        """A copy that pays. The original stays as it is: what a client makes of it (redirects) carries no signature."""
+    def with_header(self, request: Req, name: str, value: str) -> Req:
+        """A copy with one more header. The original stays as it is: what a client makes of it (redirects) carries no
+        signature."""
+        ...
+
+    @abstractmethod
+    def reply(self, response: Res) -> Reply:
+        """Status and headers."""
+        ...
+
+    @abstractmethod
+    async def peek(self, response: Res, limit_bytes: int) -> bytes | None:
+        """The body, decoded, when it is no longer than the limit; the caller can still read all of it."""
         ...
 
     @abstractmethod
@@ -170,9 +129,8 @@ class AsyncDriver(ABC, Generic[Req, Res]):
 
     async def handle(self, request: Req) -> Res:
         """The response to the request, paid for when it had to be."""
-        _check_unpaid(request)
-        request, body = await self.keep_body(request, self._max_body_bytes)
-        conversation = self._payer.purchase(purchase_request(request, body))
+        request, wanted = await self.prepare(request, self._max_body_bytes)
+        conversation = self._payer.purchase(wanted)
         last: Res | None = None
         try:
             step = next(conversation)
@@ -181,12 +139,18 @@ class AsyncDriver(ABC, Generic[Req, Res]):
                     if isinstance(step, Send):
                         if last is not None:
                             unwanted, last = last, None
-                            await self.drain(unwanted, _DRAIN_BYTES)
+                            await self.drain(unwanted, DRAIN_BYTES)
                         last = await self.send(
-                            request if step.header is None else self.with_payment(request, step.header)
+                            request if step.header is None else self.with_header(request, *step.header)
                         )
-                        step.reply = Reply(last.status_code, last.headers.get)
+                        step.reply = self.reply(last)
+                    elif isinstance(step, ReadBody):
+                        assert last is not None  # there was a reply
+                        step.body = await self.peek(last, step.limit_bytes)
                     else:
+                        if isinstance(step, Pause) and last is not None:
+                            unwanted, last = last, None
+                            await self.drain(unwanted, DRAIN_BYTES)
                         await step.perform()
                 except BaseException as error:
                     if isinstance(step, Send) and isinstance(error, self.never_sent):
@@ -207,8 +171,8 @@ class AsyncDriver(ABC, Generic[Req, Res]):
 
 
 class BlockingDriver(ABC, Generic[Req, Res]):
-    """Drives purchases over a synchronous transport, for any number of threads: the HTTP happens in the caller's thread,
-    the payer's part in its own loop (life.haima.x402.blocking)."""
+    """Drives purchases over a synchronous client, for any number of threads: the HTTP happens in the caller's thread, the
+    payer's part in its own loop (life.haima.x402.blocking). The methods are those of AsyncDriver."""
 
     never_sent: tuple[type[BaseException], ...] = ()
     """What the library raises when not one byte of the request has left."""
@@ -219,27 +183,37 @@ class BlockingDriver(ABC, Generic[Req, Res]):
 
     @abstractmethod
     def send(self, request: Req) -> Res:
-        """Send over the inner transport."""
+        """See AsyncDriver."""
         ...
 
     @abstractmethod
-    def keep_body(self, request: Req, limit_bytes: int) -> tuple[Req, bytes | None]:
-        """The request in a form that can be sent, and its body; None when that is longer than the limit."""
+    def prepare(self, request: Req, limit_bytes: int) -> tuple[Req, PurchaseRequest]:
+        """See AsyncDriver."""
         ...
 
     @abstractmethod
-    def with_payment(self, request: Req, header: str) -> Req:
-        """A copy that pays."""
+    def with_header(self, request: Req, name: str, value: str) -> Req:
+        """See AsyncDriver."""
+        ...
+
+    @abstractmethod
+    def reply(self, response: Res) -> Reply:
+        """See AsyncDriver."""
+        ...
+
+    @abstractmethod
+    def peek(self, response: Res, limit_bytes: int) -> bytes | None:
+        """See AsyncDriver."""
         ...
 
     @abstractmethod
     def drain(self, response: Res, limit_bytes: int) -> None:
-        """Read a response that nobody wants and let go of its connection."""
+        """See AsyncDriver."""
         ...
 
     @abstractmethod
     def finish(self, response: Res, receipt: Receipt) -> Res:
-        """Put the receipt on the response and watch its body."""
+        """See AsyncDriver."""
         ...
 
     def handle(self, request: Req) -> Res:
@@ -247,21 +221,30 @@ class BlockingDriver(ABC, Generic[Req, Res]):
         return self._payer.wherever(lambda: self._handle(request))
 
     def _handle(self, request: Req) -> Res:
-        _check_unpaid(request)
-        request, body = self.keep_body(request, self._max_body_bytes)
-        conversation = self._payer.purchase(purchase_request(request, body))
+        request, wanted = self.prepare(request, self._max_body_bytes)
+        conversation = self._payer.purchase(wanted)
         last: Res | None = None
         try:
             step = self._payer.advance(conversation)
-            while isinstance(step, Send):
+            while isinstance(step, Send | ReadBody | Pause):
                 try:
-                    if last is not None:
-                        unwanted, last = last, None
-                        self.drain(unwanted, _DRAIN_BYTES)
-                    last = self.send(request if step.header is None else self.with_payment(request, step.header))
-                    step.reply = Reply(last.status_code, last.headers.get)
+                    if isinstance(step, ReadBody):
+                        assert last is not None  # there was a reply
+                        step.body = self.peek(last, step.limit_bytes)
+                    else:
+                        if last is not None:
+                            unwanted, last = last, None
+                            self.drain(unwanted, DRAIN_BYTES)
+                        if isinstance(step, Pause):
+                            self._payer.pause(step.duration_us)
+                        else:
+                            last = self.send(
+                                request if step.header is None else self.with_header(request, *step.header)
+                            )
+                            step.reply = self.reply(last)
                 except BaseException as error:
-                    step.sent = not isinstance(error, self.never_sent)
+                    if isinstance(step, Send):
+                        step.sent = not isinstance(error, self.never_sent)
                     step = self._payer.advance(conversation, error)
                 else:
                     step = self._payer.advance(conversation)
@@ -273,6 +256,9 @@ class BlockingDriver(ABC, Generic[Req, Res]):
             self._payer.close_conversation(conversation)
         assert last is not None  # every conversation sends before it ends
         return last if step is None else self.finish(last, step)
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
 
 
 async def collect_async(stream: AsyncIterable[bytes], limit_bytes: int) -> tuple[bytes | None, AsyncIterable[bytes]]:
@@ -333,9 +319,6 @@ class AsyncChainedBody:
             async for part in self._rest:
                 yield part
 
-    async def aclose(self) -> None:
-        """Nothing to let go of."""
-
 
 class ChainedBody:
     """The same for synchronous clients."""
@@ -349,15 +332,16 @@ class ChainedBody:
         if self._rest is not None:
             yield from self._rest
 
-    def close(self) -> None:
-        """Nothing to let go of."""
 
-
-class WatchedAsyncBody:
-    """A paid answer's body: breaking off before its end makes the purchase repeatable."""
+class AsyncBody:
+    """A body in the form that a library wants: `lost` is called when it breaks off before its end, `close` lets go of the
+    connection."""
 
     def __init__(
-        self, inner: AsyncIterable[bytes], lost: Callable[[], None], close: Callable[[], Awaitable[None]]
+        self,
+        inner: AsyncIterable[bytes],
+        lost: Callable[[], None] | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._inner = inner
         self._lost = lost
@@ -370,18 +354,25 @@ class WatchedAsyncBody:
         except GeneratorExit:  # the caller wants no more of it
             raise
         except BaseException:
-            self._lost()
+            if self._lost is not None:
+                self._lost()
             raise
 
     async def aclose(self) -> None:
         """Let go of the connection."""
-        await self._close()
+        if self._close is not None:
+            await self._close()
 
 
-class WatchedBody:
+class Body:
     """The same for synchronous clients."""
 
-    def __init__(self, inner: Iterable[bytes], lost: Callable[[], None], close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        inner: Iterable[bytes],
+        lost: Callable[[], None] | None = None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
         self._inner = inner
         self._lost = lost
         self._close = close
@@ -392,9 +383,11 @@ class WatchedBody:
         except GeneratorExit:
             raise
         except BaseException:
-            self._lost()
+            if self._lost is not None:
+                self._lost()
             raise
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._close()
+        if self._close is not None:
+            self._close()

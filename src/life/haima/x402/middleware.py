@@ -9,7 +9,8 @@
 
 It works in Starlette, in FastAPI and around any other ASGI application. The answer of a paid handler is held back whole
 until the payment is settled and booked, so a streamed answer arrives at once and a background task of the handler runs
-before the settlement. The handler finds the `Payment` in `scope["x402"]` (in Starlette: `request.scope["x402"]`).
+before the settlement; a route with `stream=True` is settled first instead, and its answer leaves as it is made. The handler
+finds the `Payment` in `scope["x402"]` (in Starlette: `request.scope["x402"]`), or a `Visitor` who has signed in.
 
 What is sold, once, to whom, and what crashes leave behind is the business of `life.haima.x402.cashier` and
 `life.haima.x402.claims`. Under an ASGI server with lifespan events, open claims of earlier runs are brought to their end
@@ -20,32 +21,25 @@ Source: HM-X402-3 (haima.md §3.3), x402.md §1, §2, §12, §16.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from typing import Final, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from life.aios.errors import InvalidInputError
-from life.aios.ids import new_id
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
 from life.aios.record import Stream
-from life.haima.errors import FacilitatorUnavailableError
 from life.haima.facilitator.port import Facilitator
-from life.haima.x402 import exact
-from life.haima.x402.answers import Answer, Headers, IdentifierTerms, malformed
-from life.haima.x402.cashier import MAX_KEPT_BODY_BYTES, Cashier, Payment, Sale
-from life.haima.x402.claims import STREAM, Claims
-from life.haima.x402.closing import Closer
+from life.haima.x402.answers import Answer, Headers, private_headers
+from life.haima.x402.cashier import MAX_KEPT_BODY_BYTES, Payment
+from life.haima.x402.claims import STREAM
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry
-from life.haima.x402.paid_routes import PaidRoute, Route, Routes, RouteTable
-from life.haima.x402.wire import X402_VERSION
-
-LEASE_S: Final = 60
-ANSWER_KEPT_S: Final = 3600
-RECONCILED_S: Final = 7 * 24 * 3600
-"""How far back `start` looks for claims without an end. Older ones are taken up when their payment comes again."""
+from life.haima.x402.offer_receipt import OfferReceipts
+from life.haima.x402.paid_routes import Route, Routes
+from life.haima.x402.sale import Begin, End, StreamEnd
+from life.haima.x402.sign_in import Visitor
+from life.haima.x402.till import ANSWER_KEPT_S, LEASE_S, Till
 
 _log: Final = logging.getLogger(__name__)
 
@@ -74,6 +68,8 @@ class X402Middleware:
         lease_s: int = LEASE_S,
         answer_kept_s: int = ANSWER_KEPT_S,
         max_kept_body_bytes: int = MAX_KEPT_BODY_BYTES,
+        offer_receipt: OfferReceipts | None = None,
+        accept_v1: bool = False,
     ) -> None:
         """
         `routes` maps `"GET /path"` to a price (`"$0.01"`, a Price, several, a callable) or a Route. Prices in dollars mean
@@ -81,11 +77,12 @@ class X402Middleware:
 
         `verify="local"` leaves out the facilitator's check before the handler. Shape, amount, window and signature are
         always checked here; what is left out is whether the payer has the money, so a handler may run for a payment that
-        then can't be settled, and whose answer is not delivered.
+        then can't be settled, and whose answer is not delivered. A payer that is a contract is always checked there.
 
         `payment_identifier` says whether payers may or must send an identifier (x402.md §5).
 
-        `base_url` is the public address that offers name; without it the Host header of each request is taken.
+        `base_url` is the public address that offers name; without it the Host header of each request is taken. Signing in
+        needs it.
 
         `sole_server=True` says that nobody else, no other process and no other X402Middleware, sells on this journal's
         stream, so that claims of earlier runs are
@@ -94,47 +91,34 @@ class X402Middleware:
         Answers are kept `answer_kept_s` for repetitions, and only up to `max_kept_body_bytes`. A larger answer is
         delivered once; a repetition of its payment learns that it was paid (409), and when the server dies between
         keeping and settling, the payment is voided or, if it was charged already, booked as such.
+
+        `offer_receipt` signs offers and receipts (life.haima.x402.offer_receipt). `accept_v1` also serves clients of x402
+        version 1 (life.haima.x402.seller_v1).
         """
         if not routes:
             raise InvalidInputError("No route costs anything.")
-        identifier = None if payment_identifier == "off" else IdentifierTerms(payment_identifier == "required")
         self.app = app
-        self._table = RouteTable(
-            [
-                PaidRoute(
-                    pattern,
-                    route if isinstance(route, Route) else Route(route),
-                    pay_to=pay_to,
-                    network=network,
-                    registry=registry,
-                    identifier=identifier,
-                    base_url=base_url,
-                )
-                for pattern, route in routes.items()
-            ]
-        )
-        self._clock = clock
-        self._network = network
-        self._facilitator = facilitator
-        claims = Claims(journal, clock, entropy, agent_id=agent_id, stream=stream, owner=new_id(clock, entropy))
-        self._closer = Closer(
-            facilitator,
-            claims,
-            clock,
-            lease_s=lease_s,
+        self.till: Final = Till(
+            pay_to=pay_to,
+            network=network,
+            facilitator=facilitator,
+            journal=journal,
+            clock=clock,
+            entropy=entropy,
+            agent_id=agent_id,
+            stream=stream,
+            registry=registry,
+            verify=verify,
+            payment_identifier=payment_identifier,
+            base_url=base_url,
             sole_server=sole_server,
+            lease_s=lease_s,
             answer_kept_s=answer_kept_s,
-            registry=registry,
-        )
-        self._cashier = Cashier(
-            facilitator,
-            claims,
-            self._closer,
-            clock,
-            verify_with_facilitator=verify == "facilitator",
             max_kept_body_bytes=max_kept_body_bytes,
-            registry=registry,
+            offer_receipt=offer_receipt,
+            accept_v1=accept_v1,
         )
+        self._table = self.till.table(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -148,18 +132,12 @@ class X402Middleware:
         if route is None:
             await self.app(scope, receive, send)
             return
-        header, host = None, b"localhost"
-        for name, value in scope["headers"]:
-            if name == b"payment-signature":
-                if header is not None:
-                    await _send(malformed("There are two PAYMENT-SIGNATURE headers."), scope, send)
-                    return
-                header = value
-            elif name == b"host":
-                host = value
-        terms, unpaid = route.fixed_terms(scope, host) or await route.dynamic_terms(scope, host)
-        if header is None:
-            await _send(unpaid, scope, send)
+        entered = await self.till.enter(route, scope)
+        if isinstance(entered, Answer):
+            await _send(entered, scope, send)
+            return
+        if isinstance(entered, Visitor):
+            await self.app({**scope, "x402": entered}, receive, _privately(send))
             return
 
         async def handler(payment: Payment) -> Answer:
@@ -167,40 +145,30 @@ class X402Middleware:
             await self.app({**scope, "x402": payment, "extensions": {}}, receive, capture.send)
             return capture.answer()
 
-        sale = Sale(
-            header,
-            terms,
-            _request_name(scope),
-            route.settle_first,
-            route.rerun_interrupted,
-            handler,
-        )
-        await _send(await self._cashier.sell(sale), scope, send)
+        async def stream(payment: Payment, begin: Begin, end: End) -> StreamEnd:
+            outlet = _Outlet(receive, send, begin, end, keep_bytes=self.till.max_kept_body_bytes)
+            try:
+                await self.app({**scope, "x402": payment, "extensions": {}}, outlet.receive, outlet.send)
+            except Exception:
+                if not outlet.client_left:
+                    raise
+            return outlet.end()
+
+        answer = await self.till.sell(entered, handler, stream=stream if route.stream else None)
+        if answer is not None:
+            await _send(answer, scope, send)
 
     async def start(self) -> int:
-        """Check that the facilitator settles what is asked for, and bring claims of earlier runs to their end. How many
-        stay open. InvalidInputError when the facilitator answers and does not settle on the network."""
-        try:
-            supported = await self._facilitator.supported()
-        except FacilitatorUnavailableError as error:
-            _log.warning("the facilitator was not asked what it settles: %s", error)
-        else:
-            settled = {(kind.x402_version, kind.scheme, kind.network) for kind in supported.kinds}
-            for network in self._table.networks or {self._network}:
-                if (X402_VERSION, exact.SCHEME, network) not in settled:
-                    raise InvalidInputError(
-                        f"The facilitator does not settle scheme {exact.SCHEME} on {network}.",
-                        next_step="Choose another facilitator or another network.",
-                    )
-        return await self._closer.reconcile(since_us=self._clock.now_us() - RECONCILED_S * 1_000_000)
+        """See Till.start."""
+        return await self.till.start()
 
     async def resolve(self, claim_key: str, *, transaction: str | None) -> bool:
-        """An operator's word on a sale that stays in doubt: the transaction that paid it, or None for "never paid"."""
-        return await self._closer.resolve(claim_key, transaction=transaction)
+        """See Till.resolve."""
+        return await self.till.resolve(claim_key, transaction=transaction)
 
     async def aclose(self) -> None:
         """Finish what was cut off. The facilitator and the journal belong to the caller."""
-        await self._cashier.aclose()
+        await self.till.aclose()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start before the application does, close after it."""
@@ -273,11 +241,86 @@ def _with_length(headers: Headers, length: int, status: int) -> Headers:
     ]
 
 
-def _request_name(scope: Scope) -> str:
-    """Which request a payment pays for. The body is not part of it."""
-    query = scope["query_string"].decode("latin-1")
-    name: str = f"{scope['method']} {scope['path']}?{query}" if query else f"{scope['method']} {scope['path']}"
-    return name if len(name) <= 200 else "sha256:" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+class _Outlet:
+    """Lets the application's answer leave as it is made, and watches how it ends."""
+
+    __slots__ = (
+        "_begin",
+        "_body",
+        "_client_left",
+        "_end",
+        "_ended",
+        "_inner_receive",
+        "_inner_send",
+        "_keep_bytes",
+        "_sent",
+    )
+
+    def __init__(self, receive: Receive, send: Send, begin: Begin, end: End, *, keep_bytes: int) -> None:
+        self._inner_receive = receive
+        self._inner_send = send
+        self._begin = begin
+        self._end = end
+        self._keep_bytes = keep_bytes
+        self._sent = 0
+        self._body: list[bytes] | None = []
+        self._ended = False
+        self._client_left = False
+
+    @property
+    def client_left(self) -> bool:
+        """Whether the client went away before the end."""
+        return self._client_left
+
+    async def receive(self) -> Message:
+        """The application's `receive`."""
+        message = await self._inner_receive()
+        if message["type"] == "http.disconnect" and not self._ended:
+            self._client_left = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """The application's `send`."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            headers = await self._begin(message["status"], list(message.get("headers", ())))
+            await self._out({**message, "headers": headers})
+        elif kind == "http.response.body":
+            chunk: bytes = message.get("body", b"")
+            self._sent += len(chunk)
+            if self._body is not None:
+                self._body.append(chunk)
+                if self._sent > self._keep_bytes:
+                    self._body = None
+            if not message.get("more_body", False):
+                self._ended = True
+                await self._end(self.end())
+            await self._out(message)
+
+    def end(self) -> StreamEnd:
+        """How it ended, as far as the application is concerned."""
+        if not self._ended:
+            reason = "the client went away" if self._client_left else "the application ended without a complete answer"
+            return StreamEnd(False, self._sent, reason=reason, by_client=self._client_left)
+        return StreamEnd(True, self._sent, None if self._body is None else b"".join(self._body))
+
+    async def _out(self, message: Message) -> None:
+        try:
+            await self._inner_send(message)
+        except OSError:
+            self._client_left = True
+            raise
+
+
+def _privately(send: Send) -> Send:
+    """What a visitor gets is his own: no shared cache may hand it to somebody else."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": private_headers(list(message.get("headers", ())))}
+        await send(message)
+
+    return sending
 
 
 async def _send(answer: Answer, scope: Scope, send: Send) -> None:

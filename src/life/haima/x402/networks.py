@@ -26,7 +26,7 @@ class KnownToken(NamedTuple):
     network: str
     """CAIP-2."""
     address: str
-    """The contract in EIP-55 spelling: the domain's verifyingContract."""
+    """The contract in EIP-55 spelling: the domain's verifyingContract. On Solana the mint, in base58."""
     symbol: str
     name: str
     """The domain's name. It differs between networks for the same token; x402.md §8 has the classic mistake."""
@@ -35,7 +35,7 @@ class KnownToken(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A chain that settles EIP-3009 authorizations."""
+    """A chain that settles payments."""
 
     caip2: str
     title: str
@@ -58,12 +58,16 @@ BASE: Final = "eip155:8453"
 BASE_SEPOLIA: Final = "eip155:84532"
 ETHEREUM: Final = "eip155:1"
 LOCAL: Final = "eip155:4020402"
+SOLANA: Final = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp"
+SOLANA_DEVNET: Final = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1"
 
 NETWORKS: Final = (
     Network(BASE, "Base", "base", True),
     Network(BASE_SEPOLIA, "Base Sepolia", "base-sepolia", False),
     Network(ETHEREUM, "Ethereum", "ethereum", True),
     Network(LOCAL, "life local ledger", "local", False),
+    Network(SOLANA, "Solana", "solana", True),
+    Network(SOLANA_DEVNET, "Solana devnet", "solana-devnet", False),
 )
 
 USDC_BASE: Final = KnownToken(BASE, "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", "USDC", "USD Coin", "2", 6)
@@ -73,10 +77,15 @@ USDC_BASE_SEPOLIA: Final = KnownToken(
 USDC_ETHEREUM: Final = KnownToken(ETHEREUM, "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "USDC", "USD Coin", "2", 6)
 PLAY_MONEY: Final = KnownToken(LOCAL, "0xA73665c2AB2acb3e8C32C13DCAb6CB494d34856A", "PLAY", "Life Play Money", "1", 6)
 """Play money of the local ledger. The address is the last 20 bytes of Keccak-256("life local ledger: play money")."""
+USDC_SOLANA: Final = KnownToken(SOLANA, "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", "USDC", "USD Coin", "", 6)
+USDC_SOLANA_DEVNET: Final = KnownToken(
+    SOLANA_DEVNET, "4zMMC9srt5Ri5X14GAgXhaHii3GnPAEERYPJgZJDncDU", "USDC", "USD Coin", "", 6
+)
 
-TOKENS: Final = (USDC_BASE, USDC_BASE_SEPOLIA, USDC_ETHEREUM, PLAY_MONEY)
+TOKENS: Final = (USDC_BASE, USDC_BASE_SEPOLIA, USDC_ETHEREUM, PLAY_MONEY, USDC_SOLANA, USDC_SOLANA_DEVNET)
 
 _CAIP2_EVM: Final = re.compile(r"eip155:([1-9][0-9]{0,77})")
+_CAIP2_SOLANA: Final = re.compile(r"solana:[1-9A-HJ-NP-Za-km-z]{32}")
 _DOMAIN_TEXT_CHARS: Final = 128
 
 
@@ -89,6 +98,16 @@ def chain_id_of(network: str) -> int | None:
     return chain_id if chain_id < 1 << 256 else None
 
 
+def is_solana(network: str) -> bool:
+    """Whether it is the CAIP-2 name of a Solana network: the first 32 characters of its genesis hash."""
+    return _CAIP2_SOLANA.fullmatch(network) is not None
+
+
+def _token_key(network: str, asset: str) -> tuple[str, str]:
+    """Solana's addresses are base58, where case means something."""
+    return network, asset if is_solana(network) else asset.lower()
+
+
 class NetworkRegistry:
     """The networks and tokens of one installation: the built-in ones and those of its configuration."""
 
@@ -96,7 +115,7 @@ class NetworkRegistry:
         """`networks` and `tokens` are added; an added entry replaces a built-in one of the same name or contract."""
         self._networks = {entry.caip2: entry for entry in (*NETWORKS, *networks)}
         self._aliases = {entry.alias: entry.caip2 for entry in self._networks.values() if entry.alias}
-        self._tokens = {(entry.network, entry.address.lower()): entry for entry in (*TOKENS, *tokens)}
+        self._tokens = {_token_key(entry.network, entry.address): entry for entry in (*TOKENS, *tokens)}
         self._domains: dict[tuple[str, str], TokenDomain] = {}
 
     @property
@@ -114,8 +133,8 @@ class NetworkRegistry:
         return self._networks.get(self._aliases.get(name, name))
 
     def token(self, network: str, asset: str) -> KnownToken | None:
-        """The known token at this contract, in any spelling of the address."""
-        return self._tokens.get((network, asset)) or self._tokens.get((network, asset.lower()))
+        """The known token at this contract; on EVM networks in any spelling of the address."""
+        return self._tokens.get((network, asset)) or self._tokens.get(_token_key(network, asset))
 
     def default_token(self, network: str) -> KnownToken | None:
         """The first token of a network: what a price in dollars means there."""

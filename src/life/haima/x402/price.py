@@ -15,7 +15,7 @@ import msgspec
 from life.aios.errors import InvalidInputError
 from life.aios.money import MAX_ATOMIC, atomic_to_micro, parse_price_atomic
 from life.haima.errors import MalformedPaymentError
-from life.haima.x402.exact import SCHEME, read_address
+from life.haima.x402.authorization import EXACT, read_address
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry, chain_id_of
 from life.haima.x402.wire import PaymentRequirements
 
@@ -103,7 +103,7 @@ def make_offer(price: Price, pay_to: str, *, max_timeout_s: int = DEFAULT_TIMEOU
     except MalformedPaymentError as error:
         raise InvalidInputError(error.message) from None
     requirements = PaymentRequirements(
-        scheme=SCHEME,
+        scheme=EXACT,
         network=price.network,
         amount=str(price.amount_atomic),
         asset=asset,

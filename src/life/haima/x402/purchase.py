@@ -1,17 +1,24 @@
 """One purchase, as a conversation without I/O (HM-X402-2, x402.md §2, §16.5, §16.8).
 
-`purchase` is a generator. It yields `Send` (an HTTP request goes out: the caller's own, plain or with a payment header)
-and `Wait` (something of the payer's has to happen: a reservation on disk, a signature); a driver does it, puts the
-result on the step and goes on. It returns the receipt, or None when nothing had to be paid; the driver then hands out the
+`purchase` is a generator. It yields `Send` (an HTTP request goes out: the caller's own, plain or with one more header),
+`ReadBody` (what a 402 without a header says), `Pause` (time has to pass) and `Wait` (something of the payer's has to happen: a
+reservation on disk, a signature); a driver does it, puts the result on the step and goes on. It returns the receipt, or None when nothing had to be paid; the driver then hands out the
 last response. So the order of things, which decides about money, is written once, for sync and async, for every client.
 
     try unpaid ── not 402 ────────────────────────────────────── nothing to pay
         │ 402
+    already paid for, and the seller lets wallets sign in ─────── signed in: nothing to pay
+        │ no
     choose terms ─ reserve (on disk) ─ sign ─ send paid, once
+        ├─ a person has to decide ─ wait for it, or raise ──────── PolicyDeniedError; granted: ask for the terms again
         ├─ settlement says success ───────────────────────────── settled
         ├─ settlement says failure, 402, other 4xx ───────────── refused: reserved until it can't land any more
         ├─ 2xx without settlement ────────────────────────────── unconfirmed: the answer is handed out, the money watched
         └─ 202, 5xx, lost connection, settlement_pending ─────── OutcomeUnknownError
+
+With `ahead` the unpaid try is left out where the terms of this very URL are known: one round trip instead of two. A seller that
+changed its terms refuses such a payment, and until it can't land any more the purchase can't be made at the new ones: pay once
+comes before pay quickly.
 
 A purchase that is repeated does not start over: as long as its outcome is unknown or its answer was lost, the identical
 signed payment is sent again, which can't be charged twice. A signature goes to the URL it was made for and nowhere else;
@@ -20,27 +27,42 @@ redirects are the client's business and start without it.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable
 from functools import lru_cache
-from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from life.aios.ports.chain import AuthorizationState
 from life.haima.errors import (
     AlreadyPaidError,
     InsecurePaymentError,
     MalformedPaymentError,
     OutcomeUnknownError,
+    PolicyDeniedError,
     PurchaseConflictError,
     UnrepeatableRequestError,
 )
 from life.haima.reservations import Payment
 from life.haima.x402 import codes
+from life.haima.x402.conversation import (
+    Call,
+    Conversation,
+    Desk,
+    Pause,
+    PurchaseRequest,
+    ReadBody,
+    Receipt,
+    RepeatRule,
+    Reply,
+    Send,
+    Signed,
+    Step,
+    Wait,
+)
+from life.haima.x402.payment_header import SETTLEMENT_HEADERS, header_name
+from life.haima.x402.sign_in import SIGN_IN_HEADER
 from life.haima.x402.wire import (
     PAYMENT_REQUIRED,
-    PAYMENT_RESPONSE,
     SettlementResponse,
     decode_payment_required,
     decode_payment_response,
@@ -48,177 +70,40 @@ from life.haima.x402.wire import (
 
 T = TypeVar("T")
 
-RepeatRule = Literal["usual", "never"]
-"""What an earlier purchase of the same request means when no purchase id is given.
-
-`usual`: one whose outcome is unknown, or whose answer broke off, is finished first, as long as its payment can be sent.
-`never`: every call is a new purchase.
-"""
-
 NO_SETTLEMENT_HEADER: Final = "no_settlement_header"
 """Why a payment is watched whose answer came without a settlement."""
+
+MAX_TERMS_BYTES: Final = 256 * 1024
+"""How much of a 402's body is read for terms of version 1."""
+
+FIRST_PAUSE_US: Final = 100_000
+LONGEST_PAUSE_US: Final = 2_000_000
+"""How often a waiting purchase looks for a person's decision: soon at first, then ever more rarely."""
 
 INTERRUPTED_AFTER_S: Final = 120
 """An open payment of this age that is not under way in this process is taken for one that a crash interrupted."""
 
 
-class PurchaseRequest(NamedTuple):
-    """The HTTP request that may cost something, and on whose behalf it is made."""
-
-    method: str
-    url: str
-    body: bytes = b""
-    purchase_id: str | None = None
-    """One id, one payment, for ever. None: see `repeat`."""
-    session_id: str | None = None
-    task_id: str | None = None
-    max_amount_micro: int | None = None
-    repeat: RepeatRule = "usual"
-    replayable: bool = True
-    """Whether the body can be sent a second time. If not, nothing is paid for."""
-
-    def key(self) -> str:
-        """SHA-256 (hex) of method, URL and body: which request this is."""
-        digest = hashlib.sha256(f"{self.method} {self.url}\n".encode())
-        digest.update(self.body)
-        return digest.hexdigest()
-
-
-class Reply(NamedTuple):
-    """What came back: the status, and a header by its name."""
-
-    status: int
-    header: Callable[[str], str | None]
-
-
-class Receipt(NamedTuple):
-    """What became of a payment."""
-
-    state: Literal["settled", "unconfirmed", "refused"]
-    payment: Payment
-    settlement: SettlementResponse | None
-    reason: str = ""
-
-    @property
-    def amount_micro(self) -> int:
-        """The price, in micro-credits."""
-        return self.payment.reserved.amount_micro
-
-    @property
-    def transaction(self) -> str:
-        """The hash the payee named, or an empty string."""
-        return self.settlement.transaction if self.settlement is not None else self.payment.transaction
-
-
-class Send:
-    """Send the request; `header` is the PAYMENT-SIGNATURE, or None. The driver sets `reply`, or throws what happened,
-    with `sent` False when not one byte of the request can have left."""
-
-    __slots__ = ("header", "reply", "sent")
-
-    def __init__(self, header: str | None) -> None:
-        self.header = header
-        self.reply: Reply | None = None
-        self.sent = True
-
-
-class Wait(Generic[T]):
-    """Await `work` and set `result`, or throw what it raised."""
-
-    __slots__ = ("result", "work")
-
-    def __init__(self, work: Awaitable[T]) -> None:
-        self.work = work
-        self.result: T
-
-    async def perform(self) -> None:
-        """Do it."""
-        self.result = await self.work
-
-
-Step = Send | Wait[object]
-Conversation = Generator[Step, None, T]
-
-
-class Call(NamedTuple):
-    """One call under way."""
-
-    request: PurchaseRequest
-    key: str
-    """`request.key()`."""
-    purchase_id: str
-    earlier: Payment | None
-    """A payment for the same request that has to be finished before a new one is made."""
-
-
-class Signed(NamedTuple):
-    """A reserved payment. `created` is False when it stood already; then `header` is empty."""
-
-    payment: Payment
-    header: str
-    created: bool
-
-
-class Desk(Protocol):
-    """What a purchase needs of the payer."""
-
-    @property
-    def now_us(self) -> int:
-        """The wall clock."""
-        ...
-
-    @property
-    def allow_insecure_http(self) -> bool:
-        """Whether payments may travel over plain HTTP to other machines."""
-        ...
-
-    def begin(self, request: PurchaseRequest) -> Call:
-        """Open the call. PurchaseInProgressError when that purchase is under way in this process."""
-        ...
-
-    def end(self, call: Call) -> None:
-        """The call is over, whatever its outcome."""
-        ...
-
-    async def find(self, purchase_id: str) -> Payment | None:
-        """The newest payment of a purchase."""
-        ...
-
-    async def reserve_and_sign(self, call: Call, terms: str, attempt: int) -> Signed:
-        """Choose among the terms (a PAYMENT-REQUIRED header), reserve, sign. `attempt`: see Order."""
-        ...
-
-    async def sign_again(self, payment: Payment) -> str:
-        """The header of a payment that was reserved before, bit by bit the same."""
-        ...
-
-    async def look_at_chain(self, payment: Payment) -> AuthorizationState:
-        """What the chain says of its nonce; `unknown` when there is no chain to ask."""
-        ...
-
-    def payment(self, payment: Payment) -> Payment:
-        """The payment as it stands now."""
-        ...
-
-    async def record_resend(self, payment: Payment, resend: int) -> None:
-        """It is about to leave again; durable on return."""
-        ...
-
-    def note_ambiguous(self, payment: Payment, reason: str) -> None:
-        """Nobody knows what became of it."""
-        ...
-
-    def note_refused(self, payment: Payment, reason: str) -> None:
-        """The payee said no."""
-        ...
-
-    def note_settled(self, payment: Payment, settlement: SettlementResponse | None) -> None:
-        """The payee says (or, without a settlement, the chain shows) that the money moved."""
-        ...
-
-    def release(self, payment: Payment, reason: str) -> None:
-        """It never left this process, or can no longer land."""
-        ...
+__all__ = [
+    "INTERRUPTED_AFTER_S",
+    "NO_SETTLEMENT_HEADER",
+    "Call",
+    "Conversation",
+    "Desk",
+    "Pause",
+    "PurchaseRequest",
+    "ReadBody",
+    "Receipt",
+    "RepeatRule",
+    "Reply",
+    "Send",
+    "Signed",
+    "Step",
+    "Wait",
+    "check_protected",
+    "public_url",
+    "purchase",
+]
 
 
 def purchase(desk: Desk, request: PurchaseRequest) -> Conversation[Receipt | None]:
@@ -239,22 +124,95 @@ def purchase(desk: Desk, request: PurchaseRequest) -> Conversation[Receipt | Non
                 if receipt is not None:
                     return receipt
             attempt = earlier.reserved.attempt + 1
-        reply = yield from _send(Send(None))
-        terms = reply.header(PAYMENT_REQUIRED) if reply.status == 402 else None
+        receipt = yield from _buy(desk, call, attempt)
+        return receipt
+    finally:
+        desk.end(call)
+
+
+def _buy(desk: Desk, call: Call, attempt: int) -> Conversation[Receipt | None]:
+    """Ask for the terms and pay them; again from the start when a person took the time to grant them."""
+    request = call.request
+    waits_until_us = desk.now_us + request.approval_wait_s * 1_000_000
+    ahead = desk.known_terms(request.url) if request.ahead and request.replayable else None
+    while True:
+        terms = ahead
         if terms is None:
-            return None
+            reply = yield from _send(Send(None))
+            terms = yield from _terms(desk, reply)
+            if terms is None:
+                return None
+            proof = desk.sign_in_challenge(call, terms)
+            if proof is not None:
+                signed_proof = yield from _wait(desk.sign_in(proof))
+                reply = yield from _send(Send((SIGN_IN_HEADER, signed_proof)))
+                terms = yield from _terms(desk, reply)
+                if terms is None:
+                    return None
         check_protected(request.url, allow_insecure_http=desk.allow_insecure_http)
         if not request.replayable:
             raise UnrepeatableRequestError(
                 "The resource wants money, and the request's body can't be sent a second time. Nothing was paid.",
                 next_step="Send the body as bytes, or raise the limit up to which bodies are kept.",
             )
-        signed = yield from _wait(desk.reserve_and_sign(call, terms, attempt))
-        if signed.created:
-            return (yield from _pay(desk, signed))
-        return (yield from _repeat(desk, request, signed.payment))
-    finally:
-        desk.end(call)
+        try:
+            signed = yield from _wait(desk.reserve_and_sign(call, terms, attempt))
+        except PolicyDeniedError as denied:
+            if denied.ticket_id is None or desk.now_us >= waits_until_us:
+                raise
+            yield from _await_decision(desk, denied, waits_until_us)
+            ahead = None
+            continue
+        if not signed.created:
+            return (yield from _repeat(desk, request, signed.payment))
+        receipt = yield from _pay(desk, signed)
+        if ahead is not None and receipt.state == "refused":
+            desk.forget_terms(request.url)
+        return receipt
+
+
+def _terms(desk: Desk, reply: Reply) -> Conversation[str | bytes | None]:
+    """The terms of a 402: its header, or else its body (x402.md §9). None for any other answer."""
+    if reply.status != 402:
+        return None
+    header = reply.header(PAYMENT_REQUIRED)
+    if header is not None:
+        return header
+    kind = reply.header("Content-Type") or ""
+    if "json" not in kind.lower():
+        return None
+    step = ReadBody(MAX_TERMS_BYTES)
+    yield step
+    return step.body if step.body is not None and desk.is_terms(step.body) else None
+
+
+def _await_decision(desk: Desk, denied: PolicyDeniedError, until_us: int) -> Conversation[None]:
+    """Return when a person granted what was denied; PolicyDeniedError when nobody did in time, or somebody refused.
+
+    The question is in the journal. A process that dies here loses nothing: the purchase, repeated by its id, finds the same
+    ticket, whatever became of it meanwhile.
+    """
+    assert denied.ticket_id is not None
+    pause_us = FIRST_PAUSE_US
+    while True:
+        ticket = yield from _wait(desk.look_at_ticket(denied.ticket_id))
+        state = "expired" if ticket is None else ticket.at(desk.now_us)
+        if ticket is not None and state == "refused":
+            words = f": {ticket.reason}" if ticket.reason else "."
+            raise PolicyDeniedError(
+                "approval_denied", f"{ticket.by or 'Somebody'} refused this payment{words}", ticket_id=ticket.ticket_id
+            )
+        if state == "expired":
+            raise PolicyDeniedError(
+                "approval_expired", "Nobody decided on this payment in time.", ticket_id=denied.ticket_id
+            )
+        if state != "pending":
+            return
+        left_us = until_us - desk.now_us
+        if left_us <= 0:
+            raise denied
+        yield Pause(min(pause_us, left_us), desk.sleep_us)
+        pause_us = min(2 * pause_us, LONGEST_PAUSE_US)
 
 
 def check_protected(url: str, *, allow_insecure_http: bool = False) -> None:
@@ -295,6 +253,8 @@ def _is_loopback(host: str) -> bool:
 def _repeat(desk: Desk, request: PurchaseRequest, payment: Payment) -> Conversation[Receipt | None]:
     """Finish an earlier payment. None when it is over without a charge, so that a new one may be made."""
     check_protected(request.url, allow_insecure_http=desk.allow_insecure_http)
+    if payment.state == "claimed" and not payment.sendable(desk.now_us):
+        raise _already_paid(payment)
     if payment.open and not payment.sendable(desk.now_us):
         yield from _clear_up(desk, payment)
         return None
@@ -324,7 +284,7 @@ def _pay(desk: Desk, signed: Signed) -> Conversation[Receipt]:
     if not signed.created:
         # On disk first: a refusal of the past says nothing about this time, should its answer never arrive.
         yield from _wait(desk.record_resend(payment, payment.resends + 1))
-    step = Send(signed.header)
+    step = Send((header_name(payment.reserved), signed.header))
     try:
         reply = yield from _send(step)
     except BaseException as error:
@@ -354,12 +314,12 @@ def _judge(desk: Desk, signed: Signed, reply: Reply) -> Conversation[Receipt]:
         desk.note_ambiguous(payment, reason)
         raise _unknown(payment, f"the payee answered {status} ({reason})", reply)
     elif status < 400:
-        if payment.state != "settled":
+        if payment.state not in ("settled", "claimed"):
             desk.note_ambiguous(payment, NO_SETTLEMENT_HEADER)
         return Receipt("unconfirmed", desk.payment(payment), None, NO_SETTLEMENT_HEADER)
     else:
         reason = _refusal(reply)
-    if payment.state == "settled":
+    if payment.state in ("settled", "claimed"):
         raise _already_paid(payment)
     if payment.state == "ambiguous":
         # Refusing a second time is also what a payee does that has charged the first.
@@ -374,7 +334,7 @@ def _judge(desk: Desk, signed: Signed, reply: Reply) -> Conversation[Receipt]:
 
 
 def _settlement(reply: Reply) -> SettlementResponse | None:
-    header = reply.header(PAYMENT_RESPONSE)
+    header = reply.header(SETTLEMENT_HEADERS[0]) or reply.header(SETTLEMENT_HEADERS[1])
     if header is None:
         return None
     try:

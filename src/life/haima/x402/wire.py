@@ -31,6 +31,8 @@ EXTENSION_RESPONSES: Final = "EXTENSION-RESPONSES"
 
 PAYMENT_IDENTIFIER: Final = "payment-identifier"
 """Extension id: idempotency (x402.md §5)."""
+EIP2612_GAS_SPONSORING: Final = "eip2612GasSponsoring"
+"""Extension id: the payer signs an EIP-2612 permit for Permit2, and the facilitator sends it along (x402.md §5)."""
 
 MAX_HEADER_CHARS: Final = 128 * 1024
 """Longest header value that is decoded. Servers and proxies allow far less; discovery metadata can be some KB."""
@@ -122,6 +124,60 @@ class ExactEvmPayload(_Wire, frozen=True, kw_only=True):
     authorization: ExactEvmAuthorization
 
 
+class Permit2Permitted(_Wire, frozen=True, kw_only=True):
+    """Token contract and amount in atomic units, as text."""
+
+    token: str
+    amount: str
+
+
+class Permit2Witness(_Wire, frozen=True, kw_only=True):
+    """Who gets the money, and from when. Scheme `upto` also names the only account that may carry it out."""
+
+    to: str
+    valid_after: str
+    facilitator: str | None = None
+
+
+class Permit2Authorization(_Wire, frozen=True, kw_only=True):
+    """Permit2's PermitWitnessTransferFrom as text: integers are decimal."""
+
+    permitted: Permit2Permitted
+    from_: str = msgspec.field(name="from")
+    spender: str
+    nonce: str
+    deadline: str
+    witness: Permit2Witness
+
+
+class Permit2EvmPayload(_Wire, frozen=True, kw_only=True):
+    """The `payload` of schemes `exact` and `upto` on EVM with Permit2. `signature` is `0x` and hex."""
+
+    signature: str
+    permit2_authorization: Permit2Authorization
+
+
+class EvmPayload(_Wire, frozen=True, kw_only=True):
+    """The `payload` of any EVM scheme, as it is read: exactly one of the two authorizations is there."""
+
+    signature: str
+    authorization: ExactEvmAuthorization | None = None
+    permit2_authorization: Permit2Authorization | None = None
+
+
+class GasSponsoringInfo(_Wire, frozen=True, kw_only=True):
+    """`info` of the extension `eip2612GasSponsoring` as a payer fills it in: an EIP-2612 permit for Permit2."""
+
+    from_: str = msgspec.field(name="from")
+    asset: str
+    spender: str
+    amount: str
+    nonce: str
+    deadline: str
+    signature: str
+    version: str = "1"
+
+
 class SettlementResponse(_Wire, frozen=True, kw_only=True):
     """What became of a payment. `transaction` is the hash, or empty when there is none."""
 
@@ -177,6 +233,7 @@ _requirements: Final = msgspec.json.Decoder(PaymentRequirements)
 _payment_required: Final = msgspec.json.Decoder(PaymentRequired)
 _payment_payload: Final = msgspec.json.Decoder(PaymentPayload)
 _exact_payload: Final = msgspec.json.Decoder(ExactEvmPayload)
+_evm_payload: Final = msgspec.json.Decoder(EvmPayload)
 _settlement: Final = msgspec.json.Decoder(SettlementResponse)
 _resource: Final = msgspec.json.Decoder(ResourceInfo)
 
@@ -234,6 +291,15 @@ def decode_payment_response(header: str) -> SettlementResponse:
 def decode_exact_payload(raw: Raw | bytes) -> ExactEvmPayload:
     """The scheme part of an `exact` EIP-3009 payment; MalformedPaymentError when it is something else."""
     return _read(_exact_payload, raw, "The payload")
+
+
+def decode_evm_payload(raw: Raw | bytes) -> EvmPayload:
+    """The scheme part of any EVM payment; MalformedPaymentError when it is none, or when it could be read as two: a second
+    authorization beside the signed one has fooled verifiers before (x402.md §16.4)."""
+    payload = _read(_evm_payload, raw, "The payload")
+    if (payload.authorization is None) == (payload.permit2_authorization is None):
+        raise MalformedPaymentError("The payload must have either an authorization or a permit2Authorization.")
+    return payload
 
 
 def decode_requirements(raw: Raw | bytes) -> PaymentRequirements:

@@ -13,14 +13,19 @@ Encoders and decoders take bytes as they come and keep no more than a piece of t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from backports import zstd
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from life.aios.ports.clock import Entropy
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 LEVEL: Final = 3
 SHORT_BYTES: Final = 64
