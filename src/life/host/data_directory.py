@@ -2,6 +2,7 @@
 
     .life/
       journal.db      the journal
+      blobs/          contents by their hash
       identity/       soul.json (public), seed.enc (0600)
       workspaces/     one directory per session
       token           the daemons' access token (0600)
@@ -75,6 +76,11 @@ class DataDirectory:
     def token(self) -> Path:
         """The daemons' access token."""
         return self.root / "token"
+
+    @property
+    def blobs(self) -> Path:
+        """Contents by their hash."""
+        return self.root / "blobs"
 
     @property
     def config(self) -> Path:

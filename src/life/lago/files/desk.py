@@ -26,8 +26,8 @@ from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import SYSTEM, Actor, EventRecord, EventWriter, Stream
 from life.lago.errors import MergeConflictError
-from life.lago.files.comparison import Conflict, Strategy, compare, merge
-from life.lago.files.manifest import FileEntry, Manifest, ManifestFold, check_path
+from life.lago.files.comparison import Conflict, Difference, Strategy, compare, merge
+from life.lago.files.manifest import FileEntry, Manifest, check_path
 from life.lago.files.view import Branch, FileView
 
 ABSENT: Final = ""
@@ -53,6 +53,14 @@ class MergeDone(NamedTuple):
     merge_seq: int
     changed: int
     """How many paths of the target it changed."""
+    sequence: int
+
+
+class BroughtIn(NamedTuple):
+    """Files from elsewhere that are stored."""
+
+    changes: tuple[Difference, ...]
+    """What they changed on the branch."""
     sequence: int
 
 
@@ -140,6 +148,30 @@ class FileDesk:
         if entry is None:
             raise NotFoundError("There is no such file.", details={"path": path})
         return await self._blobs.get(entry.blob_hash)
+
+    async def bring_in(
+        self, session_id: str, files: Manifest, *, base: Manifest | None = None, branch: str = MAIN_BRANCH
+    ) -> BroughtIn:
+        """Make a branch's files those of a manifest whose contents are in the blob store, in one batch.
+
+        With `base`, the state that the files grew from, what the branch alone changed since stays, and what both changed is a
+        MergeConflictError. The events of one batch share a correlation id.
+        """
+        for _ in range(_ATTEMPTS):
+            chosen = await self._writable(session_id, branch)
+            stream = Stream(session_id, chosen.branch_id)
+            head = (await self._journal.head(stream)).sequence
+            now = await self.view.manifest(session_id, chosen.branch_id, at=head) if head else Manifest()
+            merged = merge(now if base is None else base, now, files)
+            if merged.conflicts:
+                raise MergeConflictError([_describe(conflict) for conflict in merged.conflicts])
+            kinds = _events_between(now, merged.manifest)
+            if not kinds:
+                return BroughtIn((), head)
+            sequence = await self._append(stream, kinds, head)
+            if sequence is not None:
+                return BroughtIn(tuple(compare(now, merged.manifest, renames=False)), sequence)
+        raise _busy()
 
     # ---- branches
 
@@ -289,10 +321,9 @@ class FileDesk:
             told = list(kinds(manifest))
             sequence = await self._append(stream, told, head)
             if sequence is not None:
-                fold = ManifestFold(manifest)
-                for kind in told:
-                    fold.apply(kind, sequence=sequence, at_us=self._clock.now_us())
-                return Changed(chosen.branch_id, sequence, fold.entries.get(path))
+                return Changed(
+                    chosen.branch_id, sequence, _entry_after(told[-1], manifest, sequence, self._clock.now_us())
+                )
         raise _busy()
 
     async def _writable(self, session_id: str, branch: str) -> Branch:
@@ -304,11 +335,24 @@ class FileDesk:
     async def _append(self, stream: Stream, kinds: Sequence[Kind], head: int) -> int | None:
         """Store on top of `head`; None when somebody else was quicker."""
         writer = EventWriter(self._clock, self._entropy, agent_id=self._agent_id, stream=stream, actor=self._actor)
+        together = new_id(self._clock, self._entropy) if len(kinds) > 1 else None
+        events = [writer.event(kind, correlation_id=together) for kind in kinds]
         try:
-            stored = await self._journal.append([writer.event(kind) for kind in kinds], expected={stream: head})
+            stored = await self._journal.append(events, expected={stream: head})
         except SequenceConflictError:
             return None
         return stored[-1].sequence
+
+
+def _entry_after(kind: Kind, before: Manifest, sequence: int, at_us: int) -> FileEntry | None:
+    """The entry that a change gave its path; None for a deletion and for a folder's new name."""
+    match kind:
+        case FileWrite():
+            return FileEntry(kind.path, kind.blob_hash, kind.size_bytes, kind.content_type, at_us, sequence)
+        case FileRename() if kind.old_path in before:
+            return before[kind.old_path]._replace(path=kind.new_path, sequence=sequence, updated_at_us=at_us)
+        case _:
+            return None
 
 
 def _events_between(now: Manifest, wanted: Manifest) -> list[Kind]:

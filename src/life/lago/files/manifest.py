@@ -11,6 +11,7 @@ they are there as long as something is in them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -21,6 +22,7 @@ from life.aios.errors import InvalidInputError
 from life.aios.events import FileDelete, FileRename, FileWrite, Kind
 
 MAX_PATH_BYTES: Final = 4_096
+_NOT_A_PATH: Final = re.compile(r"/\.{0,2}(?:/|\Z)|\0")
 FILE_KINDS: Final = ("FileWrite", "FileDelete", "FileRename")
 
 
@@ -86,19 +88,29 @@ class Manifest(Mapping[str, FileEntry]):
 class ManifestFold:
     """A manifest in the making. `manifest` copies it out."""
 
-    __slots__ = ("entries",)
+    __slots__ = ("_folders", "entries")
 
     def __init__(self, start: Mapping[str, FileEntry] | None = None) -> None:
         self.entries: dict[str, FileEntry] = dict(start or {})
+        self._folders: set[str] | None = None
+        """Every folder that something is in, and some that are empty by now; made when it is first needed. It tells without
+        a look at every path that nothing is below one."""
+
+    def copy(self) -> ManifestFold:
+        """The same state, to go on from."""
+        other = ManifestFold()
+        other.entries = self.entries.copy()
+        other._folders = None if self._folders is None else self._folders.copy()
+        return other
 
     def apply(self, kind: Kind, *, sequence: int, at_us: int) -> None:
         """Fold one event in."""
         match kind:
-            case FileWrite() if is_path(kind.path):
-                self._make_room(kind.path)
-                self.entries[kind.path] = FileEntry(
-                    kind.path, kind.blob_hash, kind.size_bytes, kind.content_type, at_us, sequence
-                )
+            case FileWrite() if kind.path in self.entries or is_path(kind.path):
+                entry = FileEntry(kind.path, kind.blob_hash, kind.size_bytes, kind.content_type, at_us, sequence)
+                if kind.path not in self.entries:
+                    self._make_room(kind.path)
+                self.entries[kind.path] = entry
             case FileDelete() if is_path(kind.path):
                 for path in self._under(kind.path):
                     del self.entries[path]
@@ -119,38 +131,49 @@ class ManifestFold:
             return
         for path in self._under(new):
             del self.entries[path]
-        self._make_room(new)
         for path, entry in moved.items():
             target = new + path[len(old) :]
+            self._make_room(target)
             self.entries[target] = entry._replace(path=target, sequence=sequence, updated_at_us=at_us)
 
     def _under(self, path: str) -> list[str]:
         """The file of this name, or all files below the folder of this name."""
         if path in self.entries:
             return [path]
+        if path not in self._known_folders():
+            return []
         prefix = path + "/"
         return [other for other in self.entries if other.startswith(prefix)]
 
     def _make_room(self, path: str) -> None:
         """A file can't be in a file, nor stand where a folder was: what is in the way goes."""
-        parent = path
-        while (parent := parent.rpartition("/")[0]) != "":
-            self.entries.pop(parent, None)
         for other in self._under(path):
             if other != path:
                 del self.entries[other]
+        folders = self._known_folders()
+        parent = path
+        while (parent := parent.rpartition("/")[0]) != "":
+            self.entries.pop(parent, None)
+            folders.add(parent)
+
+    def _known_folders(self) -> set[str]:
+        if self._folders is None:
+            self._folders = set()
+            for path in self.entries:
+                parent = path
+                while (parent := parent.rpartition("/")[0]) != "" and parent not in self._folders:
+                    self._folders.add(parent)
+        return self._folders
 
 
 def is_path(path: str) -> bool:
     """Whether `path` is one of a manifest."""
-    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+    if not path.startswith("/") or len(path) > MAX_PATH_BYTES or _NOT_A_PATH.search(path) is not None:
         return False
     try:
-        if len(path.encode()) > MAX_PATH_BYTES:
-            return False
+        return path.isascii() or len(path.encode()) <= MAX_PATH_BYTES
     except UnicodeEncodeError:
         return False
-    return all(part not in ("", ".", "..") for part in path[1:].split("/"))
 
 
 def check_path(path: str) -> str:

@@ -149,22 +149,26 @@ class FileView:
     async def _fold(
         self, session_id: str, branch_id: str, upto: int, branches: dict[str, Branch], depth: int
     ) -> ManifestFold:
+        """The fold of a branch up to an event; it may be a kept one, so it is only read."""
         if depth > _DEEPEST:
             raise InvalidInputError("The branches of this session go round in circles, or too deep.")
         stream = Stream(session_id, branch_id)
         kept = self._kept.get(stream)
-        if kept is not None and kept.sequence <= upto:
-            after, fold = kept.sequence, ManifestFold(kept.fold.entries)
+        if kept is not None and kept.sequence == upto:
+            self._kept.move_to_end(stream)
+            return kept.fold
+        if kept is not None and kept.sequence < upto:
+            after, fold = kept.sequence, kept.fold.copy()
         else:
             after, fold = 0, await self._inherited(session_id, branches.get(branch_id), branches, depth)
         for record in await self._read(stream, after, upto, _KINDS):
             kind = record.kind
             if isinstance(kind, BranchMerged):
-                await self._bring_in(session_id, branch_id, kind, record.sequence, fold, branches, depth)
+                fold = await self._bring_in(session_id, branch_id, kind, record.sequence, fold, branches, depth)
             else:
                 fold.apply(kind, sequence=record.sequence, at_us=record.timestamp_us)
         if kept is None or kept.sequence < upto:
-            self._kept[stream] = _Kept(upto, ManifestFold(fold.entries))
+            self._kept[stream] = _Kept(upto, fold)
             self._kept.move_to_end(stream)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
@@ -175,7 +179,7 @@ class FileView:
     ) -> ManifestFold:
         if branch is None or branch.parent is None:
             return ManifestFold()
-        return await self._fold(session_id, branch.parent, branch.fork_sequence, branches, depth + 1)
+        return (await self._fold(session_id, branch.parent, branch.fork_sequence, branches, depth + 1)).copy()
 
     async def _bring_in(
         self,
@@ -186,10 +190,10 @@ class FileView:
         fold: ManifestFold,
         branches: dict[str, Branch],
         depth: int,
-    ) -> None:
+    ) -> ManifestFold:
         source = merged.source_branch_id
         if source not in branches or source == target:
-            return
+            return fold
         theirs = await self._fold(session_id, source, merged.merge_seq, branches, depth + 1)
         earlier = await self._last_merge(session_id, target=target, source=source, before=sequence)
         if earlier is not None:
@@ -197,7 +201,7 @@ class FileView:
         else:
             common, upto = await self._common_ancestor(session_id, source, target, branches)
             base = await self._fold(session_id, common, upto, branches, depth + 1)
-        fold.entries = dict(merge(base.entries, fold.entries, theirs.entries).manifest)
+        return ManifestFold(merge(base.entries, fold.entries, theirs.entries).manifest)
 
     async def _common_ancestor(
         self, session_id: str, one: str, other: str, branches: dict[str, Branch]
