@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from life.anima.tokens import issue_agent_token
 from life.host.access import Access
-from life.host.arcand import application
+from life.host.arcand import open_application
 from life.host.system import System, open_system
 from life.testing.clock import SeededEntropy
 
@@ -35,8 +36,10 @@ def access(system: System) -> Access:
 
 @pytest.fixture
 async def client(system: System, access: Access) -> AsyncIterator[httpx2.AsyncClient]:
-    app = application(system, access, hosts=[HOST])
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=f"http://{HOST}") as client:
+    async with (
+        open_application(system, access, TOKEN, hosts=[HOST], environment={}) as app,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=f"http://{HOST}") as client,
+    ):
         yield client
 
 
@@ -137,7 +140,10 @@ async def test_the_stream_replays_and_resumes(system: System, access: Access) ->
     """From the beginning, and after Last-Event-ID without loss or repetition, over a real connection."""
     from tests.host.serving import serving
 
-    async with serving(application(system, access, hosts=["127.0.0.1:0", "localhost"])) as address:
+    async with (
+        open_application(system, access, TOKEN, hosts=["127.0.0.1:0", "localhost"], environment={}) as app,
+        serving(app) as address,
+    ):
         headers = {"host": "localhost"}
         async with httpx2.AsyncClient(base_url=address, timeout=10) as client:
             report = await client.post("/sessions/s/runs", json={"objective": "hello"}, headers=BEARER | headers)
@@ -162,11 +168,23 @@ async def test_openapi_describes_every_route_of_the_api(client: httpx2.AsyncClie
         assert name in document["components"]["schemas"]
 
 
-async def test_only_health_and_login_are_public(client: httpx2.AsyncClient) -> None:
+async def test_only_health_login_and_the_identity_are_public(system: System, client: httpx2.AsyncClient) -> None:
     """Without the token nothing else answers."""
     assert (await client.get("/health")).json()["service"] == "arcan"
     assert (await client.get("/login")).status_code == 200
-    for path in ("/", "/sessions", "/ledger", "/identity", "/system", "/openapi.json", "/s/x"):
+    published = await client.get("/.well-known/anima/identity", params={"did": system.identity.did})
+    assert (published.status_code, system.identity.did in published.text) == (200, True)
+    for path in (
+        "/",
+        "/sessions",
+        "/ledger",
+        "/identity",
+        "/system",
+        "/openapi.json",
+        "/s/x",
+        "/v1/approvals",
+        "/anima/identities",
+    ):
         assert (await client.get(path)).status_code == 401
 
 
@@ -208,3 +226,31 @@ async def test_a_foreign_page_can_start_nothing(client: httpx2.AsyncClient, syst
     answer = await client.post("/sessions", data={"objective": "x"}, headers={"origin": "https://evil.example"})
     assert answer.status_code == 403
     assert await system.runtime.sessions() == []
+
+
+async def test_an_agents_token_opens_what_names_a_scope_and_nothing_else(
+    system: System, client: httpx2.AsyncClient
+) -> None:
+    """The agent itself may not approve its payments, nor start sessions, and reads identities only with a grant."""
+
+    async def asked(method: str, path: str) -> httpx2.Response:
+        token = await issue_agent_token(
+            system.custody,
+            clock=system.clock,
+            entropy=system.entropy,
+            agent_id=system.identity.agent_id,
+            audience="arcand",
+            lifetime_s=30,
+        )
+        return await client.request(method, path, headers={"authorization": f"Bearer {token}"})
+
+    for method, path in (("GET", "/v1/approvals"), ("POST", "/v1/approvals/x"), ("GET", "/sessions")):
+        answer = await asked(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (403, "anima.scope_insufficient")
+    assert (await asked("GET", "/anima/identities")).status_code == 403
+
+
+async def test_payments_that_wait_are_listed_for_people(client: httpx2.AsyncClient) -> None:
+    """None wait in a new project; an unknown one is 404."""
+    assert (await get(client, "/v1/approvals")).json() == {"approvals": [], "next_cursor": None}
+    assert (await post(client, "/v1/approvals/nothing", {"decision": "approve"})).status_code == 404

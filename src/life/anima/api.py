@@ -147,7 +147,15 @@ class IdentityApi:
     def operations(self) -> list[HttpOperation]:
         """What needs the daemon's token, or `identity:read` and `identity:write`."""
         return [
-            Operation("GET", "/anima/identities", "Who lives here", self._list, None, list[IdentityName]),
+            Operation(
+                "GET",
+                "/anima/identities",
+                "Who lives here",
+                self._list,
+                None,
+                list[IdentityName],
+                scope="identity:read",
+            ),
             Operation(
                 "GET",
                 "/anima/identities/{agent_id}",
@@ -156,6 +164,7 @@ class IdentityApi:
                 None,
                 IdentityReport,
                 errors=(404,),
+                scope="identity:read",
             ),
             Operation(
                 "POST",
@@ -165,6 +174,7 @@ class IdentityApi:
                 RevocationRequest,
                 RevocationAccepted,
                 errors=(400, 404),
+                scope="identity:write",
             ),
         ]
 

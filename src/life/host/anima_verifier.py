@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,8 +49,10 @@ async def open_identity_services(
     allow_unregistered: bool = False,
     user_audience: str = DEFAULT_AUDIENCE,
     user_issuer: str = DEFAULT_ISSUER,
+    registry: IdentityRegistry | None = None,
 ) -> AsyncIterator[IdentityServices]:
-    """The services of one daemon. Its audience is its name (`haimad`), which agents put into their tokens.
+    """The services of one daemon. Its audience is its name (`haimad`), which agents put into their tokens. `registry` is one that
+    is open already; otherwise one is opened, with `operators`.
 
     UserTokenSettingsError for a shared secret that is empty or too short; ConflictError while another process holds the file of
     used tokens.
@@ -63,7 +65,9 @@ async def open_identity_services(
     if directory is not None:
         replay = await asyncio.to_thread(FileReplayStore.open, directory / "replay" / f"{daemon}.used", clock=clock)
     try:
-        async with IdentityRegistry.open(journal, clock, operators=operators) as registry:
+        async with AsyncExitStack() as stack:
+            if registry is None:
+                registry = await stack.enter_async_context(IdentityRegistry.open(journal, clock, operators=operators))
             verifier = TokenVerifier(
                 audience=daemon,
                 identities=registry,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,11 +18,17 @@ from starlette.types import ASGIApp
 import life
 from life.aios.ports.http import Operation
 from life.aios.record import EventRecord
+from life.anima.api import PUBLIC_PATHS as IDENTITY_PATHS
+from life.anima.api import IdentityApi
 from life.anima.custody.process_hardening import harden_process
 from life.arcan.api import SessionApi
+from life.haima.approval_desk import ApprovalDesk
+from life.haima.approvals_api import approval_operations
 from life.host.access import Access, load_or_create_token
+from life.host.anima_verifier import IdentityServices, open_identity_services
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
+from life.host.http.authentication import Authenticated, RouteScope, auth_of
 from life.host.http.events import EventStreamResponse, resume_cursor
 from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
@@ -32,7 +39,7 @@ from life.host.pages.people import Pages
 from life.host.settings import Settings
 from life.host.system import System, open_system
 
-PUBLIC_PATHS: Final = ("/health", "/login", "/static/life.css")
+PUBLIC_PATHS: Final = ("/health", "/login", "/static/life.css", *IDENTITY_PATHS)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -72,12 +79,28 @@ async def run_arcand(root: Path, settings: Settings, *, on_ready: Callable[[Star
         listener = bind(daemon.host, daemon.port)
         port = listener.getsockname()[1]
         with listener:
-            access = Access(load_or_create_token(data.token, entropy), clock, entropy)
-            async with open_system(
-                root, settings=settings, environment=os.environ, prompt=prompt, journal_writer=daemon.journal_writer
-            ) as system:
+            token = load_or_create_token(data.token, entropy)
+            access = Access(token, clock, entropy)
+            async with AsyncExitStack() as stack:
+                system = await stack.enter_async_context(
+                    open_system(
+                        root,
+                        settings=settings,
+                        environment=os.environ,
+                        prompt=prompt,
+                        journal_writer=daemon.journal_writer,
+                    )
+                )
                 recovered = await system.runtime.recover_all()
-                app = application(system, access, hosts=host_names(daemon.host, port, daemon.proxy_hosts))
+                app = await stack.enter_async_context(
+                    open_application(
+                        system,
+                        access,
+                        token,
+                        hosts=host_names(daemon.host, port, daemon.proxy_hosts),
+                        environment=os.environ,
+                    )
+                )
                 address = f"http://{bracketed(daemon.host)}:{port}"
                 people = f"https://{daemon.proxy_hosts[0]}" if daemon.proxy_hosts else address
                 ready = Started(address, f"{people}/login?code={access.new_link_code()}", system, recovered)
@@ -89,8 +112,37 @@ async def run_arcand(root: Path, settings: Settings, *, on_ready: Callable[[Star
                 await serve(app, listener, tell, on_stop=system.runtime.aclose)
 
 
-def application(system: System, access: Access, *, hosts: list[str]) -> ASGIApp:
-    """The ASGI application of one open system, behind the guard."""
+@asynccontextmanager
+async def open_application(
+    system: System, access: Access, token: str, *, hosts: list[str], environment: Mapping[str, str]
+) -> AsyncIterator[ASGIApp]:
+    """The ASGI application of one open system, with what it keeps open itself: used tokens, and the approval desk."""
+    async with open_identity_services(
+        system.journal,
+        clock=system.clock,
+        directory=system.data.root,
+        daemon="arcand",
+        environment=environment,
+        registry=system.registry,
+    ) as services:
+        desk = ApprovalDesk(system.journal, system.clock, system.entropy, agent_id=system.identity.agent_id)
+        try:
+            yield _application(system, access, desk, token, services, hosts=hosts)
+        finally:
+            await desk.aclose()
+
+
+def _application(
+    system: System,
+    access: Access,
+    approvals: ApprovalDesk,
+    token: str,
+    services: IdentityServices,
+    *,
+    hosts: list[str],
+) -> ASGIApp:
+    """The application behind the guard. Agents and users may call what names a scope; payments are
+    approved by people and the operator alone."""
     started_us = system.clock.monotonic_us()
 
     async def health(_: Request) -> Response:
@@ -103,10 +155,20 @@ def application(system: System, access: Access, *, hosts: list[str]) -> ASGIApp:
     async def openapi(_: Request) -> Response:
         return Response(document, media_type="application/json")
 
+    identities = IdentityApi(
+        journal=system.journal,
+        registry=system.registry,
+        custody=system.custody,
+        agent_id=system.identity.agent_id,
+        clock=system.clock,
+    )
     operations: list[ApiOperation] = [
         Operation("GET", "/health", "Whether the daemon answers", health, None, Health),
         Operation("POST", "/login-links", "A one-time link for a browser", login_link, None, LoginLink, status=201),
         *SessionApi(system.runtime, system.journal, _stream).operations(),
+        *identities.public_operations(),
+        *identities.operations(),
+        *approval_operations(approvals, system.clock, who=lambda request: auth_of(request.scope).kind),
     ]
     document = openapi_document("Arcan session API", operations)
     pages = Pages(system, access, started_us)
@@ -118,7 +180,11 @@ def application(system: System, access: Access, *, hosts: list[str]) -> ASGIApp:
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False  # an address is right or unknown
-    return UnexpectedErrors(Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS))
+    guarded = Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS)
+    scoped = [RouteScope(item.method, item.path, item.scope) for item in operations if item.scope is not None]
+    return UnexpectedErrors(
+        Authenticated(guarded, access=access, token=token, services=services, clock=system.clock, routes=scoped)
+    )
 
 
 def _by_media_type(api: list[Route], pages: list[Route]) -> list[Route]:

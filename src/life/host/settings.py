@@ -1,7 +1,7 @@
 """Settings: flag > environment > file > default.
 
 The file is `config.toml` in the data directory, with the sections below. The environment spells a setting
-`LIFE_<SECTION>_<NAME>` (`LIFE_MODEL_PROVIDER=anthropic`); lists are comma-separated. A setting that nobody knows, in
+`LIFE_<SECTION>_<NAME>` (`LIFE_MODEL_PROVIDER=anthropic`, `LIFE_CUSTODY_TPM_MODULE=…`); lists are comma-separated. A setting that nobody knows, in
 either place, is an error, so a typing mistake never silently does nothing. Secrets are not settings: API keys come from
 the vendors' own variables, the passphrase from `LIFE_PASSPHRASE` or a prompt.
 """
@@ -9,13 +9,14 @@ the vendors' own variables, the passphrase from `LIFE_PASSPHRASE` or a prompt.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_type_hints
+from typing import Annotated, Final, Literal, NamedTuple, get_type_hints
 
 import msgspec
 
 from life.aios.state import EconomicMode
+from life.host.custody_settings import CustodySettings
 from life.host.errors import SettingsError
 
 KNOWN_ELSEWHERE: Final = frozenset({"LIFE_DATA_DIR", "LIFE_PASSPHRASE", "LIFE_KEY_FILE", "LIFE_PROVIDER_API_KEY"})
@@ -54,6 +55,24 @@ class PaymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hard_cap_per_tx_micro: int = 1_000_000
     session_spend_cap_micro: int = 10_000_000
     total_spend_cap_micro: int | None = None
+    day_cap_micro: int | None = None
+    """Per UTC day."""
+    rolling_day_cap_micro: int | None = None
+    """Per 24 hours, sliding."""
+    task_cap_micro: int | None = None
+    payee_cap_micro: int | None = None
+    host_cap_micro: int | None = None
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that may be paid, `.example.org` with everything below it; none named: every host."""
+    deny_hosts: tuple[str, ...] = ()
+    allow_payees: tuple[str, ...] = ()
+    """Addresses that may be paid; none named: every address."""
+    deny_payees: tuple[str, ...] = ()
+    on_payee_change: Literal["ask", "alarm", "ignore"] = "ask"
+    """When a known seller wants its money elsewhere, or at a price that jumped."""
+    price_jump_percent: Annotated[int, msgspec.Meta(ge=100)] | None = 300
+    approval_lifetime_s: Annotated[int, msgspec.Meta(ge=1, le=30 * 86_400)] = 900
+    """How long a question waits for a person."""
     max_tx_per_minute: int = 10
     economic_mode: EconomicMode = "sovereign"
 
@@ -72,6 +91,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelSettings = ModelSettings()
     payments: PaymentSettings = PaymentSettings()
     tools: ToolSettings = ToolSettings()
+    custody: CustodySettings = CustodySettings()
+
+
+class _Name(NamedTuple):
+    """Where a setting is: section, perhaps a part of it, and name."""
+
+    path: tuple[str, ...]
+    is_list: bool
 
 
 def load_settings(
@@ -82,15 +109,14 @@ def load_settings(
     _merge_environment(values, environment)
     for key, value in (flags or {}).items():
         if value is not None:
-            section, name = key.split(".")
-            values.setdefault(section, {})[name] = value
+            _put(values, tuple(key.split(".")), value)
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"A setting can't be right: {error}.") from None
 
 
-def _from_file(file: Path) -> dict[str, dict[str, object]]:
+def _from_file(file: Path) -> dict[str, object]:
     try:
         with file.open("rb") as stream:
             values = tomllib.load(stream)
@@ -104,7 +130,7 @@ def _from_file(file: Path) -> dict[str, dict[str, object]]:
     return values
 
 
-def _merge_environment(values: dict[str, dict[str, object]], environment: Mapping[str, str]) -> None:
+def _merge_environment(values: dict[str, object], environment: Mapping[str, str]) -> None:
     names = _environment_names()
     for variable, text in environment.items():
         if not variable.startswith("LIFE_") or variable in KNOWN_ELSEWHERE:
@@ -114,23 +140,40 @@ def _merge_environment(values: dict[str, dict[str, object]], environment: Mappin
                 f"The environment variable {variable} is not a setting of Life.",
                 next_step="`life settings` lists them all.",
             )
-        section, name, is_list = names[variable]
+        path, is_list = names[variable]
         value: object = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
-        values.setdefault(section, {})[name] = value
+        _put(values, path, value)
 
 
-def _environment_names() -> dict[str, tuple[str, str, bool]]:
-    names = {}
-    for section, kind in get_type_hints(Settings).items():
-        for name, hint in get_type_hints(kind).items():
-            names[f"LIFE_{section}_{name}".upper()] = (section, name, hint == tuple[str, ...])
-    return names
+def _put(values: dict[str, object], path: tuple[str, ...], value: object) -> None:
+    """Set one setting; what stands in the way (a section that is no table) is found by the conversion."""
+    for section in path[:-1]:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            return
+        values = inner
+    values[path[-1]] = value
+
+
+def _environment_names() -> dict[str, _Name]:
+    return {"_".join(("LIFE", *name.path)).upper(): name for name in _names(Settings, ())}
+
+
+def _names(kind: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[_Name]:
+    for name, hint in get_type_hints(kind).items():
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield from _names(hint, (*path, name))
+        else:
+            yield _Name((*path, name), hint == tuple[str, ...])
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
     """(setting, environment variable, value in force) of every setting, for people."""
     rows = []
-    for variable, (section, name, _) in _environment_names().items():
-        value = getattr(getattr(settings, section), name)
-        rows.append((f"{section}.{name}", variable, ", ".join(value) if isinstance(value, tuple) else str(value)))
+    for variable, (path, _) in _environment_names().items():
+        value: object = settings
+        for name in path:
+            value = getattr(value, name)
+        text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
+        rows.append((".".join(path), variable, text))
     return rows

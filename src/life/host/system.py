@@ -12,19 +12,22 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from life.aios.ports.clock import Clock, Entropy
+from life.aios.ports.custody import Custody
 from life.aios.ports.journal import Journal
-from life.anima.custody.in_process import InProcessAnima
 from life.anima.custody.wallet_rules import WalletRules
+from life.anima.custody_journal import CustodyJournal
 from life.anima.genesis import ensure_genesis
-from life.anima.home import create_identity, open_identity
+from life.anima.guarded_custody import GuardedCustody
 from life.anima.identity_file import Identity
+from life.anima.key_source import KeySource
+from life.anima.registry import IdentityRegistry
 from life.arcan.events import RunLimits
 from life.arcan.providers.retry import RetryingProvider
 from life.arcan.providers.selection import open_provider
@@ -36,6 +39,9 @@ from life.haima.policy import PaymentPolicy, SoulLimits
 from life.haima.x402.networks import LOCAL
 from life.haima.x402.transport import AsyncPayingTransport
 from life.host.clock import SystemClock, SystemEntropy
+from life.host.custody_opening import CustodyContext, ensure_identity, open_custody
+from life.host.custody_rotation import settle_identity
+from life.host.custody_settings import CustodySettings
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.errors import SettingsError
 from life.host.keys import Prompt, choose_key_source, nobody
@@ -61,7 +67,10 @@ class System:
     entropy: Entropy
     journal: Journal
     identity: Identity
-    custody: InProcessAnima
+    registry: IdentityRegistry
+    """Every identity of this journal, as it stands now."""
+    custody: Custody
+    """The agent's own keys. Who signs for it takes them guarded, so that a revoked identity signs nothing."""
     payer: Payer
     ledger: LocalLedger
     runtime: Runtime
@@ -87,20 +96,29 @@ async def open_system(
     _check_journal_is_there(data)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(SqliteJournal.open(data.journal, clock=clock, writer=journal_writer))
-        identity, custody, is_new = await asyncio.to_thread(_identity, data, environment, prompt, clock, entropy)
-        stack.callback(custody.close)
-        await ensure_genesis(journal, identity)
+        agent = await _open_agent(
+            stack,
+            journal,
+            data,
+            settings.custody,
+            lambda: choose_key_source(data.identity, environment, prompt),
+            clock,
+            entropy,
+        )
+        identity = agent.identity
+        registry = await stack.enter_async_context(IdentityRegistry.open(journal, clock))
         ledger = LocalLedger(journal, clock, entropy, network=LOCAL)
         payer = await stack.enter_async_context(
             Payer(
                 journal=journal,
-                custody=custody,
+                custody=GuardedCustody(agent.custody, registry),
                 clock=clock,
                 entropy=entropy,
                 agent_id=identity.agent_id,
                 policy=payment_policy(settings.payments),
                 mode=lambda: settings.payments.economic_mode,
                 soul=_soul_limits(identity),
+                approval_lifetime_s=settings.payments.approval_lifetime_s,
                 authorization_state=authorization_reader([ledger]),
             )
         )
@@ -130,7 +148,18 @@ async def open_system(
             )
         )
         yield System(
-            data, settings, clock, entropy, journal, identity, custody, payer, ledger, runtime, identity_is_new=is_new
+            data=data,
+            settings=settings,
+            clock=clock,
+            entropy=entropy,
+            journal=journal,
+            identity=identity,
+            registry=registry,
+            custody=agent.custody,
+            payer=payer,
+            ledger=ledger,
+            runtime=runtime,
+            identity_is_new=agent.is_new,
         )
 
 
@@ -158,19 +187,58 @@ def payment_policy(settings: PaymentSettings) -> PaymentPolicy:
         hard_cap_per_tx_micro=settings.hard_cap_per_tx_micro,
         session_spend_cap_micro=settings.session_spend_cap_micro,
         total_cap_micro=settings.total_spend_cap_micro,
+        task_cap_micro=settings.task_cap_micro,
+        payee_cap_micro=settings.payee_cap_micro,
+        host_cap_micro=settings.host_cap_micro,
+        day_cap_micro=settings.day_cap_micro,
+        rolling_day_cap_micro=settings.rolling_day_cap_micro,
         max_tx_per_minute=settings.max_tx_per_minute,
+        allow_hosts=settings.allow_hosts or None,
+        deny_hosts=settings.deny_hosts,
+        allow_payees=settings.allow_payees or None,
+        deny_payees=settings.deny_payees,
+        on_payee_change=settings.on_payee_change,
+        price_jump_percent=settings.price_jump_percent,
         networks=(settings.network,),
     )
 
 
-def _identity(
-    data: DataDirectory, environment: Mapping[str, str], prompt: Prompt, clock: Clock, entropy: Entropy
-) -> tuple[Identity, InProcessAnima, bool]:
-    """Make or find the identity and open it; blocks for the key derivation."""
-    key_source = choose_key_source(data.identity, environment, prompt)
-    _, is_new = create_identity(data.identity, key_source=key_source, clock=clock, entropy=entropy)
-    opened = open_identity(data.identity, key_source, clock=clock, rules=WalletRules(require_reservation=True))
-    return opened.identity, opened.custody, is_new
+class _Agent(NamedTuple):
+    """The identity, the handle that signs for it, and whether it was made now."""
+
+    identity: Identity
+    custody: Custody
+    is_new: bool
+
+
+async def _open_agent(
+    stack: AsyncExitStack,
+    journal: Journal,
+    data: DataDirectory,
+    settings: CustodySettings,
+    key_source: Callable[[], KeySource],
+    clock: Clock,
+    entropy: Entropy,
+) -> _Agent:
+    """Make or find the identity and open it on its backend; what its keys sign from now on is written to its custody
+    stream."""
+    keys = CustodyContext(settings, data.identity, key_source, clock, entropy)
+    _, is_new = await ensure_identity(keys)
+    identity = await settle_identity(journal, keys)
+    signed = CustodyJournal(journal, agent_id=identity.agent_id, clock=clock, entropy=entropy)
+    stack.push_async_callback(signed.flush)
+    custody = await stack.enter_async_context(
+        open_custody(keys, identity=identity, rules=WalletRules(require_reservation=True), observer=signed)
+    )
+    await ensure_genesis(journal, identity)
+    writing = asyncio.create_task(signed.run())
+
+    async def stop_writing() -> None:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    stack.push_async_callback(stop_writing)
+    return _Agent(identity, custody, is_new)
 
 
 def _soul_limits(identity: Identity) -> SoulLimits:

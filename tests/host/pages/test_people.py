@@ -16,7 +16,7 @@ from life.aios import events
 from life.aios.policy import PolicySet
 from life.aios.record import USER, EventWriter, Stream
 from life.host.access import Access
-from life.host.arcand import application
+from life.host.arcand import open_application
 from life.host.settings import ModelSettings, Settings
 from life.host.system import System, open_system
 from life.testing.clock import SeededEntropy
@@ -81,8 +81,10 @@ async def system(tmp_path: Path, script: Path) -> AsyncIterator[System]:
 async def stranger(system: System) -> AsyncIterator[httpx2.AsyncClient]:
     """A browser without a login."""
     access = Access("t" * 43, system.clock, SeededEntropy())
-    app = application(system, access, hosts=[HOST])
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=f"http://{HOST}") as client:
+    async with (
+        open_application(system, access, "t" * 43, hosts=[HOST], environment={}) as app,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=f"http://{HOST}") as client,
+    ):
         yield client
 
 
