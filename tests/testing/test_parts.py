@@ -68,6 +68,17 @@ def test_missing_part_fails_when_all_are_required(pytester: pytest.Pytester) -> 
     assert outcome.ret == pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.mark.parametrize("xdist", [[], ["-n", "1"]])
+def test_a_part_can_be_left_out_by_name_and_the_summary_says_so(pytester: pytest.Pytester, xdist: list[str]) -> None:
+    """Its tests don't run, also where all parts are required; nobody can overlook it, and a misspelt name is an error."""
+    pytester.makepyfile(NEEDS_ANVIL)
+    outcome = pytester.runpytest(*PLUGIN, *xdist, parts.OPTION, parts.WITHOUT, "anvil")
+    outcome.assert_outcomes(passed=1, deselected=0 if xdist else 1)
+    outcome.stdout.fnmatch_lines(["*left out with --without-part: every test of anvil*"])
+    assert outcome.ret == pytest.ExitCode.OK
+    assert pytester.runpytest(*PLUGIN, parts.WITHOUT, "anvill").ret == pytest.ExitCode.USAGE_ERROR
+
+
 def test_present_part_runs(pytester: pytest.Pytester) -> None:
     """A part that is there lets the test run, in both modes."""
     pytester.makepyfile(NEEDS_ANVIL)
@@ -164,8 +175,8 @@ def test_anvil_is_the_executable_not_its_launcher(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_npm_peers_are_the_pinned_versions(tmp_path: Path, installed: dict[str, str], present: bool) -> None:
-    """A missing or stale package counts as missing."""
-    install_packages(tmp_path, pinned={"a": "1.0.0", "@s/b": "2.0.0"}, installed=installed)
+    """A missing or stale package counts as missing; an alias is pinned with the name behind it."""
+    install_packages(tmp_path, pinned={"a": "npm:other@1.0.0", "@s/b": "2.0.0"}, installed=installed)
     assert parts.has_npm_peers(tmp_path) is present
 
 

@@ -7,7 +7,8 @@ A test that needs more than Python carries the mark ``part``::
 
 Without the part the test is skipped, with a sentence that says what to install. Run with ``--require-all-parts`` (as
 continuous integration does), a missing part is a failure, and so is every other skip of the session: a skip that nobody
-reads is a test that does not exist. Expected failures (``xfail``) are not skips.
+reads is a test that does not exist. Expected failures (``xfail``) are not skips. ``--without-part NAME`` says in so many words
+that a part can't be had on this machine: its tests are left out, and the summary counts them.
 
 Parts are looked for below pytest's root directory (the folder of ``pyproject.toml``), once per session.
 """
@@ -29,6 +30,7 @@ from typing import Final
 import pytest
 
 OPTION: Final = "--require-all-parts"
+WITHOUT: Final = "--without-part"
 MARKER: Final = (
     "part(name, ...): needs a system part (anvil, node, solc …); without it the test skips and says what to install"
 )
@@ -171,6 +173,11 @@ def has_openbao(root: Path) -> bool:
     return find_openbao(root) is not None
 
 
+def is_root(root: Path) -> bool:
+    """Whether this process may act as any user; `root`, the folder, plays no role."""
+    return os.geteuid() == 0
+
+
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
     {
         "softhsm": Part(
@@ -182,6 +189,9 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             "tpm2-tools libtpm2-pkcs11-1 libtpm2-pkcs11-tools libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus.",
         ),
         "openbao": Part(has_openbao, "Run `make openbao` (it needs Go 1.24 or newer), or put `bao` on the path."),
+        "root": Part(
+            is_root, "Run the tests as root (CI does): they start processes of several users to see who is let in."
+        ),
         "hledger": Part(on_path("hledger"), "Install hledger; on Debian and Ubuntu: apt install hledger."),
         "node": Part(has_node, f"Install Node.js {OLDEST_NODE} or newer and put `node` on the path."),
         "npm-peers": Part(
@@ -202,20 +212,27 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
 class PartsPlugin:
     """Skips or fails tests whose parts are missing, and counts skips when none is allowed."""
 
-    def __init__(self, root: Path, *, require_all: bool) -> None:
+    def __init__(self, root: Path, *, require_all: bool, without: frozenset[str] = frozenset()) -> None:
         self._root = root
         self._require_all = require_all
+        self._without = without
         self._presence: dict[str, bool] = {}
         self._skipped: list[str] = []
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Refuse a part that the table does not know: a misspelt name would skip for ever."""
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Refuse a part that the table does not know: a misspelt name would skip for ever. Leave out what was said to be."""
+        for name in self._without - PARTS.keys():
+            raise pytest.UsageError(f"{WITHOUT}: unknown part {name!r}; known parts: {', '.join(sorted(PARTS))}")
         for item in items:
             for name in _wanted_parts(item):
                 if name not in PARTS:
                     raise pytest.UsageError(
                         f"{item.nodeid}: unknown part {name!r}; known parts: {', '.join(sorted(PARTS))}"
                     )
+        left_out = [item for item in items if self._without.intersection(_wanted_parts(item))]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if not self._without.intersection(_wanted_parts(item))]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -252,7 +269,10 @@ class PartsPlugin:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Name every skip that made the session fail."""
+        """Name the parts that were left out, and every skip that made the session fail."""
+        if self._without:
+            names = ", ".join(sorted(self._without))
+            terminalreporter.section(f"left out with {WITHOUT}: every test of {names}", yellow=True, bold=True)
         if not (self._require_all and self._skipped):
             return
         terminalreporter.section(f"{OPTION}: skipped tests are failures", red=True, bold=True)
@@ -278,7 +298,15 @@ def _skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register ``--require-all-parts``."""
+    """Register ``--require-all-parts`` and ``--without-part``."""
+    parser.getgroup("life").addoption(
+        WITHOUT,
+        action="append",
+        dest="without_parts",
+        default=[],
+        metavar="NAME",
+        help="leave out the tests of a part that can't be had on this machine; the summary says so",
+    )
     parser.getgroup("life").addoption(
         OPTION,
         action="store_true",
@@ -292,4 +320,5 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the mark and start the plugin for this session."""
     config.addinivalue_line("markers", MARKER)
     require_all = bool(config.getoption("require_all_parts"))
-    config.pluginmanager.register(PartsPlugin(config.rootpath, require_all=require_all), "life-parts")
+    without = frozenset(config.getoption("without_parts"))
+    config.pluginmanager.register(PartsPlugin(config.rootpath, require_all=require_all, without=without), "life-parts")
