@@ -15,6 +15,7 @@ from life.aios.errors import ConflictError, InvalidInputError, NotFoundError
 from life.aios.ids import MAIN_BRANCH
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import format_timestamp
+from life.cli.identity_opening import ask_passphrase
 from life.cli.run import command_errors, data_dir_option, run
 from life.cli.tables import print_table
 from life.host.lago_store import OpenStore, open_store
@@ -198,7 +199,7 @@ def export_git(directory: Path | None, data_dir: Path, session_id: str | None, s
 
 
 async def _list(data_dir: Path, session_id: str | None, branch: str, at: int | None, *, as_json: bool) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         manifest = await store.desk.view.manifest(session_id, branch, at=at)
     if as_json:
@@ -234,13 +235,13 @@ async def _list(data_dir: Path, session_id: str | None, branch: str, at: int | N
 
 
 async def _show(data_dir: Path, session_id: str | None, branch: str, at: int | None, path: str) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         sys.stdout.buffer.write(await store.desk.read(session_id, path, branch=branch, at=at))
 
 
 async def _history(data_dir: Path, session_id: str | None, branch: str, path: str, *, as_json: bool) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         versions = await store.desk.view.history(session_id, path, branch)
     if as_json:
@@ -278,7 +279,7 @@ async def _history(data_dir: Path, session_id: str | None, branch: str, path: st
 
 
 async def _diff(data_dir: Path, session_id: str | None, old: str, new: str, *, names: bool) -> bool:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         before, after = await _point(store, session_id, old), await _point(store, session_id, new)
         differences = compare(before, after)
@@ -316,7 +317,7 @@ async def _point(store: OpenStore, session_id: str, text: str) -> Manifest:
 
 
 async def _branches(data_dir: Path, session_id: str | None, *, as_json: bool) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         found = await store.desk.view.branches(session_id)
     if as_json:
@@ -336,14 +337,14 @@ async def _branches(data_dir: Path, session_id: str | None, *, as_json: bool) ->
 
 
 async def _fork(data_dir: Path, session_id: str | None, name: str, parent: str, at: int | None) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         branch = await store.desk.create_branch(session_id, name, parent=parent, at=at)
     click.echo(f"Branch '{branch.name}' of {parent} at event {branch.fork_sequence}: {branch.branch_id}")
 
 
 async def _merge(data_dir: Path, session_id: str | None, source: str, into: str, conflicts: str) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         try:
             done = await store.desk.merge(
@@ -360,7 +361,7 @@ async def _merge(data_dir: Path, session_id: str | None, source: str, into: str,
 
 
 async def _snapshot(data_dir: Path, session_id: str | None, branch: str, name: str) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         point = await store.desk.snapshot(session_id, name, branch=branch)
     click.echo(f"'{point.name}' is {branch} at event {point.covers_through}.")
@@ -368,14 +369,14 @@ async def _snapshot(data_dir: Path, session_id: str | None, branch: str, name: s
 
 async def _restore(data_dir: Path, session_id: str | None, branch: str, point: str) -> None:
     wanted: str | int = int(point[1:]) if point.startswith("@") and point[1:].isdecimal() else point
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         done = await store.desk.restore(session_id, wanted, branch=branch)
     click.echo(f"{branch} is as it was at {point}; its last event is {done.sequence}.")
 
 
 async def _import(data_dir: Path, session_id: str, branch: str, directory: Path, *, watch: bool) -> None:
-    async with open_store(data_dir, create=True) as store:
+    async with open_store(data_dir, create=True, prompt=ask_passphrase) as store:
         workspace = Workspace(store.desk, store.blobs, store.clock, directory, session_id=session_id, branch=branch)
         if not watch:
             _print_taken(await workspace.take_in())
@@ -389,7 +390,7 @@ async def _import(data_dir: Path, session_id: str, branch: str, directory: Path,
 
 
 async def _checkout(data_dir: Path, session_id: str | None, branch: str, at: int | None, directory: Path) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         workspace = Workspace(store.desk, store.blobs, store.clock, directory, session_id=session_id, branch=branch)
         manifest = await workspace.write_out(at=at)
@@ -397,7 +398,7 @@ async def _checkout(data_dir: Path, session_id: str | None, branch: str, at: int
 
 
 async def _export_git(data_dir: Path, session_id: str | None, directory: Path | None, stream: BinaryIO | None) -> None:
-    async with open_store(data_dir) as store:
+    async with open_store(data_dir, prompt=ask_passphrase) as store:
         session_id = await _session(store.journal, session_id)
         export = GitExport(store.journal, store.blobs, store.desk, session_id)
         if directory is not None:

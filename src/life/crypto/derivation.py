@@ -14,6 +14,8 @@ __all__ = ["derive_ed25519_seed", "derive_p256_secret", "derive_secp256k1_secret
 P256_LABEL = b"anima/p256/v1"
 SECP256K1_LABEL = b"anima/secp256k1/v1"
 ED25519_LABEL = b"anima/ed25519/v1"
+STORAGE_LABEL = b"anima/storage/v1"
+"""Of the root of keys that encrypt what an agent keeps on disk."""
 
 SEED_BYTES = 32
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -10,8 +11,12 @@ from typing import Final, NamedTuple
 from life.aios.errors import NotFoundError
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.record import USER
+from life.anima.errors import IdentityNotFoundError
+from life.host.blob_keys import project_blob_keys
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
+from life.host.keys import Prompt, nobody
+from life.host.settings import load_settings
 from life.lago.blobs.directory import DirectoryObjects
 from life.lago.blobs.store import BlobStore
 from life.lago.files.desk import FileDesk
@@ -33,16 +38,34 @@ class OpenStore(NamedTuple):
 
 @asynccontextmanager
 async def open_store(
-    data_dir: Path, *, create: bool = False, clock: Clock | None = None, entropy: Entropy | None = None
+    data_dir: Path,
+    *,
+    create: bool = False,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
+    environment: Mapping[str, str] | None = None,
+    prompt: Prompt = nobody,
 ) -> AsyncIterator[OpenStore]:
-    """The journal and blobs of a data directory; NotFoundError when there is no journal in it, unless `create`."""
+    """The journal and blobs of a data directory; NotFoundError when there is no journal in it, unless `create`. New blobs are
+    sealed where `storage.encrypt_blobs` says so (IdentityNotFoundError without an identity); errors of `open_identity` when the
+    first key is needed."""
+    environment = os.environ if environment is None else environment
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     data = DataDirectory.create(data_dir) if create else DataDirectory(data_dir)
     if not create and not (data.journal.exists() and data.journal.stat().st_size):
         raise NotFoundError(
             f"There is no journal in {data_dir}.", next_step="Name the project's folder with --data-dir."
         )
-    blobs = BlobStore(DirectoryObjects(data.blobs, entropy), entropy)
+    settings = load_settings(data.config, environment)
+    keys = project_blob_keys(data, clock, environment=environment, prompt=prompt)
+    if settings.storage.encrypt_blobs and keys is None:
+        raise IdentityNotFoundError(
+            "Blobs are to be encrypted, but there is no identity whose seed their key follows from.",
+            next_step="Run `arcan identity new`, or set storage.encrypt_blobs to false.",
+        )
+    blobs = BlobStore(
+        DirectoryObjects(data.blobs, entropy), entropy, keys=keys, seal_new=settings.storage.encrypt_blobs
+    )
     async with SqliteJournal.open(data.journal, clock=clock) as journal:
         desk = FileDesk(journal, blobs, clock, entropy, agent_id=OPERATOR, actor=USER)
         yield OpenStore(journal, blobs, desk, clock)

@@ -84,6 +84,13 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`host` or `host:port` patterns on private or loopback addresses that `http_fetch` may use."""
 
 
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How contents lie on the disk."""
+
+    encrypt_blobs: bool = False
+    """Seal new blobs under a key that follows from the agent's seed. What was sealed stays readable when this is off."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -91,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelSettings = ModelSettings()
     payments: PaymentSettings = PaymentSettings()
     tools: ToolSettings = ToolSettings()
+    storage: StorageSettings = StorageSettings()
     custody: CustodySettings = CustodySettings()
 
 

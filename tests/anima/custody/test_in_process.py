@@ -21,7 +21,7 @@ from life.aios.ports.custody import Capabilities, Custody, EvmTransaction, Opera
 from life.anima.custody.in_process import InProcessAnima
 from life.anima.custody.locked_memory import LockedSecret
 from life.anima.custody.wallet_rules import OwnAddress, WalletRules
-from life.anima.errors import CustodyInputError, PolicyDeniedError, UnsupportedOperationError
+from life.anima.errors import CustodyInputError, PolicyDeniedError, StaleHandleError, UnsupportedOperationError
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto.derivation import derive_secp256k1_secret
 from life.crypto.did import resolve_did
@@ -501,3 +501,23 @@ def _payment(handle: InProcessAnima, **changes: object) -> TransferAuthorization
         valid_before_s=now + 300,
         nonce=bytes(32),
     )._replace(**changes)  # type: ignore[arg-type]
+
+
+def test_storage_keys_follow_from_the_wallet_seed_alone() -> None:
+    """The same purpose gives the same key, another purpose or seed another one; a rotated identity key changes nothing, and the
+    key is none of those that sign."""
+    clock = ManualClock()
+    before = InProcessAnima.from_seed(bytearray(SEED_A), clock=clock)
+    rotated = InProcessAnima.from_seeds(bytearray(SEED_B), bytearray(SEED_A), clock=clock)
+    other = InProcessAnima.from_seed(bytearray(SEED_B), clock=clock)
+    key = before.storage_key("blobs/a")
+    assert len(key) == 32
+    assert rotated.storage_key("blobs/a") == key
+    assert other.storage_key("blobs/a") != key
+    assert before.storage_key("blobs/b") != key
+    assert key not in (WALLET_KEY_A, SEED_A)
+    before.close()
+    with pytest.raises(StaleHandleError):
+        before.storage_key("blobs/a")
+    with pytest.raises(UnsupportedOperationError):
+        InProcessAnima.from_wallet_key(bytearray(PUBLIC_KEY_0), clock=clock).storage_key("blobs/a")

@@ -45,7 +45,7 @@ from life.anima.errors import (
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto import jws, secp256k1
 from life.crypto.address import format_address
-from life.crypto.derivation import derive_p256_secret, derive_secp256k1_secret
+from life.crypto.derivation import STORAGE_LABEL, derive_p256_secret, derive_secp256k1_secret, derive_subkey
 from life.crypto.did import Curve, DidKey, encode_did, resolve_did
 from life.crypto.eip191 import personal_message_digest
 from life.crypto.errors import CryptoError, InvalidSignatureError
@@ -70,6 +70,7 @@ class InProcessAnima:
         "_observer",
         "_own",
         "_rules",
+        "_storage",
         "_wallet",
     )
 
@@ -81,10 +82,12 @@ class InProcessAnima:
         clock: Clock,
         rules: WalletRules = _DEFAULT_RULES,
         observer: CustodyObserver | None = None,
+        storage: LockedSecret | None = None,
     ) -> None:
-        """Takes over both keys. Callers outside this package use the constructors below."""
+        """Takes over the keys. Callers outside this package use the constructors below."""
         self._auth = auth
         self._wallet = wallet
+        self._storage = storage
         self._clock = clock
         self._rules = rules
         self._observer = observer
@@ -132,9 +135,11 @@ class InProcessAnima:
                 auth = load_private_key(secret)
             with wiped(derive_secp256k1_secret(wallet_seed)) as secret:
                 wallet = LockedSecret(secret)
+            with wiped(derive_subkey(wallet_seed, STORAGE_LABEL)) as secret:
+                storage = LockedSecret(secret)
         except CryptoError as error:
             raise CustodyInputError(f"The seed can't be used: {error}.") from None
-        return cls(auth, wallet, clock=clock, rules=rules, observer=observer)
+        return cls(auth, wallet, clock=clock, rules=rules, observer=observer, storage=storage)
 
     @classmethod
     def from_wallet_key(
@@ -162,9 +167,22 @@ class InProcessAnima:
 
     def close(self) -> None:
         """Wipe the keys. Every later signing call is a StaleHandleError; `capabilities` stays readable."""
-        wallet, self._wallet, self._auth = self._wallet, None, None
-        if wallet is not None:
-            wallet.wipe()
+        secrets = self._wallet, self._storage
+        self._wallet = self._storage = self._auth = None
+        for secret in secrets:
+            if secret is not None:
+                secret.wipe()
+
+    def storage_key(self, purpose: str) -> bytes:
+        """32 bytes to encrypt what this agent keeps on disk, the same for the same purpose for ever: it follows from the
+        wallet's seed, which no rotation changes, and tells nothing about the keys that sign. UnsupportedOperationError for a
+        handle that was made from a bare wallet key."""
+        root = self._storage
+        if root is None:
+            if self._auth is None and self._wallet is None:
+                raise _closed()
+            raise UnsupportedOperationError("This custody handle has no seed to derive storage keys from.")
+        return bytes(derive_subkey(root.view, b"life/storage/" + purpose.encode()))
 
     def capabilities(self) -> Capabilities:
         """What this handle can do, and its public names."""

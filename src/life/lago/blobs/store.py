@@ -36,12 +36,14 @@ class BlobStore:
         entropy: Entropy,
         *,
         keys: BlobKeys | None = None,
+        seal_new: bool = True,
         max_blob_bytes: int = MAX_BLOB_BYTES,
     ) -> None:
-        """With `keys` new blobs are sealed; without, sealed ones that are there can't be read."""
+        """With `keys` new blobs are sealed, unless `seal_new` is off; without, sealed ones that are there can't be read."""
         self._objects = objects
         self._entropy = entropy
         self._keys = keys
+        self._sealing = keys if seal_new else None
         self._max_blob_bytes = max_blob_bytes
 
     async def put(self, content: bytes) -> BlobInfo:
@@ -159,11 +161,11 @@ class BlobStore:
 
     def _encoder(self, blob: str, *, compressed: bool) -> Coder:
         inner: Coder = coding.Compress() if compressed else coding.Plain()
-        if self._keys is None:
+        if self._sealing is None:
             return inner
         form = coding.INNER_ZSTD if compressed else coding.INNER_RAW
         try:
-            sealing = coding.Seal(inner, inner_form=form, keys=self._keys, entropy=self._entropy)
+            sealing = coding.Seal(inner, inner_form=form, keys=self._sealing, entropy=self._entropy)
         except KeyNotHereError as error:
             raise BlobKeyMissingError(blob, error.key_id) from None
         sealing.bind(blob)
@@ -175,13 +177,13 @@ class BlobStore:
         return coding.Plain() if name.endswith(".raw") else coding.Decompress(self._max_blob_bytes)
 
     def _suffix(self, compressed: bool) -> str:
-        if self._keys is not None:
+        if self._sealing is not None:
             return ".sealed"
         return ".zst" if compressed else ".raw"
 
     async def _name(self, blob: str) -> str | None:
         """The object that holds a blob. Without keys the open forms come first."""
-        order = _SUFFIXES if self._keys is None else tuple(reversed(_SUFFIXES))
+        order = _SUFFIXES if self._sealing is None else tuple(reversed(_SUFFIXES))
         for suffix in order:
             name = _object(blob, suffix)
             if await self._objects.stat(name) is not None:
