@@ -54,7 +54,9 @@ def test_the_facilitator_says_where_it_listens_and_stops_cleanly(tmp_path: Path)
         assert "PLAY MONEY" in facilitator.process.stdout()
         assert get_json(facilitator.url + "/health")["status"] == "ok"
         supported = get_json(facilitator.url + "/supported")
-        assert supported["kinds"][0] == {"x402Version": 2, "scheme": "exact", "network": NETWORK}
+        kinds = supported["kinds"]
+        assert isinstance(kinds, list)
+        assert kinds[0] == {"x402Version": 2, "scheme": "exact", "network": NETWORK}
         assert facilitator.stop() == 0
     assert ledger_balance(tmp_path / "f", SELLER) == 777
     assert ledger_balance(tmp_path / "f", ACCOUNTS[0].address) == FUNDED

@@ -16,20 +16,21 @@ from life.aios.ports.chain import AuthorizationState
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.custody import TransferAuthorization
 from life.aios.ports.journal import Journal
-from life.haima.chain.json_rpc import JsonRpc, parse_quantity
+from life.haima.chain.json_rpc import JsonRpc, NodeRefusedError, parse_quantity
 from life.haima.chain.local_ledger import LocalLedger
 from life.haima.chain.permit_calls import balance_call
 from life.haima.chain.settlement_search import SettlementSearch
 from life.haima.errors import ChainError
-from life.haima.payer import settled_event
+from life.haima.payment_outcomes import settled_event
 from life.haima.purse import Purse
 from life.haima.reconciliation import WalletReport, reconcile_balances
 from life.haima.reservations import Payment, authorization_of
-from life.haima.x402.networks import LOCAL
+from life.haima.x402.networks import LOCAL, is_solana
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_approvals import OPERATOR, purses_over
 from life.host.haima_books import open_books
 from life.host.haima_chain import FRESH_S, AuthorizationLookup, check_chain
+from life.host.solana_wallet import require_solana
 
 WINDOW_BLOCKS: Final = 2_000
 WINDOWS: Final = 50
@@ -73,7 +74,10 @@ async def reconcile(
     journal, InvalidInputError when a node serves another chain."""
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
     for network, rpc in nodes.items():
-        await check_chain(rpc, network)
+        if is_solana(network):
+            await _check_solana(rpc, network)
+        else:
+            await check_chain(rpc, network)
     async with open_books(directory, clock) as opened:
         look = _Look(opened.journal, nodes, clock, entropy)
         async with purses_over(opened.journal, clock, entropy) as purses:
@@ -94,6 +98,22 @@ async def reconcile(
     return Reconciled(payments, wallets)
 
 
+async def network_of(rpc: JsonRpc) -> str:
+    """Which network a node serves, as CAIP-2 names it; ChainError when it does not say."""
+    try:
+        return f"eip155:{await rpc.quantity('eth_chainId')}"
+    except NodeRefusedError:
+        return f"solana:{(await rpc.text('getGenesisHash'))[:32]}"
+
+
+async def _check_solana(rpc: JsonRpc, network: str) -> None:
+    require_solana()
+    from life.haima.solana.facilitator import check_network
+    from life.haima.solana.rpc import SolanaRpc
+
+    await check_network(SolanaRpc(rpc), network)
+
+
 class _Look:
     def __init__(self, journal: Journal, nodes: Mapping[str, JsonRpc], clock: Clock, entropy: Entropy) -> None:
         self._nodes = nodes
@@ -105,7 +125,7 @@ class _Look:
         if network == LOCAL:
             return await self._local.balance(address, asset=asset)
         rpc = self._nodes.get(network)
-        if rpc is None:
+        if rpc is None or is_solana(network):
             return None
         call = {"to": asset.lower(), "data": "0x" + balance_call(address).hex()}
         try:
@@ -119,7 +139,7 @@ class _Look:
         now_us = self._clock.now_us()
         if state == "settled":
             purse.settle(settled_event(payment, transaction, "chain", now_us=now_us))
-        elif state == "canceled" or (state == "unused" and payment.expired(now_us)):
+        elif state == "canceled" or payment.is_dead(state, now_us):
             purse.release(payment, "canceled" if state == "canceled" else "expired_unused")
             state = "canceled" if state == "canceled" else "released"
         elif state == "unused":
@@ -131,14 +151,16 @@ class _Look:
 
     async def _outcome(self, payment: Payment) -> tuple[str, str]:
         """settled, canceled, unused or unknown; and the transaction where one is known."""
+        if payment.reserved.transaction is not None:
+            return await self._outcome_of_transaction(payment)
         authorization = authorization_of(payment.reserved)
         if authorization.network == LOCAL:
             if not isinstance(authorization, TransferAuthorization):
                 return "unknown", ""
-            used = await self._local.authorization_state(
+            known = await self._local.authorization_state(
                 authorization.asset, authorization.from_address, authorization.nonce
             )
-            return ("settled" if used == "used" else used), ""
+            return ("settled" if known == "used" else known), ""
         rpc = self._nodes.get(authorization.network)
         if rpc is None:
             return "unknown", ""
@@ -160,6 +182,18 @@ class _Look:
         if found is None:
             return ("unused" if fresh else "unknown"), ""  # a node that lags behind does not speak for the present
         return ("settled" if found.state == "confirmed" else "canceled"), found.transaction_hash
+
+    async def _outcome_of_transaction(self, payment: Payment) -> tuple[str, str]:
+        """The same on Solana."""
+        rpc = self._nodes.get(payment.reserved.network)
+        if rpc is None:
+            return "unknown", ""
+        require_solana()
+        from life.haima.solana.paying import payment_state
+        from life.haima.solana.rpc import SolanaRpc
+
+        state = await payment_state(SolanaRpc(rpc), payment.reserved)
+        return ("settled" if state == "used" else state), ""
 
     async def _is_fresh(self, rpc: JsonRpc) -> bool:
         block = await rpc.record("eth_getBlockByNumber", "latest", False) or {}
