@@ -173,6 +173,12 @@ def has_openbao(root: Path) -> bool:
     return find_openbao(root) is not None
 
 
+def has_chromium(root: Path) -> bool:
+    """Whether Chromium, Playwright and the package `webauthn` are installed; `root` plays no role."""
+    packages = ("playwright", "webauthn")
+    return shutil.which("chromium") is not None and all(importlib.util.find_spec(name) is not None for name in packages)
+
+
 def is_root(root: Path) -> bool:
     """Whether this process may act as any user; `root`, the folder, plays no role."""
     return os.geteuid() == 0
@@ -191,6 +197,10 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         "openbao": Part(has_openbao, "Run `make openbao` (it needs Go 1.24 or newer), or put `bao` on the path."),
         "root": Part(
             is_root, "Run the tests as root (CI does): they start processes of several users to see who is let in."
+        ),
+        "chromium": Part(
+            has_chromium,
+            "Install Chromium (Debian: apt install chromium), the dependency group `peers` (Playwright) and the extra `webauthn`.",
         ),
         "hledger": Part(on_path("hledger"), "Install hledger; on Debian and Ubuntu: apt install hledger."),
         "node": Part(has_node, f"Install Node.js {OLDEST_NODE} or newer and put `node` on the path."),

@@ -40,7 +40,13 @@ from life.anima.custody.typed_requests import (
     probe_digest,
     token_input,
 )
-from life.anima.custody.wallet_rules import CustodyObserver, OwnAddress, PersonalMessage, WalletRules
+from life.anima.custody.wallet_rules import (
+    CustodyObserver,
+    OwnAddress,
+    PersonalMessage,
+    WalletRequest,
+    WalletRules,
+)
 from life.anima.errors import BadSignatureError, StaleHandleError, UnsupportedOperationError
 from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto import secp256k1
@@ -81,8 +87,9 @@ class ExternalKeysAnima:
         rules: WalletRules,
         observer: CustodyObserver | None = None,
         exportable: bool = False,
+        user_confirmation: bool = False,
     ) -> None:
-        """`exportable` says what the key store says of its keys."""
+        """`exportable` says what the key store says of its keys; `user_confirmation`, that a person confirms each use."""
         self._auth = auth
         self._wallet = wallet
         self._backend: BackendKind = backend
@@ -101,6 +108,7 @@ class ExternalKeysAnima:
             operations=rules.operations(auth=auth is not None, wallet=wallet is not None),
             did=None if self._did is None else self._did.did,
             wallet_address=None if self._own is None else self._own.text,
+            user_confirmation=user_confirmation,
             exportable=exportable,
         )
         self._closed: str | None = None
@@ -152,7 +160,7 @@ class ExternalKeysAnima:
             check_message(message)
             self._rules.ask_guard(PersonalMessage(message))
             digest = personal_message_digest(message)
-            signature = await self._sign_once(wallet, digest, own)
+            signature = await self._sign_once(wallet, digest, own, PersonalMessage(message))
         except CustodyError as error:
             self._denied("sign_message", error)
             raise
@@ -164,7 +172,7 @@ class ExternalKeysAnima:
         try:
             wallet, own = self._wallet_for("sign_authorization")
             digest = self._rules.digest_to_sign(authorization, own=own, now_s=self._clock.now_us() // 1_000_000)
-            signature = await self._sign_once(wallet, digest, own)
+            signature = await self._sign_once(wallet, digest, own, authorization)
         except CustodyError as error:
             self._denied("sign_authorization", error)
             raise
@@ -179,7 +187,7 @@ class ExternalKeysAnima:
         try:
             wallet, own = self._wallet_for("sign_permit")
             digest = self._rules.permit_digest_to_sign(permit, own=own, now_s=self._clock.now_us() // 1_000_000)
-            signature = await self._sign_once(wallet, digest, own)
+            signature = await self._sign_once(wallet, digest, own, permit)
         except CustodyError as error:
             self._denied("sign_permit", error)
             raise
@@ -192,7 +200,7 @@ class ExternalKeysAnima:
         try:
             wallet, own = self._wallet_for("sign_message")  # whoever may sign messages may sign these
             digest = self._rules.sale_digest_to_sign(document)
-            signature = await self._sign_once(wallet, digest, own)
+            signature = await self._sign_once(wallet, digest, own, document)
         except CustodyError as error:
             self._denied("sign_sale_document", error)
             raise
@@ -206,7 +214,7 @@ class ExternalKeysAnima:
             fields, digest = eip1559(transaction)
             self._rules.check_chain(fields.chain_id)
             self._rules.ask_guard(transaction)
-            raw = assemble(fields, await self._sign_once(wallet, digest, own)).raw
+            raw = assemble(fields, await self._sign_once(wallet, digest, own, transaction)).raw
         except CustodyError as error:
             self._denied("sign_transaction", error)
             raise
@@ -234,11 +242,20 @@ class ExternalKeysAnima:
         self._check_open()
         return wallet, own
 
-    async def _sign_once(self, wallet: ExternalKey, digest: bytes, own: OwnAddress) -> bytes:
+    async def _ask_wallet(self, wallet: ExternalKey, digest: bytes, request: WalletRequest) -> bytes:
+        """64 bytes over `digest`, which is `request`'s: a store that wants to know what it signs is shown the request."""
+        return await wallet.sign_digest(digest)
+
+    async def _wallet_signature(
+        self, wallet: ExternalKey, digest: bytes, own: OwnAddress, request: WalletRequest
+    ) -> bytes:
+        return finish_wallet_signature(digest, await self._ask_wallet(wallet, digest, request), address=own.raw)
+
+    async def _sign_once(self, wallet: ExternalKey, digest: bytes, own: OwnAddress, request: WalletRequest) -> bytes:
         """The one signature over `digest`; whoever asks meanwhile waits for it. A failure is not remembered."""
         known = self._signatures.get(digest)
         if known is None:
-            known = asyncio.ensure_future(_signature(wallet, digest, own))
+            known = asyncio.ensure_future(self._wallet_signature(wallet, digest, own, request))
             self._signatures[digest] = known
             known.add_done_callback(lambda ended: self._remember(digest, ended))
         # A caller that gives up does not take the signature away from the others.
@@ -285,7 +302,3 @@ class ExternalKeysAnima:
 def did_key_of(public_key: bytes) -> DidKey:
     """The DID of a P-256 point of 33 or 65 bytes, checked to lie on the curve."""
     return resolve_did(encode_did(Curve.P256, P256PublicKey(public_key).compressed))
-
-
-async def _signature(wallet: ExternalKey, digest: bytes, own: OwnAddress) -> bytes:
-    return finish_wallet_signature(digest, await wallet.sign_digest(digest), address=own.raw)

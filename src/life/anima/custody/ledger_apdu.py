@@ -247,7 +247,8 @@ def _value_bytes(type_: str, value: object, name: str) -> bytes:
     if type_ == "string":
         raw = str(value).encode()
     elif type_ == "bytes":
-        raw = bytes.fromhex(value[2:]) if isinstance(value, str) else bytes(value)  # type: ignore[arg-type]
+        assert isinstance(value, str | bytes | bytearray | memoryview)  # as above
+        raw = bytes.fromhex(value[2:]) if isinstance(value, str) else bytes(value)
     else:
         word = encode_atomic(type_, value, path=name)
         kind, size_bytes = _kind_of(type_)

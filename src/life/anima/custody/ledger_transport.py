@@ -77,13 +77,14 @@ class TcpTransport:
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a connection."""
-        return self._streams is not None
+        """Whether there is a connection that the other side has not ended."""
+        return self._streams is not None and not self._streams[0].at_eof()
 
     async def open(self) -> None:
         """Connect."""
-        if self._streams is not None:
+        if self.is_open:
             return
+        await self.close()
         try:
             async with asyncio.timeout(_CONNECT_S):
                 self._streams = await asyncio.open_connection(self._host, self._port)
@@ -164,14 +165,14 @@ class HidTransport:
             self._device = await asyncio.to_thread(_opened, self._open_device)
         except OSError:
             raise CustodyUnavailableError(
-                f"{self.name.capitalize()} can't be opened.",
+                f"{_sentence(self.name)} can't be opened.",
                 next_step="Plug it in; on Linux, Ledger's udev rules let a user open it.",
             ) from None
 
     async def exchange(self, apdu: bytes, *, timeout_s: float) -> bytes:
         """One request and its answer."""
         if self._device is None:
-            raise CustodyUnavailableError(f"{self.name.capitalize()} is not open.")
+            raise CustodyUnavailableError(f"{_sentence(self.name)} is not open.")
         try:
             return await asyncio.to_thread(_exchange, self._device, apdu, int(timeout_s * 1000))
         except TimeoutError:
@@ -194,7 +195,7 @@ class HidTransport:
 def usb_ledger(serial_number: str | None = None) -> HidTransport:
     """The Ledger on USB; `serial_number` says which, when there are several. MissingExtraError without hidapi."""
     try:
-        import hid
+        import hid  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError:
         raise MissingExtraError("A Ledger on USB", "ledger") from None
 
@@ -221,7 +222,8 @@ def usb_ledger(serial_number: str | None = None) -> HidTransport:
 
 def frames_of(apdu: bytes) -> list[bytes]:
     """The 64-byte reports of an APDU, without report number."""
-    rest, frames = len(apdu).to_bytes(2, "big") + apdu, []
+    rest = len(apdu).to_bytes(2, "big") + apdu
+    frames: list[bytes] = []
     while rest:
         head = _CHANNEL + bytes((_TAG,)) + len(frames).to_bytes(2, "big")
         size = _REPORT_BYTES - len(head)
@@ -286,6 +288,10 @@ def _late(name: str) -> CustodyTimeoutError:
 
 def _gone(name: str) -> TokenRemovedError:
     return TokenRemovedError(
-        f"{name.capitalize()} went away in the middle of a request; nothing was released.",
+        f"{_sentence(name)} went away in the middle of a request; nothing was released.",
         next_step="Plug it in, unlock it and open the Ethereum app.",
     )
+
+
+def _sentence(name: str) -> str:
+    return name[:1].upper() + name[1:]
