@@ -12,7 +12,7 @@ import pytest
 from life.aios.errors import InvalidInputError
 from life.aios.ports.custody import PermitTransfer
 from life.aios.ports.journal import EventQuery
-from life.crypto.permit2 import EXACT_PROXY, UPTO_PROXY
+from life.crypto.permit2 import EXACT_PROXY, PERMIT2, UPTO_PROXY
 from life.haima import events
 from life.haima.chain.local_ledger import SETTLER
 from life.haima.facilitator.self_hosted import SelfHostedFacilitator
@@ -113,6 +113,32 @@ async def test_exact_by_permit2_settles_once(bench: Bench) -> None:
     for again in (facilitator, bench.facilitator()):
         assert await bench.settle(again, permit) == first
     assert await bench.shop.earned() == MAXIMUM
+
+
+async def test_an_allowance_may_end_before_its_payment(bench: Bench) -> None:
+    """An EIP-2612 permit whose deadline is a second before the payment's is taken as long as it lasts, by /settle as by
+    /verify; and what settled has its answer after both are over."""
+    facilitator, permit = bench.facilitator(), bench.permit(upto=False)
+    info = {
+        "from": PAYER,
+        "asset": PLAY_MONEY.address,
+        "spender": PERMIT2,
+        "amount": str(MAXIMUM),
+        "nonce": "0",
+        "deadline": str(permit.deadline_s - 1),
+        "signature": "0x" + "11" * 64 + "1b",
+        "version": "1",
+    }
+    payload = msgspec.structs.replace(
+        payment(permit), extensions=wire.to_raw({"eip2612GasSponsoring": {"info": info}})
+    )
+    now_s = bench.shop.clock.now_us() // 1_000_000
+    bench.shop.clock.advance_us((permit.deadline_s - 1 - 6 - now_s) * 1_000_000)
+    assert (await facilitator.verify(payload, terms(permit))).is_valid
+    first = await facilitator.settle(payload, terms(permit))
+    assert first.success, first
+    bench.shop.clock.advance_us(600_000_000)
+    assert await bench.facilitator().settle(payload, terms(permit)) == first
 
 
 @pytest.mark.parametrize("charged", [1, 4_200, MAXIMUM])

@@ -117,6 +117,14 @@ async def test_a_drift_is_taken_over_only_when_nothing_is_under_way(tmp_path: Pa
     assert agreed.agrees
 
 
+async def test_a_ledger_that_another_journal_keeps_is_not_guessed_about(tmp_path: Path) -> None:
+    """Play money that a facilitator keeps in its own directory: nothing is released, no balance is taken over."""
+    await write(tmp_path, promise(2, LOCAL, expires_in_s=-3600))
+    done = await reconcile(tmp_path, {})
+    assert list(states(done).values()) == ["unknown"]
+    assert not any(wallet.adjusted for wallet in done.wallets)
+
+
 async def test_a_network_without_a_node_is_not_guessed_about(tmp_path: Path) -> None:
     """Nothing is released and no balance claimed on nobody's word."""
     over = promise(2, "eip155:84532", expires_in_s=-3600)
@@ -164,6 +172,6 @@ def test_the_command_says_what_it_found(tmp_path: Path) -> None:
     assert format_micro(1_000) in told.output
     document = json.loads(CliRunner().invoke(reconcile_, ["--data-dir", str(tmp_path), "--json"]).output)
     assert document["agrees"] is False
-    assert document["payments"][0]["state"] == "open"
+    assert document["payments"][0]["state"] == "unknown"  # the play money's ledger is in another journal
     nowhere = CliRunner().invoke(reconcile_, ["--data-dir", str(tmp_path / "nothing")])
     assert nowhere.exit_code == 1

@@ -77,6 +77,13 @@ haima: Final = LazyGroup(
         "reconcile": Lazy(
             "life.cli.haima_reconcile:reconcile_", "Compare the books with the chain, and settle what was in doubt."
         ),
+        "cost": Lazy(
+            "life.cli.haima_cost:cost", "Show what was spent, by service, day, session, task, agent or counterparty."
+        ),
+        "bills": Lazy(
+            "life.cli.haima_bills:bills",
+            "List the bills for finished tasks: who owes whom, what is paid, what is disputed.",
+        ),
         "credit": Lazy("life.cli.haima_credit:credit", "Credit scores, credit lines, reports."),
     },
     help="Haima, the finance engine.",

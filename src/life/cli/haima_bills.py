@@ -12,6 +12,7 @@ from life.aios.errors import InvalidInputError
 from life.aios.ids import new_id
 from life.aios.money import format_micro, parse_price_atomic
 from life.cli.run import command_errors, data_dir_option, run
+from life.cli.subcommands import is_alone
 from life.cli.tables import print_table
 from life.haima.house import Key
 from life.haima.outcomes.answers import TaskDecision
@@ -74,7 +75,7 @@ def bills(
 
     The directory is that of the finance daemon (haimad --lago-data-dir); it may be running.
     """
-    if ctx.invoked_subcommand is None:
+    if is_alone(ctx):
         _list(data_dir, BillFilter(status, payer, payee, task), count, as_json=as_json)
 
 
@@ -252,7 +253,8 @@ def _list(data_dir: Path, wanted: BillFilter, count: int | None, *, as_json: boo
     )
     owed = format_micro(sum(bill.open_micro_credits for bill in found))
     left_out = f" {len(found) - len(shown)} older ones are not shown." if len(shown) < len(found) else ""
-    click.echo(f"\n{len(found)} bills, {owed} still owed.{left_out}")
+    number = "1 bill" if len(found) == 1 else f"{len(found)} bills"
+    click.echo(f"\n{number}, {owed} still owed.{left_out}")
 
 
 def _print_detail(detail: BillDetail) -> None:

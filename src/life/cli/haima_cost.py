@@ -13,6 +13,7 @@ import msgspec
 from life.aios.money import format_micro
 from life.aios.record import format_timestamp
 from life.cli.run import command_errors, data_dir_option, run
+from life.cli.subcommands import is_alone
 from life.cli.tables import print_table
 from life.haima.cost_items import CostGroup, CostItem, Dimension
 from life.haima.costs import CostReport, Window
@@ -78,7 +79,7 @@ def cost(
 
     Payments that settled and the regulator's charges (autonomic.CostCharged), read from the journal.
     """
-    if ctx.invoked_subcommand is None:
+    if is_alone(ctx):
         wanted = CostFilter(window, session, task, agent, counterparty)
         run(_show(data_dir, by, wanted, count, as_json=as_json))
 
@@ -196,12 +197,8 @@ async def _show(data_dir: Path, by: Dimension, wanted: CostFilter, count: int | 
     )
     left_out = f" ({len(groups) - len(shown)} lines not shown)" if len(shown) < len(groups) else ""
     click.echo(f"\nTotal of {_SPANS[wanted.window]}: {format_micro(total_micro)}{left_out}.")
-    if told.monthly_burn_estimate is not None and not _narrowed(wanted):
+    if told.monthly_burn_estimate is not None and not wanted.narrows:
         click.echo(f"Spent in 30 days at the pace of the last 30: {format_micro(told.monthly_burn_estimate)}.")
-
-
-def _narrowed(wanted: CostFilter) -> bool:
-    return any(name is not None for name in wanted[1:])
 
 
 def _document(
@@ -213,7 +210,7 @@ def _document(
         "by": by,
         "filters": filters,
         "total_micro_credits": total_micro,
-        "monthly_burn_estimate": None if filters else told.monthly_burn_estimate,
+        "monthly_burn_estimate": None if wanted.narrows else told.monthly_burn_estimate,
         "groups": msgspec.to_builtins(groups),
     }
 

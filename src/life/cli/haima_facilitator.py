@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from life.aios.errors import InvalidInputError
-from life.cli.haima_key import KeyCommand, key_option, take_key
+from life.cli.haima_key import KeyCommand, key_option, take_key, take_solana_key
 from life.cli.run import command_errors
 from life.host.data_directory import DEFAULT_NAME
 from life.host.facilitator_settings import pair_networks, read_settings
@@ -113,18 +113,19 @@ def facilitator(
 ) -> None:
     """Verify and settle x402 payments for others.
 
-    Serves POST /verify, POST /settle, GET /supported, GET /health, GET /ready and GET /metrics, without a token and with a
-    rate limit. With --rpc it settles on a chain and pays the gas from its own key; without, on a ledger in its own journal,
-    with play money that means nothing anywhere else. Every settlement is on record before it is sent: asking again, also
-    after a crash, gives the first result.
+    Serves POST /verify, POST /settle, GET /supported, GET /discovery/resources, GET /discovery/search, GET /health,
+    GET /ready and GET /metrics, without a token and with a rate limit. With --rpc it settles on a chain and pays the gas from
+    its own key (on Solana that of HAIMA_SOLANA_KEY); without, on a ledger in its own journal, with play money that means
+    nothing anywhere else. Every settlement is on record before it is sent: asking again, also after a crash, gives the first
+    result.
     """
-    gas_key = take_key(key)
+    gas_key, solana_key = take_key(key), take_solana_key()
     if config is not None:
         if networks or rpc_urls or asset is not None or funds:
             raise InvalidInputError("With --config the networks stand in the file; leave the other options out.")
-        settings = read_settings(config, key=gas_key)
+        settings = read_settings(config, key=gas_key, solana_key=solana_key)
     else:
-        settings = FacilitatorSettings(pair_networks(networks, rpc_urls, key=gas_key))
+        settings = FacilitatorSettings(pair_networks(networks, rpc_urls, key=gas_key, solana_key=solana_key))
         if asset is not None or funds:
             (where, *more) = settings.settlements
             if more:
@@ -158,10 +159,12 @@ def _with_options(
 ) -> FacilitatorSettings:
     """Options that were given win over the file and the defaults."""
     places = settings.settlements
+    if (max_fee_gwei, confirmations) != (None, None) and all(where.on_solana for where in places):
+        raise InvalidInputError("--max-fee-gwei and --confirmations mean nothing on Solana; leave them out.")
     if max_fee_gwei is not None:
-        places = tuple(where._replace(max_fee_gwei=max_fee_gwei) for where in places)
+        places = tuple(w if w.on_solana else w._replace(max_fee_gwei=max_fee_gwei) for w in places)
     if confirmations is not None:
-        places = tuple(where._replace(confirmations=confirmations) for where in places)
+        places = tuple(w if w.on_solana else w._replace(confirmations=confirmations) for w in places)
     return settings._replace(
         settlements=places,
         fee_bps=settings.fee_bps if fee_bps is None else fee_bps,
@@ -194,6 +197,7 @@ def _tell_as_json(started: Started) -> None:
             "node": place.node,
             "gas_account": place.gas_address,
             "gas_wei": None if place.gas_wei is None else str(place.gas_wei),
+            "fee_lamports": None if place.lamports is None else str(place.lamports),
             "play_money": place.asset,
         }
         for place in settler.places
@@ -214,6 +218,15 @@ def tell_settler(settler: Settler) -> None:
     for place in settler.places:
         if place.node is not None:
             click.echo(f"  network    {place.network} through {place.node}")
+            if place.solana is not None:
+                click.echo(f"  fee payer  {place.gas_address} ({_sol(place.lamports or 0)} SOL)")
+                if not place.lamports:
+                    click.echo(
+                        f"Warning: the fee payer's account is empty; nothing can be settled on {place.network} until it is "
+                        "filled.",
+                        err=True,
+                    )
+                continue
             click.echo(f"  gas        {place.gas_address} ({_ether(place.gas_wei or 0)} of the network's coin)")
             if not place.gas_wei:
                 click.echo(
@@ -239,3 +252,8 @@ def _fee(bps: int) -> str:
 def _ether(wei: int) -> str:
     whole, fraction = divmod(wei, 10**18)
     return f"{whole}.{fraction:018d}"[: len(str(whole)) + 7]
+
+
+def _sol(lamports: int) -> str:
+    whole, fraction = divmod(lamports, 10**9)
+    return f"{whole}.{fraction:09d}"[: len(str(whole)) + 7]

@@ -1,4 +1,5 @@
-"""How commands take a private key: from HAIMA_PRIVATE_KEY, or, for tests, from the command line."""
+"""How commands take a private key: from HAIMA_PRIVATE_KEY, or, for tests, from the command line; for Solana from
+HAIMA_SOLANA_KEY."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import re
 import click
 
 VARIABLE = "HAIMA_PRIVATE_KEY"
+SOLANA_VARIABLE = "HAIMA_SOLANA_KEY"
 
 _KEY = re.compile(r"(?<![0-9a-zA-Z])(0[xX])?[0-9a-fA-F]{64}(?![0-9a-zA-Z])")
 
@@ -44,3 +46,8 @@ def take_key(given: str | None) -> str | None:
         )
         return given
     return exported or None
+
+
+def take_solana_key() -> str | None:
+    """The key for Solana, from HAIMA_SOLANA_KEY only; taken out of the environment like the other one."""
+    return os.environ.pop(SOLANA_VARIABLE, None) or None

@@ -16,7 +16,7 @@ import click
 from life.aios.errors import InvalidInputError, LifeError, UnavailableError
 from life.aios.money import format_micro
 from life.anima.custody.process_hardening import harden_process
-from life.cli.haima_key import KeyCommand, key_option, take_key
+from life.cli.haima_key import KeyCommand, key_option, take_key, take_solana_key
 from life.cli.identity_opening import ask_passphrase
 from life.cli.run import report
 from life.haima.approvals import Ticket
@@ -25,6 +25,7 @@ from life.haima.events import PayeeAlarm
 from life.haima.facilitator.port import encode_settlement
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DEFAULT_NAME
+from life.host.facilitator_settings import is_solana_name
 from life.host.haima_client import MAX_PAYMENT_ATOMIC, Outcome, Wanted, buy, open_payer
 from life.host.haima_purchases import Purchases
 from life.host.settings import load_settings
@@ -130,7 +131,8 @@ def pay(
     """Fetch a URL and pay for it when it asks (HTTP 402).
 
     Running this is your approval: a price up to --max is paid, a higher one is declined. The wallet is the one of
-    HAIMA_PRIVATE_KEY, or else of the project's own identity.
+    HAIMA_PRIVATE_KEY, or else of the project's own identity. On Solana (--network solana) it is that of HAIMA_SOLANA_KEY, and
+    --rpc is needed.
 
     The answer's body comes first. The last line of stdout is JSON: {"status": 200, "settlement": {…}}, with null for a
     status that never came and for a settlement when nothing was paid; after a failure it also has "error". The exit code
@@ -141,7 +143,8 @@ def pay(
     told: list[Outcome] = []
     try:
         harden_process()
-        wallet_key = take_key(key)
+        named = network or load_settings(None, os.environ).payments.network
+        wallet_key = _take_key(key, named)
         wanted = _wanted(url, method, headers, data)
         with ExitStack() as stack:
             body: _Body = _FileBody(output) if output is not None else _StdoutBody()
@@ -150,7 +153,7 @@ def pay(
             async def paying() -> Outcome:
                 async with open_payer(
                     state,
-                    network=network or load_settings(None, os.environ).payments.network,
+                    network=named,
                     key=wallet_key,
                     max_payment_atomic=max_atomic,
                     total_cap_atomic=total_cap_atomic,
@@ -194,6 +197,19 @@ def pay(
 
 
 pay.params.insert(2, key_option("Private key of the wallet that pays, 0x and 64 hex digits."))
+
+
+def _take_key(given: str | None, network: str) -> str | None:
+    """The key for this network. Both variables leave the environment, whichever is used."""
+    solana_key = take_solana_key()
+    if not is_solana_name(network):
+        return take_key(given)
+    take_key(None)
+    if given is not None:
+        raise InvalidInputError(
+            "A key for Solana is not taken from the command line.", next_step="Export HAIMA_SOLANA_KEY instead."
+        )
+    return solana_key
 
 
 def _tell(outcome: Outcome, body: _Body) -> Outcome:

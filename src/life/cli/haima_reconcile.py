@@ -16,7 +16,7 @@ from life.cli.run import command_errors, data_dir_option, run
 from life.cli.tables import print_table
 from life.haima.chain.json_rpc import JsonRpc
 from life.haima.x402.networks import LOCAL
-from life.host.haima_reconciliation import Reconciled, reconcile
+from life.host.haima_reconciliation import Reconciled, network_of, reconcile
 
 
 @click.command("reconcile", context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +51,7 @@ async def _run(data_dir: Path, rpc_urls: tuple[str, ...], *, adjust: bool, every
         for url in rpc_urls:
             rpc = JsonRpc(url)
             stack.push_async_callback(rpc.aclose)
-            network = f"eip155:{await rpc.quantity('eth_chainId')}"
+            network = await network_of(rpc)
             if network in nodes:
                 raise InvalidInputError(f"Two nodes serve {network}; name one.")
             nodes[network] = rpc

@@ -22,8 +22,24 @@ from life.host.http.server import run_async
     show_default=True,
     help="Port to listen on; 0 picks a free one.",
 )
-@click.option("--facilitator", required=True, metavar="URL", help="Facilitator that verifies and settles.")
-@click.option("--pay-to", required=True, metavar="ADDRESS", help="Who gets the money.")
+@click.option(
+    "--facilitator",
+    required=True,
+    metavar="URL|NAME",
+    help="Who verifies and settles: an address, coinbase-cdp, or stripe. Their keys come from the environment.",
+)
+@click.option("--pay-to", metavar="ADDRESS", help="Who gets the money; not with stripe, which names an address itself.")
+@click.option(
+    "--settle-with",
+    metavar="URL|NAME",
+    help="Who moves the money to Stripe's addresses.  [default: coinbase-cdp]",
+)
+@click.option("--simulate-deposits", is_flag=True, help="Tell Stripe's sandbox of each payment; it watches no chain.")
+@click.option(
+    "--realm",
+    metavar="HOST",
+    help="Also ask over the Machine Payments Protocol, under this host name.",
+)
 @click.option("--network", default="local", show_default=True, help="Network to be paid on: CAIP-2 or its alias.")
 @click.option("--asset", metavar="ADDRESS", help="Token to be paid in.  [default: the network's known token]")
 @click.option(
@@ -55,7 +71,10 @@ from life.host.http.server import run_async
 def serve(
     port: int,
     facilitator: str,
-    pay_to: str,
+    pay_to: str | None,
+    settle_with: str | None,
+    simulate_deposits: bool,
+    realm: str | None,
     network: str,
     asset: str | None,
     price_atomic: int,
@@ -85,6 +104,9 @@ def serve(
         base_url,
         allow_plain_http,
         accept_v1,
+        realm,
+        settle_with,
+        simulate_deposits,
     )
     run_async(
         lambda: run_shop(
@@ -103,7 +125,7 @@ def _tell(started: ShopStarted, terms: ShopTerms) -> None:
     dollars = "" if price.amount_micro is None else f" ({format_micro(price.amount_micro)})"
     click.echo(f"haima serve listens on {started.address}")
     click.echo(f"  /paid      {price.amount_atomic} atomic units{dollars}    /fail the same; /free and /hits nothing")
-    click.echo(f"  paid to    {started.pay_to} on {price.network}, token {price.asset}")
+    click.echo(f"  paid to    {started.pay_to or 'deposit addresses'} on {price.network}, token {price.asset}")
     click.echo(f"  settled by {terms.facilitator}{'' if started.facilitator_answers else '  (does not answer yet)'}")
     click.echo(f"  journal    {started.directory}")
     if started.left_open:

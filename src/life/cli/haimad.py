@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from life.cli.haima_facilitator import tell_settler
-from life.cli.haima_key import KeyCommand, key_option, take_key
+from life.cli.haima_key import KeyCommand, key_option, take_key, take_solana_key
 from life.cli.run import command_errors
+from life.host.facilitator_settings import is_solana_name
 from life.host.haima_config import load_config
 from life.host.haima_facilitator import Settlement, parse_funds
 from life.host.haima_house import SLA_CHECK_S
@@ -88,10 +89,11 @@ def haimad(
     are accepted when HAIMA_JWT_SECRET or AUTH_SECRET is set.
     """
     host, port = parse_bind(address)
-    gas_key = take_key(key)
+    gas_key, solana_key = take_key(key), take_solana_key()
     if rpc_url is None and key is not None:
         click.echo("Note: play money has no gas; the key is not used.", err=True)
-    where = Settlement(network, rpc_url, gas_key if rpc_url is not None else None, asset, parse_funds(funds))
+    fee_key = solana_key if is_solana_name(network) else gas_key
+    where = Settlement(network, rpc_url, fee_key if rpc_url is not None else None, asset, parse_funds(funds))
     settings = HaimadSettings(load_config(config_file), None if no_sla_monitor else sla_check_s, legacy_status)
     run_async(
         lambda: run_haimad(

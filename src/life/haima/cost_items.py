@@ -64,7 +64,6 @@ class CostGroup(msgspec.Struct, frozen=True, kw_only=True):
     llm_cost: int
     compute_cost: int
     total_cost: int
-    events: int
 
 
 class _Purpose(NamedTuple):
@@ -132,16 +131,15 @@ class CostSums:
 
     def add(self, item: CostItem) -> None:
         """One cost more."""
-        total = self._sums.setdefault(item.name(self._by), [0, 0, 0])
+        total = self._sums.setdefault(item.name(self._by), [0, 0])
         total[0] += item.llm_micro
         total[1] += item.compute_micro
-        total[2] += 1
 
     def groups(self) -> tuple[CostGroup, ...]:
         """The sums: days in their order, everything else dearest first."""
         groups = (
-            CostGroup(name=name, llm_cost=llm, compute_cost=compute, total_cost=llm + compute, events=events)
-            for name, (llm, compute, events) in self._sums.items()
+            CostGroup(name=name, llm_cost=llm, compute_cost=compute, total_cost=llm + compute)
+            for name, (llm, compute) in self._sums.items()
         )
         if self._by == "day":
             return tuple(sorted(groups, key=lambda group: group.name or ""))

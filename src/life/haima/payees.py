@@ -23,6 +23,7 @@ from life.aios.errors import InvalidInputError
 from life.aios.money import format_micro
 from life.crypto.address import format_address, parse_address
 from life.crypto.errors import CryptoError
+from life.haima.x402.svm import is_solana_address
 
 KEPT_PRICES: Final = 4096
 """How many resources have a price of their own in memory."""
@@ -36,9 +37,16 @@ class Destination(NamedTuple):
     network: str
     """CAIP-2."""
     asset: str
-    """Lower case."""
+    """Lower case, where case means nothing."""
     payee: str
-    """Lower case."""
+    """The same."""
+
+    @classmethod
+    def of(cls, network: str, asset: str, payee: str) -> Destination:
+        """In one spelling. Solana's addresses are base58, where case means something."""
+        if network.startswith("solana:"):
+            return cls(network, asset, payee)
+        return cls(network, asset.lower(), payee.lower())
 
 
 class Familiarity(NamedTuple):
@@ -66,7 +74,7 @@ class HostList:
 
 
 class PayeeList:
-    """The same for addresses, which are compared as 20 bytes (HM-WAL-1)."""
+    """The same for addresses: EVM's are compared as 20 bytes (HM-WAL-1), Solana's have one spelling."""
 
     def __init__(self, allow: Iterable[str] | None, deny: Iterable[str]) -> None:
         """InvalidInputError for what is no address."""
@@ -74,7 +82,7 @@ class PayeeList:
         self._deny = frozenset(_address(text) for text in deny)
 
     def permits(self, payee: str) -> bool:
-        """Whether this address (EIP-55) may be paid."""
+        """Whether this address (EIP-55, or base58 of Solana) may be paid."""
         return payee not in self._deny and (self._allow is None or payee in self._allow)
 
 
@@ -262,6 +270,8 @@ def _matches(pattern: str, host: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _address(text: str) -> str:
+    if is_solana_address(text.strip()):
+        return text.strip()
     try:
         return format_address(parse_address(text.strip()))
     except CryptoError as error:

@@ -10,15 +10,17 @@ an earlier run left open. It implements `life.haima.x402.purchase.Desk`; who dri
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Final, Literal, NamedTuple
+
+from msgspec import UNSET
 
 from life.aios.errors import ConflictError, CustodyError, InvalidInputError, NotFoundError
 from life.aios.ids import check_id, new_id
 from life.aios.ports.chain import AuthorizationState
 from life.aios.ports.clock import Clock, Entropy
-from life.aios.ports.custody import CancelSigning, Custody, PermitTransfer, TransferAuthorization
+from life.aios.ports.custody import CancelSigning, Capabilities, Custody, PermitTransfer, TransferAuthorization
 from life.aios.ports.journal import Journal
 from life.crypto.address import format_address, parse_address
 from life.crypto.errors import CryptoError
@@ -36,11 +38,13 @@ from life.haima.events import (
     PaymentSubmitted,
     PaymentUndelivered,
 )
+from life.haima.mpp.client import RAIL, is_challenge_terms, nonce_of, read_challenge_terms, wants_challenge
 from life.haima.payees import SellerMemory
 from life.haima.payment_outcomes import claimed_event, failed_event, settled_event, taken_of
 from life.haima.policy import Mode, PaymentPolicy, SoulLimits
 from life.haima.purse import Order, Purse
 from life.haima.reservations import Payment, authorization_of
+from life.haima.transfer_account import SENDABLE_S, TransferAccount
 from life.haima.wallet_log import RIDE_ALONG_US
 from life.haima.x402.authorization import digest
 from life.haima.x402.known_terms import KnownTerms
@@ -60,7 +64,9 @@ from life.haima.x402.purchase import (
 from life.haima.x402.sign_in import Proof
 from life.haima.x402.sign_in_message import challenge_of, encode_proof, unsigned_proof
 from life.haima.x402.terms import Offers, Terms, TermsPreference
-from life.haima.x402.wire import SettlementResponse
+from life.haima.x402.wire import X402_VERSION, SettlementResponse
+
+Rail = Literal["x402", "mpp"]
 
 AuthorizationReader = Callable[[str, str, str, bytes], Awaitable[AuthorizationState]]
 """(network, token, payer, nonce) → whether the chain has burnt this nonce. `unused` must come from a block of the present:
@@ -109,7 +115,7 @@ class Payer:
         self,
         *,
         journal: Journal,
-        custody: Custody,
+        custody: Custody | None,
         clock: Clock,
         entropy: Entropy,
         agent_id: str,
@@ -128,21 +134,33 @@ class Payer:
         on_question: Callable[[Ticket], None] | None = None,
         on_alarm: Callable[[PayeeAlarm], None] | None = None,
         approval_lifetime_s: int = APPROVAL_LIFETIME_S,
+        prefer_rail: Rail = "x402",
+        realms: Mapping[str, str] | None = None,
+        solana: TransferAccount | None = None,
     ) -> None:
-        """WalletMismatchError when custody has no wallet that signs authorizations.
+        """WalletMismatchError when custody has no wallet that signs authorizations, or when there is no wallet at all: with
+        `solana` alone (`custody` None) payments are made there and nowhere else.
 
         `session_id` is the session of calls that name none; by default this payer's life is one session. With `allowances`
         Permit2 payments bring their allowance where the seller sends it along. `on_question` is told of every payment that
         waits for a person, once it is on disk, `on_alarm` of sellers that changed; `approval_lifetime_s` is how long that person has, and then how long the
-        grant is good. With a `canceller` open payments can be burnt on the chain (`cancel`).
+        grant is good. With a `canceller` open payments can be burnt on the chain (`cancel`). `prefer_rail` decides for sellers
+        that ask over x402 and the Machine Payments Protocol; `realms` are the realms of challenges that are trusted where they
+        are not the host's own name: `{"https://host": "realm"}`.
         """
-        capabilities = custody.capabilities()
-        if capabilities.wallet_address is None or "sign_authorization" not in capabilities.operations:
-            raise WalletMismatchError("This custody has no wallet that can sign payments.")
-        try:
-            self.address = format_address(parse_address(capabilities.wallet_address))
-        except CryptoError:
-            raise WalletMismatchError("Custody names a wallet address that is none.") from None
+        operations: Collection[str] = ()
+        if custody is not None:
+            capabilities = custody.capabilities()
+            operations = capabilities.operations
+            self.address = _wallet_of(capabilities)
+            # RFC 6979 in our own process gives the same bytes again, so the signature need not be stored when all goes
+            # well. Another signer may not, or asks a person each time: there it is on disk before it leaves.
+            self._signs_alike = capabilities.backend == "in_process" and not capabilities.user_confirmation
+        elif solana is not None:
+            self.address, self._signs_alike = solana.address, False
+        else:
+            raise WalletMismatchError("There is no wallet to pay from.")
+        self._solana = solana
         self.policy = policy or PaymentPolicy()
         self._custody = custody
         self._clock = clock
@@ -151,31 +169,33 @@ class Payer:
         self._chain = authorization_state
         self._session_id = session_id or new_id(clock, entropy)
         self._allow_insecure_http = allow_insecure_http
-        # RFC 6979 in our own process gives the same bytes again, so the signature need not be stored when all goes well.
-        # Another signer may not, or asks a person each time: there it is on disk before it leaves.
-        self._signs_alike = capabilities.backend == "in_process" and not capabilities.user_confirmation
         self._signer_checked = False
         self._in_flight: set[str] = set()
         if not 1 <= approval_lifetime_s <= 30 * 86_400:
             raise InvalidInputError("approval_lifetime_s must be between a second and 30 days.")
-        self._signs_in = "sign_message" in capabilities.operations
+        self._signs_in = "sign_message" in operations
         self._allowances = allowances
         self._canceller = canceller
         names = self.policy.networks
         if names is None:
             names = tuple(network.caip2 for network in registry.networks)
+            if solana is not None and solana.network not in names:
+                names += (solana.network,)
+        wallets = {name: self.address for name in names if custody is not None and chain_id_of(name) is not None}
+        if solana is not None and solana.network in names:
+            wallets[solana.network] = solana.address
         self._purses = {
             name: Purse(
                 journal,
                 clock,
                 entropy,
                 network=name,
-                address=self.address,
+                address=address,
                 agent_id=agent_id,
                 policy=self.policy,
                 mode=mode,
                 soul=soul,
-                refusals_expire=authorization_state is None,
+                refusals_expire=authorization_state is None and chain_id_of(name) is not None,
                 ride_along_us=ride_along_us,
                 wake=wake,
                 sellers=self._sellers,
@@ -183,14 +203,16 @@ class Payer:
                 on_alarm=on_alarm,
                 approval_lifetime_s=approval_lifetime_s,
             )
-            for name in names
-            if chain_id_of(name) is not None
+            for name, address in wallets.items()
         }
+        self._prefer_rail = prefer_rail
+        self._realms = dict(realms or {})
         self._terms = KnownTerms(
             registry,
             preference or TermsPreference(),
             allowed_networks=tuple(self._purses),
-            permits="sign_permit" in capabilities.operations,
+            permits="sign_permit" in operations,
+            solana=() if solana is None else (solana.network,),
         )
         self._states = tuple(purse.state for purse in self._purses.values())
         if not self._purses:
@@ -315,16 +337,17 @@ class Payer:
         raise NotFoundError("No payment is open under this id.", details={"payment_id": payment_id})
 
     async def _cancel(self, purse: Purse, payment: Payment) -> Payment:
-        authorization = authorization_of(payment.reserved)
+        authorization = None if payment.reserved.transaction is not None else authorization_of(payment.reserved)
+        custody: object = self._custody
         if (
             not isinstance(authorization, TransferAuthorization)
             or self._canceller is None
-            or not isinstance(self._custody, CancelSigning)
+            or not isinstance(custody, CancelSigning)
         ):
             raise ConflictError("This payment can't be cancelled here.", details={"payment_id": payment.payment_id})
         # On disk before the chain is asked: after a crash a burnt nonce must not be taken for a payment.
         await purse.record(PaymentCancelling(payment_id=payment.payment_id))
-        signature = await self._custody.sign_cancellation(authorization)
+        signature = await custody.sign_cancellation(authorization)
         if await self._canceller(authorization, signature) == "cancelled":
             purse.release(payment, "cancelled")
         else:
@@ -345,7 +368,7 @@ class Payer:
         if state == "used":
             self.note_settled(payment, None)
             return "settled"
-        if state == "unused" and payment.expired(self.now_us):
+        if payment.is_dead(state, self.now_us):
             purse.release(payment, "expired_unused")
             return "released"
         if payment.state == "claimed" and payment.expired(self.now_us):
@@ -402,6 +425,10 @@ class Payer:
         """See Desk."""
         return self._terms.is_terms(body)
 
+    def prefers_challenge(self, header: str) -> bool:
+        """See Desk."""
+        return self._prefer_rail == "mpp" or wants_challenge(header)
+
     def known_terms(self, url: str) -> str | bytes | None:
         """See Desk."""
         return self._terms.of_url(url)
@@ -416,7 +443,7 @@ class Payer:
 
     def sign_in_challenge(self, call: Call, terms: str | bytes) -> Proof | None:
         """See Desk. Whoever was never paid is not told who we are."""
-        if not self._signs_in or isinstance(terms, bytes):
+        if self._custody is None or not self._signs_in or isinstance(terms, bytes):
             return None
         resource_url = public_url(call.request.url)
         if not any(memory.accepted_micro(resource_url) for memory in self._sellers()):
@@ -428,7 +455,7 @@ class Payer:
 
     async def sign_in(self, proof: Proof) -> str:
         """See Desk."""
-        return encode_proof(proof, await self._custody.sign_message(proof.message().encode()))
+        return encode_proof(proof, await self._evm.sign_message(proof.message().encode()))
 
     async def look_at_ticket(self, ticket_id: str) -> Ticket | None:
         """See Desk."""
@@ -440,8 +467,11 @@ class Payer:
 
     async def reserve_and_sign(self, call: Call, terms: str | bytes, attempt: int) -> Signed:
         """See Desk."""
-        offers, chosen = self._terms.choose(terms)
+        is_challenge = is_challenge_terms(terms)
+        offers, chosen = self._challenged(terms, call) if is_challenge else self._terms.choose(terms)
         order = self._order(call, offers, chosen, attempt)
+        if is_challenge:
+            order = order._replace(rail=RAIL, nonce=nonce_of(order.accepted))
         if (
             chosen.transfer_method == "permit2"
             and self._allowances is not None
@@ -450,14 +480,17 @@ class Payer:
             allowance = await self._allowances(order.network, order.asset, self.address)
             if allowance is not None and allowance.allowed_atomic < order.amount_atomic:
                 order = order._replace(allowance_nonce=allowance.permit_nonce)
-        if call.request.ahead:
+        if call.request.ahead and not is_challenge:  # a challenge is good for one payment
             self._terms.remember(call.request.url, terms)
+        if chosen.transfer_method == "solana" and chosen.domain is not None and order.network in self._purses:
+            order = await self._prepared(order, chosen)
         # A network that is not allowed has no books; its refusal is noted in the first ones.
         purse = self._purses.get(order.network) or next(iter(self._purses.values()))
         try:
             reserved = await purse.reserve(order)
         except PolicyDeniedError as denied:
-            if denied.verdict not in _CAPS or self._chain is None or not self._has_expired(purse):
+            has_chain = self._chain is not None or self._solana is not None
+            if denied.verdict not in _CAPS or not has_chain or not self._has_expired(purse):
                 raise
             await self.reconcile()
             reserved = await purse.reserve(order)
@@ -480,9 +513,12 @@ class Payer:
 
     async def look_at_chain(self, payment: Payment) -> AuthorizationState:
         """See Desk."""
+        reserved = payment.reserved
+        if reserved.transaction is not None:
+            is_here = self._solana is not None and self._solana.network == reserved.network
+            return await self._solana.state(reserved) if self._solana is not None and is_here else "unknown"
         if self._chain is None:
             return "unknown"
-        reserved = payment.reserved
         if self.payment(payment).cancelling:
             return "unknown"  # a nonce that is used may be one that was cancelled
         asset = PERMIT2 if reserved.transfer_method == "permit2" else reserved.asset
@@ -542,6 +578,19 @@ class Payer:
     def _sellers(self) -> tuple[SellerMemory, ...]:
         return tuple(state.sellers for state in self._states)
 
+    def _challenged(self, terms: str | bytes, call: Call) -> tuple[Offers, Terms]:
+        """The offers of payment challenges (life.haima.mpp), and what is taken of them."""
+        found = read_challenge_terms(
+            terms,
+            url=call.request.url,
+            body=call.request.body,
+            registry=self._registry,
+            now_s=self.now_us // 1_000_000,
+            realms=self._realms,
+        )
+        offers = Offers(X402_VERSION, found, UNSET, UNSET)
+        return offers, self._terms.choose_among(offers)
+
     def _order(self, call: Call, offers: Offers, terms: Terms, attempt: int) -> Order:
         request, requirements = call.request, terms.requirements
         return Order(
@@ -570,12 +619,44 @@ class Payer:
             facilitator=terms.facilitator,
         )
 
+    @property
+    def _evm(self) -> Custody:
+        if self._custody is None:
+            raise WalletMismatchError("There is no wallet here for EVM networks.")
+        return self._custody
+
+    async def _prepared(self, order: Order, chosen: Terms) -> Order:
+        """The order with its whole transaction, which the reservation will hold. Nothing is signed, and nothing written."""
+        assert self._solana is not None  # or there are no such terms
+        memo = self._entropy.token_bytes(16).hex().encode()
+        decimals = None if chosen.domain is None else chosen.domain.decimals
+        made = await self._solana.prepare(chosen.requirements, memo=memo, decimals=decimals)
+        return order._replace(
+            transaction=made.transaction,
+            nonce="0x" + made.message_hash,
+            last_valid_block_height=made.last_valid_block_height,
+            from_slot=made.from_slot,
+            timeout_s=min(order.timeout_s, SENDABLE_S),
+        )
+
+    async def _sign_transfer(self, purse: Purse, payment: Payment) -> tuple[Payment, str]:
+        """Sign the reserved transaction, once: the signature is on disk before it leaves."""
+        reserved = payment.reserved
+        if self._solana is None or self._solana.address != reserved.wallet or reserved.transaction is None:
+            raise WalletMismatchError("This payment belongs to another wallet.")
+        signature = await self._solana.sign(reserved.transaction)
+        header = payment_header(reserved, signature)  # fails unless it is this wallet's signature over this transaction
+        await purse.record(PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex()))
+        return self.payment(payment), header
+
     async def _sign(self, purse: Purse, payment: Payment) -> tuple[Payment, str]:
+        if payment.reserved.transaction is not None:
+            return await self._sign_transfer(purse, payment)
         authorization = authorization_of(payment.reserved)
         if isinstance(authorization, PermitTransfer):
-            signature = await self._custody.sign_permit(authorization)
+            signature = await self._evm.sign_permit(authorization)
         else:
-            signature = await self._custody.sign_authorization(authorization)
+            signature = await self._evm.sign_authorization(authorization)
         if not self._signer_checked:
             self._check_signer(digest(authorization), signature)
         signed = PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex())
@@ -590,7 +671,7 @@ class Payer:
     async def _sign_allowance(self, payment: Payment) -> bytes | None:
         """The allowance that goes with a payment; it moves nothing by itself, and signing it again is harmless."""
         permit = allowance_of(payment.reserved)
-        return None if permit is None else await self._custody.sign_permit(permit)
+        return None if permit is None else await self._evm.sign_permit(permit)
 
     def _check_signer(self, digest: bytes, signature: bytes) -> None:
         """Once: custody signs with the wallet that it names. A payment by another key would only be refused."""
@@ -610,6 +691,15 @@ class Payer:
     def _has_expired(self, purse: Purse) -> bool:
         now_us = self.now_us
         return any(payment.expired(now_us) for payment in purse.state.open_payments())
+
+
+def _wallet_of(capabilities: Capabilities) -> str:
+    if capabilities.wallet_address is None or "sign_authorization" not in capabilities.operations:
+        raise WalletMismatchError("This custody has no wallet that can sign payments.")
+    try:
+        return format_address(parse_address(capabilities.wallet_address))
+    except CryptoError:
+        raise WalletMismatchError("Custody names a wallet address that is none.") from None
 
 
 def _is_unknown(payment: Payment, now_us: int) -> bool:

@@ -75,11 +75,17 @@ class Order(NamedTuple):
     spender: str | None = None
     facilitator: str | None = None
     allowance_nonce: int | None = None
+    transaction: str | None = None
+    last_valid_block_height: int | None = None
+    from_slot: int | None = None
+    rail: str = "x402"
+    nonce: str | None = None
+    """What the seller's challenge makes of it; None: chance."""
 
     @property
     def destination(self) -> Destination:
         """Where the money would go."""
-        return Destination(self.network, self.asset.lower(), (self.payee or "").lower())
+        return Destination.of(self.network, self.asset, self.payee or "")
 
 
 class _DeniedError(Exception):
@@ -325,6 +331,11 @@ class Purse:
             )
         if earlier is not None and earlier.state != "released":
             return earlier
+        if order.nonce is not None and self.state.has_nonce(order.nonce):
+            raise PurchaseConflictError(
+                "This payment challenge was answered before, for another purchase.",
+                next_step="Ask the seller for a new one: every purchase pays a challenge of its own.",
+            )
         now_us = self._clock.now_us()
         host = host_of(order.resource_url)
         odd = self._familiarity(order)
@@ -396,14 +407,18 @@ class Purse:
             amount_micro=order.amount_micro,
             valid_after_s=max(0, now_s - self.policy.backdate_s),
             valid_before_s=now_s + min(order.timeout_s, self.policy.max_validity_s),
-            nonce="0x" + self._entropy.token_bytes(32).hex(),
+            nonce=order.nonce or "0x" + self._entropy.token_bytes(32).hex(),
             resource_url=order.resource_url,
             accepted=order.accepted,
             x402_version=order.x402_version,
+            rail=order.rail,
             scheme=order.scheme,
             transfer_method=order.transfer_method,
             spender=order.spender,
             facilitator=order.facilitator,
+            transaction=order.transaction,
+            last_valid_block_height=order.last_valid_block_height,
+            from_slot=order.from_slot,
             allowance_nonce=order.allowance_nonce,
             resource=order.resource,
             extensions=echo(order.extensions, payment_id),

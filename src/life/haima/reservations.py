@@ -24,6 +24,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from life.aios.errors import InvalidInputError
 from life.aios.ports.custody import PaymentAuthorization, PermitTransfer, TransferAuthorization
 from life.haima.approvals import Ticket, TicketBook
 from life.haima.budgets import Budgets
@@ -107,6 +108,15 @@ class Payment(NamedTuple):
         """Whether the authorization can no longer land, by the clock."""
         return now_us >= (self.reserved.valid_before_s + EXPIRY_MARGIN_S) * 1_000_000
 
+    @property
+    def dies_by_clock(self) -> bool:
+        """Whether time alone ends it. A transaction of Solana ends with its block, of which only the chain knows."""
+        return self.reserved.transaction is None
+
+    def is_dead(self, chain_says: str, now_us: int) -> bool:
+        """Whether a payment that the chain calls `unused` can't land any more."""
+        return chain_says == "unused" and (self.expired(now_us) or not self.dies_by_clock)
+
     def sendable(self, now_us: int) -> bool:
         """Whether the signed payment is still worth sending."""
         return self.state != "released" and now_us < self.reserved.valid_before_s * 1_000_000
@@ -125,7 +135,10 @@ NEVER_LEFT: Final = frozenset(("never_sent", "not_signed", "never_signed", "aban
 
 
 def authorization_of(reserved: PaymentReserved) -> PaymentAuthorization:
-    """The authorization that was reserved: the only one that may ever be signed for this payment."""
+    """The authorization that was reserved: the only one that may ever be signed for this payment. InvalidInputError for a
+    payment that is a transaction (Solana)."""
+    if reserved.transaction is not None:
+        raise InvalidInputError("This payment is a transaction, not an authorization.")
     if reserved.transfer_method == "permit2":
         return PermitTransfer(
             network=reserved.network,
@@ -192,6 +205,12 @@ class WalletState:
         """The newest payment for one request, as long as it is in memory."""
         ids = self._by_request.get(request_key)
         return self._payments[ids[-1]] if ids else None
+
+    def has_nonce(self, nonce: str) -> bool:
+        """Whether a payment in memory that was not given back has this nonce (`0x` and hex)."""
+        return any(
+            payment.reserved.nonce == nonce and payment.state != "released" for payment in self._payments.values()
+        )
 
     def open_payments(self) -> list[Payment]:
         """Every payment whose outcome is not final, oldest first."""
@@ -288,7 +307,7 @@ class WalletState:
         self._put_payment(None, Payment(event, "held", timestamp_us))
         if event.approval_id is not None:
             self._note_tickets(self.tickets.use(event.approval_id, event.payment_id))
-        destination = Destination(event.network, event.asset.lower(), event.payee.lower())
+        destination = Destination.of(event.network, event.asset, event.payee)
         undo = self.sellers.remember(event.resource_url, destination, event.amount_micro)
         if undo is not None:
             self._changes.append(Change("seller", "", undo))

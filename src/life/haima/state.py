@@ -34,6 +34,7 @@ from life.haima.events import (
     WalletCreated,
     read_finance,
 )
+from life.haima.events.tasks import BillStatusChanged
 
 
 class PendingBill(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +121,9 @@ def apply(state: FinancialState, event: FinanceEvent | None, timestamp_us: int) 
             billed_at_us=timestamp_us,
         )
         return _replace(state, pending_bills=(*state.pending_bills, bill), last_event_at_us=timestamp_us)
+    if isinstance(event, BillStatusChanged) and event.status in ("paid", "void", "refunded"):
+        open_bills = tuple(bill for bill in state.pending_bills if bill.task_id != event.task_id)
+        return _replace(state, pending_bills=open_bills, last_event_at_us=timestamp_us)
     return _replace(state, last_event_at_us=timestamp_us)
 
 

@@ -20,7 +20,7 @@ from life.haima.payment_outcomes import settled_event
 from life.haima.policy import MAX_AMOUNT_MICRO, PaymentPolicy
 from life.haima.purse import Purse
 from life.haima.reservations import Payment
-from life.haima.x402.networks import chain_id_of
+from life.haima.x402.networks import chain_id_of, is_solana
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_directory import JOURNAL_FILE
 from life.host.haima_wallet import read_address
@@ -151,11 +151,13 @@ async def resolve_payment(purses: list[Purse], payment_id: str, *, charged: bool
 
 
 def _wallets(streams: list[Stream]) -> list[tuple[str, str]]:
-    """(network, EIP-55 address) of every wallet stream."""
+    """(network, address) of every wallet stream."""
     found = []
     for stream in streams:
         if stream.session_id.startswith(WALLET_PREFIX):
             network, _, address = stream.session_id[len(WALLET_PREFIX) :].rpartition(":")
             if chain_id_of(network) is not None:
                 found.append((network, read_address(address, "wallet")))
+            elif is_solana(network):
+                found.append((network, address))
     return found

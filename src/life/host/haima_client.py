@@ -30,8 +30,9 @@ from life.haima.errors import OutcomeUnknownError, PaymentRefusedError
 from life.haima.events import PayeeAlarm
 from life.haima.payer import Payer
 from life.haima.policy import MAX_AMOUNT_MICRO, PayeeChange, PaymentPolicy
+from life.haima.transfer_account import TransferAccount
 from life.haima.x402.driving import CONTEXT, RECEIPT, purchase_request
-from life.haima.x402.networks import BUILT_IN, KnownToken
+from life.haima.x402.networks import BUILT_IN, KnownToken, is_solana
 from life.haima.x402.payment_header import SETTLEMENT_HEADERS
 from life.haima.x402.purchase import Receipt
 from life.haima.x402.transport import AsyncPayingTransport
@@ -40,9 +41,10 @@ from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_chain import AllowanceLookup, AuthorizationLookup
 from life.host.haima_directory import JOURNAL_FILE, open_directory
 from life.host.haima_purchases import Purchases
-from life.host.haima_wallet import read_network, wallet_of_identity, wallet_of_key
+from life.host.haima_wallet import read_any_network, wallet_of_identity, wallet_of_key
 from life.host.keys import Prompt, nobody
 from life.host.settings import PaymentSettings, load_settings
+from life.host.solana_wallet import require_solana, wallet_of_solana_key
 from life.lago.journal.sqlite import SqliteJournal
 from life.praxis.egress import EgressClient, EgressPolicy
 
@@ -77,7 +79,8 @@ async def open_payer(
     """A payer on one network (CAIP-2 or alias), with its journal in `directory`.
 
     `key` is `0x` and 64 hex digits; without one the project's identity in this directory pays, within its soul's limits and
-    the total cap of its settings. Up to `max_payment_atomic` a payment needs no further approval, above it is declined.
+    the total cap of its settings. On Solana (`solana`, `solana-devnet`) it is a key as Solana's own tools write it, and both
+    `key` and `rpc_url` are needed: a payment there is made over a block of the chain. Up to `max_payment_atomic` a payment needs no further approval, above it is declined.
     `total_cap_atomic` is kept with the wallet: it binds every process of this directory until another one is set. With
     `rpc_url` the chain is asked about payments whose outcome is open, and Permit2 payments bring their allowance.
     With `gas_key`, too (the key of an account that pays gas and is used for nothing else), `payer.cancel` burns payments that
@@ -96,6 +99,32 @@ async def open_payer(
     root = Path(directory)
     rules = WalletRules(require_reservation=True)
     async with AsyncExitStack() as stack:
+        if is_solana(token.network):
+            if gas_key is not None:
+                raise InvalidInputError(
+                    "Payments on Solana can't be cancelled: they end with their block, within minutes."
+                )
+            account = await _solana_account(token.network, key, rpc_url, stack)
+            path = open_directory(root) / JOURNAL_FILE
+            journal = await stack.enter_async_context(SqliteJournal.open(path, clock=clock))
+            payer = await stack.enter_async_context(
+                Payer(
+                    journal=journal,
+                    custody=None,
+                    clock=clock,
+                    entropy=entropy,
+                    agent_id="haima-pay",
+                    policy=policy,
+                    allow_insecure_http=allow_insecure_http,
+                    on_question=on_question,
+                    on_alarm=on_alarm,
+                    solana=account,
+                )
+            )
+            if total_cap_atomic is not None:
+                await _keep_cap(payer, token, total_cap_atomic)
+            yield payer
+            return
         if key is None:
             wallet = await wallet_of_identity(root, environment=environment, prompt=prompt, clock=clock, rules=rules)
             policy = _within_settings(policy, load_settings(root / "config.toml", environment).payments)
@@ -141,6 +170,30 @@ async def open_payer(
         yield payer
 
 
+async def _solana_account(network: str, key: str | None, rpc_url: str | None, stack: AsyncExitStack) -> TransferAccount:
+    """The wallet and its node. InvalidInputError when one is missing, or the node serves another network."""
+    if key is None:
+        raise InvalidInputError(
+            "A payment on Solana needs a key of its own: the project's identity has none there.",
+            next_step="Export HAIMA_SOLANA_KEY, as solana-keygen writes it or in base58.",
+        )
+    if rpc_url is None:
+        raise InvalidInputError(
+            "A payment on Solana is made over a block of the chain.", next_step="Name a node of the network (--rpc)."
+        )
+    require_solana()
+    from life.haima.solana.paying import SolanaAccount
+    from life.haima.solana.rpc import SolanaRpc
+
+    wallet = wallet_of_solana_key(key, role="payer")
+    stack.callback(wallet.close)
+    rpc = SolanaRpc(JsonRpc(rpc_url))
+    stack.push_async_callback(rpc.aclose)
+    account = SolanaAccount(wallet, rpc, network=network)
+    await account.open()
+    return account
+
+
 @asynccontextmanager
 async def untrusted_client(
     payer: Payer, *, allow_private_hosts: tuple[str, ...] = (), timeout_s: float = 60.0
@@ -164,7 +217,7 @@ async def _keep_cap(payer: Payer, token: KnownToken, total_cap_atomic: int) -> N
 
 
 def _token_on(network: str) -> KnownToken:
-    known = read_network(network)
+    known = read_any_network(network)
     token = BUILT_IN.default_token(known.caip2)
     if token is None:
         names = ", ".join(entry.caip2 for entry in BUILT_IN.networks)
@@ -325,6 +378,8 @@ async def _exchange(
     try:
         response = await client.send(request, stream=True)
         receipt = response.extensions.get(RECEIPT)
+        if line.settlement is None and receipt is not None:
+            line.settlement = receipt.settlement  # a seller of the other rail said it in its receipt
         try:
             async for part in response.aiter_bytes():
                 body(part)

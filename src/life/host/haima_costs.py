@@ -37,6 +37,11 @@ class CostFilter(NamedTuple):
     counterparty: str | None = None
     """An address, in any case."""
 
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves any cost of the window out."""
+        return any(name is not None for name in (self.session_id, self.task_id, self.agent_id, self.counterparty))
+
     def takes(self, item: CostItem) -> bool:
         """Whether a cost of the window is meant."""
         payee = (item.counterparty or "").lower()
@@ -73,7 +78,16 @@ class OpenCosts(NamedTuple):
             position = page[-1].position
 
     async def groups(self, by: Dimension, wanted: CostFilter, *, now_us: int) -> tuple[CostGroup, ...]:
-        """The sums along a dimension."""
+        """The sums along a dimension. Those by service, of everything, come from the projection; others from a reading of the
+        whole journal."""
+        if by == "service" and not wanted.narrows:
+            services = (await self.report(wanted.window, now_us=now_us)).services
+            return tuple(
+                CostGroup(
+                    name=line.name, llm_cost=line.llm_cost, compute_cost=line.compute_cost, total_cost=line.total_cost
+                )
+                for line in services
+            )
         sums = CostSums(by)
         async for item in self.items(wanted, now_us=now_us):
             sums.add(item)

@@ -1,6 +1,7 @@
-"""A facilitator as a process: on EVM networks through their nodes, or on the local ledger with play money.
+"""A facilitator as a process: on EVM networks and Solana through their nodes, or on the local ledger with play money.
 
 POST /verify, POST /settle, GET /supported   x402's facilitator API, open to everybody, limited per client
+GET /discovery/resources, /discovery/search  the paid resources whose payments settled here
 GET /health                                  alive
 GET /ready                                   200 when every network's node answers and has gas, 503 otherwise
 GET /metrics                                 Prometheus text; to this machine only unless told otherwise
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -32,20 +33,35 @@ from life.haima.api import HttpOperation, facilitator_operations, health_operati
 from life.haima.chain.evm import EvmChain
 from life.haima.chain.json_rpc import JsonRpc
 from life.haima.chain.local_ledger import DEVELOPMENT_ACCOUNTS, LocalLedger
+from life.haima.discovery_api import discovery_operations, with_extension_responses
+from life.haima.facilitator.by_network import FacilitatorByNetwork
+from life.haima.facilitator.port import Facilitator
 from life.haima.facilitator.self_hosted import SelfHostedFacilitator
+from life.haima.x402.catalogue import Catalogue, CataloguingFacilitator
 from life.haima.x402.networks import BUILT_IN, chain_id_of
 from life.host.clock import SystemClock, SystemEntropy
-from life.host.facilitator_metrics import CONTENT_TYPE, FacilitatorMetrics, HealthWatch
+from life.host.facilitator_metrics import CONTENT_TYPE, FacilitatorMetrics, FeeAccount, HealthWatch
 from life.host.facilitator_settings import GWEI, FacilitatorSettings, Settlement, check_settings
 from life.host.haima_chain import check_chain
 from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
-from life.host.haima_wallet import read_address, read_network, wallet_of_key
+from life.host.haima_wallet import read_address, read_any_network, read_network, wallet_of_key
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.rate_limit import RateLimit, TokenBuckets, is_local
 from life.host.http.server import bind, check_bind, serve
+from life.host.solana_wallet import require_solana, wallet_of_solana_key
 from life.lago.journal.sqlite import SqliteJournal
 
-LIMITED_PATHS: Final = ("/verify", "/settle", "/supported", "/ready")
+if TYPE_CHECKING:
+    from life.haima.solana.facilitator import SolanaFacilitator
+
+LIMITED_PATHS: Final = (
+    "/verify",
+    "/settle",
+    "/supported",
+    "/ready",
+    "/discovery/resources",
+    "/discovery/search",
+)
 
 
 class Place(NamedTuple):
@@ -62,17 +78,27 @@ class Place(NamedTuple):
     """None on the local ledger."""
     max_fee_gwei: int = 0
     confirmations: int = 1
+    solana: FeeAccount | None = None
+    """On Solana, who is asked about the fee payer's account."""
+    lamports: int | None = None
+    """What that account held at the start."""
 
 
 class Settler(NamedTuple):
     """An open facilitator. The properties are its first network's, for those that have one only."""
 
-    facilitator: SelfHostedFacilitator
+    facilitator: Facilitator
     places: tuple[Place, ...]
     left_open: int
     """Settlements of earlier runs that are still being watched."""
     metrics: FacilitatorMetrics
     fee_bps: int = 0
+    count_open: Callable[[], int] = lambda: 0
+
+    @property
+    def open_settlements(self) -> int:
+        """How many settlements are under way."""
+        return self.count_open()
 
     @property
     def network(self) -> str:
@@ -138,23 +164,77 @@ async def open_settlers(
     """
     metrics = FacilitatorMetrics()
     async with AsyncExitStack() as opened:
-        chains: list[Chain] = []
+        by_network: dict[str, Facilitator] = {}
         places: list[Place] = []
-        signers: dict[str, list[str]] = {}
+        counts: list[Callable[[], int]] = []
+        left_open = 0
+        evm = [where for where in settings.settlements if not where.on_solana]
+        if evm:
+            chains: list[Chain] = []
+            signers: dict[str, list[str]] = {}
+            for where in evm:
+                chain, place = await _open_chain(where, journal, clock, entropy, opened)
+                chains.append(chain)
+                places.append(place)
+                if place.gas_address is not None:
+                    signers.setdefault("eip155:*", [])
+                    if place.gas_address not in signers["eip155:*"]:
+                        signers["eip155:*"].append(place.gas_address)
+            hosted = SelfHostedFacilitator(
+                chains, journal, clock, entropy, signers=signers, fee_bps=settings.fee_bps, observer=metrics
+            )
+            opened.push_async_callback(hosted.aclose)
+            left_open += await hosted.start()
+            counts.append(lambda: hosted.open_settlements)
+            by_network.update({place.network: hosted for place in places})
         for where in settings.settlements:
-            chain, place = await _open_chain(where, journal, clock, entropy, opened)
-            chains.append(chain)
-            places.append(place)
-            if place.gas_address is not None:
-                signers.setdefault("eip155:*", [])
-                if place.gas_address not in signers["eip155:*"]:
-                    signers["eip155:*"].append(place.gas_address)
-        facilitator = SelfHostedFacilitator(
-            chains, journal, clock, entropy, signers=signers, fee_bps=settings.fee_bps, observer=metrics
+            if where.on_solana:
+                account, place = await _on_solana(where, journal, clock, entropy, metrics, opened)
+                left_open += await account.start()
+                counts.append(lambda account=account: account.open_settlements)  # type: ignore[misc]
+                by_network[place.network] = account
+                places.append(place)
+        hosts = tuple({id(each): each for each in by_network.values()}.values())
+        facilitator = hosts[0] if len(hosts) == 1 else FacilitatorByNetwork(by_network)
+        yield Settler(
+            facilitator,
+            tuple(places),
+            left_open,
+            metrics,
+            settings.fee_bps,
+            lambda: sum(count() for count in counts),
         )
-        opened.push_async_callback(facilitator.aclose)
-        left_open = await facilitator.start()
-        yield Settler(facilitator, tuple(places), left_open, metrics, settings.fee_bps)
+
+
+async def _on_solana(
+    where: Settlement,
+    journal: Journal,
+    clock: Clock,
+    entropy: Entropy,
+    metrics: FacilitatorMetrics,
+    opened: AsyncExitStack,
+) -> tuple[SolanaFacilitator, Place]:
+    network = read_any_network(where.network).caip2
+    if where.rpc_url is None or where.funds or where.asset is not None:
+        raise InvalidInputError(f"There is no play money on {network}.", next_step="Name its node, or another network.")
+    if where.key is None:
+        raise InvalidInputError(
+            "A facilitator on Solana needs the key of the account that pays the fees.",
+            next_step="Export HAIMA_SOLANA_KEY, as solana-keygen writes it or in base58.",
+        )
+    require_solana()
+    from life.haima.solana.facilitator import SolanaFacilitator
+    from life.haima.solana.rpc import SolanaRpc
+
+    wallet = wallet_of_solana_key(where.key, role="fee_payer")
+    opened.callback(wallet.close)
+    rpc = SolanaRpc(JsonRpc(where.rpc_url))
+    facilitator = SolanaFacilitator(rpc, wallet, journal, clock, entropy, network=network, observer=metrics)
+    opened.push_async_callback(facilitator.aclose)
+    lamports = await facilitator.fee_lamports()
+    return facilitator, Place(
+        network, rpc.host, wallet.address, None, None, None, solana=facilitator, lamports=lamports
+    )
 
 
 async def _open_chain(
@@ -219,18 +299,25 @@ async def _on_local_ledger(where: Settlement, journal: Journal, clock: Clock, en
 
 
 def facilitator_app(
-    settler: Settler, clock: Clock, settings: FacilitatorSettings, *, behind_proxy: bool = False
+    settler: Settler,
+    catalogue: Catalogue,
+    clock: Clock,
+    settings: FacilitatorSettings,
+    *,
+    behind_proxy: bool = False,
 ) -> ASGIApp:
-    """The application: open to everybody, as x402 facilitators are, but not as often as anybody likes."""
+    """The application: open to everybody, as x402 facilitators are, but not as often as anybody likes. What settles and says
+    that it wants to be found is listed in the catalogue."""
+    listing = CataloguingFacilitator(settler.facilitator, catalogue)
+    watched = {place.network: place.solana or place.chain for place in settler.places}
     buckets = None
     if settings.rate_per_minute:
         buckets = TokenBuckets(clock, per_minute=settings.rate_per_minute, burst=settings.burst)
     operations = [
-        *facilitator_operations(settler.facilitator),
+        *with_extension_responses(facilitator_operations(listing)),
+        *discovery_operations(catalogue),
         *health_operations("haima-facilitator", life.__version__),
-        *_operations(
-            settler, HealthWatch({place.network: place.chain for place in settler.places}, clock), buckets, settings
-        ),
+        *_operations(settler, HealthWatch(watched, clock), buckets, settings),
     ]
     app: ASGIApp = Starlette(routes=routes(operations), exception_handlers=EXCEPTION_HANDLERS)
     if buckets is not None:
@@ -262,7 +349,7 @@ def _operations(
         if not settings.public_metrics and not is_local(request.scope):
             raise NotFoundError("There is nothing here.")
         text = settler.metrics.text(
-            open_settlements=settler.facilitator.open_settlements, health=await watch.look(), buckets=buckets
+            open_settlements=settler.open_settlements, health=await watch.look(), buckets=buckets
         )
         return Response(text, headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
 
@@ -295,7 +382,9 @@ async def run_facilitator(
                 open_settlers(settings, journal, clock, entropy) as settler,
             ):
                 started = Started(http_address(host, port), root, settler, settings)
-                app = facilitator_app(settler, clock, settings, behind_proxy=bool(proxy_hosts))
+                # What only this machine can reach is worth listing only where nobody else asks.
+                catalogue = Catalogue(journal, clock, entropy, allow_local=not proxy_hosts)
+                app = facilitator_app(settler, catalogue, clock, settings, behind_proxy=bool(proxy_hosts))
                 await serve(app, listener, lambda: on_ready(started))
 
 

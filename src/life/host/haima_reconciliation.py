@@ -123,7 +123,8 @@ class _Look:
     async def balance(self, network: str, asset: str, address: str) -> int | None:
         """See life.haima.reconciliation.BalanceReader."""
         if network == LOCAL:
-            return await self._local.balance(address, asset=asset)
+            kept_here = (await self._local.state()).sequence > 0
+            return await self._local.balance(address, asset=asset) if kept_here else None
         rpc = self._nodes.get(network)
         if rpc is None or is_solana(network):
             return None

@@ -30,11 +30,13 @@ from life.aios.money import MAX_ATOMIC
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
 from life.haima.errors import FacilitatorUnavailableError
-from life.haima.facilitator.remote import RemoteFacilitator
+from life.haima.facilitator.port import Facilitator
+from life.haima.facilitator.stripe_deposits import StripeDeposits
+from life.haima.mpp.server import MachinePayments
 from life.haima.x402.middleware import X402Middleware
-from life.haima.x402.networks import BUILT_IN
+from life.haima.x402.networks import BUILT_IN, KnownToken, is_solana
 from life.haima.x402.offer_receipt import OfferReceipts
-from life.haima.x402.paid_routes import Route, Routes
+from life.haima.x402.paid_routes import DynamicPrice, Route, Routes
 from life.haima.x402.price import Price
 from life.haima.x402.seller_app import demo_seller_app
 from life.haima.x402.till import Till
@@ -42,9 +44,11 @@ from life.haima.x402.wsgi import X402WsgiMiddleware
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
 from life.host.haima_facilitator import http_address
-from life.host.haima_wallet import read_address, read_network
+from life.host.haima_settling import STRIPE, challenge_secret, open_settling
+from life.host.haima_wallet import read_address, read_any_network
 from life.host.http.problem import UnexpectedErrors
 from life.host.http.server import bind, check_bind, serve
+from life.host.solana_wallet import read_solana_address
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
 
 if TYPE_CHECKING:
@@ -53,6 +57,9 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY: Final = ".life/shop"
 """Where a shop keeps its journal when nobody says."""
 
+_NO_PAYEE: Final = "0x" + "00" * 20
+"""Stands where a payee must, when every price names its own. No offer is ever made of it."""
+
 _PATIENCE_S: Final = 3.0
 """How long the start waits to learn whether the facilitator answers."""
 
@@ -60,25 +67,55 @@ _PATIENCE_S: Final = 3.0
 class Seller(NamedTuple):
     """What an X402Middleware needs, open."""
 
-    facilitator: RemoteFacilitator
+    facilitator: Facilitator
     journal: Journal
     clock: Clock
     entropy: Entropy
+    deposits: StripeDeposits | None = None
+    """Who is paid, when Stripe says that."""
 
 
 @asynccontextmanager
 async def open_seller(
-    directory: Path | str, facilitator: str, *, allow_plain_http: bool = False, writer: WriterHost = "in_loop"
+    directory: Path | str,
+    facilitator: str,
+    *,
+    allow_plain_http: bool = False,
+    writer: WriterHost = "in_loop",
+    with_deposits: bool = False,
+    settle_with: str | None = None,
+    simulate_deposits: bool = False,
 ) -> AsyncIterator[Seller]:
-    """The journal in `directory` and the facilitator at this URL. Plain HTTP beyond this machine only when it is allowed."""
+    """The journal in `directory` and the facilitator at this URL, or `coinbase-cdp` (life.host.haima_settling). Plain HTTP
+    beyond this machine only when it is allowed. `with_deposits`: the caller's prices name Stripe's deposit addresses, so
+    that `stripe` is one, too; `settle_with` and `simulate_deposits` are its options."""
+    if facilitator == STRIPE and not with_deposits:
+        raise InvalidInputError(
+            "With Stripe every price has a deposit address of its own, which this shop's prices don't name.",
+            next_step="Open it with life.host.haima_settling.open_settling, and price routes with its deposits.",
+        )
     clock, entropy = SystemClock(), SystemEntropy()
-    remote = RemoteFacilitator(facilitator, clock, allow_plain_http=allow_plain_http)
-    try:
-        path = open_directory(Path(directory)) / JOURNAL_FILE
-        async with SqliteJournal.open(path, clock=clock, writer=writer) as journal:
-            yield Seller(remote, journal, clock, entropy)
-    finally:
-        await remote.aclose()
+    path = open_directory(Path(directory)) / JOURNAL_FILE
+    async with (
+        SqliteJournal.open(path, clock=clock, writer=writer) as journal,
+        open_settling(
+            facilitator,
+            journal,
+            clock,
+            entropy,
+            settle_with=settle_with,
+            allow_plain_http=allow_plain_http,
+            simulate_deposits=simulate_deposits,
+        ) as settling,
+    ):
+        yield Seller(settling.facilitator, journal, clock, entropy, settling.deposits)
+
+
+def read_payee(network: str, pay_to: str, what: str) -> tuple[str, str]:
+    """A network (CAIP-2 or alias) and an address on it. InvalidInputError for what can't be right; MissingExtraError for
+    Solana without its extra."""
+    known = read_any_network(network).caip2
+    return known, read_solana_address(pay_to, what) if is_solana(known) else read_address(pay_to, what)
 
 
 class Charge:
@@ -101,11 +138,11 @@ class Charge:
         offer_receipt: OfferReceipts | None = None,
     ) -> None:
         """`routes`, `verify`, `payment_identifier`, `base_url`, `accept_v1` and `offer_receipt` are those of X402Middleware;
-        `network` may be an alias. Several processes may share a directory on one machine."""
+        `network` may be an alias, `facilitator` a URL or `coinbase-cdp` (with CDP_API_KEY_ID and CDP_API_KEY_SECRET in the
+        environment). Several processes may share a directory on one machine."""
         self.app = app
         self._routes = routes
-        self._pay_to = read_address(pay_to, "pay_to address")
-        self._network = read_network(network).caip2
+        self._network, self._pay_to = read_payee(network, pay_to, "pay_to address")
         self._facilitator = facilitator
         self._directory = directory
         self._verify: Literal["facilitator", "local"] = verify
@@ -169,10 +206,11 @@ async def open_till(
 ) -> AsyncIterator[Till]:
     """A till with its journal and its facilitator open, for adapters that are no ASGI middleware. Call its `start` when
     everything that is for sale has been declared. Options as for `Charge`."""
+    network, pay_to = read_payee(network, pay_to, "pay_to address")
     async with open_seller(directory, facilitator, allow_plain_http=allow_plain_http) as seller:
         till = Till(
-            pay_to=read_address(pay_to, "pay_to address"),
-            network=read_network(network).caip2,
+            pay_to=pay_to,
+            network=network,
             facilitator=seller.facilitator,
             journal=seller.journal,
             clock=seller.clock,
@@ -210,8 +248,7 @@ class ChargeWsgi(X402WsgiMiddleware):
         offer_receipt: OfferReceipts | None = None,
     ) -> None:
         """Options as for `Charge`."""
-        read_address(pay_to, "pay_to address")
-        read_network(network)
+        read_payee(network, pay_to, "pay_to address")
         super().__init__(
             app,
             routes=routes,
@@ -238,7 +275,8 @@ class ShopTerms(NamedTuple):
     """What the shop asks for, and where its payments are settled."""
 
     facilitator: str
-    pay_to: str
+    pay_to: str | None
+    """None with Stripe, which names an address for each payment."""
     network: str
     asset: str | None = None
     price_atomic: int = 10_000
@@ -248,6 +286,12 @@ class ShopTerms(NamedTuple):
     allow_plain_http: bool = False
     accept_v1: bool = False
     """Also serve clients of x402 version 1."""
+    realm: str | None = None
+    """Also ask over the Machine Payments Protocol, under this host name."""
+    settle_with: str | None = None
+    """Who moves the money to Stripe's addresses."""
+    simulate_deposits: bool = False
+    """Tell Stripe's sandbox of each payment."""
 
 
 class ShopStarted(NamedTuple):
@@ -256,7 +300,8 @@ class ShopStarted(NamedTuple):
     address: str
     directory: Path
     price: Price
-    pay_to: str
+    pay_to: str | None
+    """None: a deposit address of Stripe's for each payment."""
     left_open: int
     """Sales of earlier runs that stay open."""
     facilitator_answers: bool
@@ -264,10 +309,12 @@ class ShopStarted(NamedTuple):
 
 def shop_price(terms: ShopTerms) -> Price:
     """The price in the token that was asked for; InvalidInputError when it can't be right."""
-    network = read_network(terms.network).caip2
+    network = read_any_network(terms.network).caip2
     if not 0 < terms.price_atomic <= MAX_ATOMIC:
         raise InvalidInputError("The price must be a positive number of atomic units.")
     token = BUILT_IN.default_token(network)
+    if is_solana(network):
+        return _solana_price(terms, network, token)
     if terms.asset is not None:
         address = read_address(terms.asset, "asset")
         token = BUILT_IN.token(network, address)
@@ -287,6 +334,42 @@ def shop_price(terms: ShopTerms) -> Price:
     return Price(terms.price_atomic, network, address, terms.token_name, terms.token_version)
 
 
+def shop_payee(terms: ShopTerms) -> str | None:
+    """Who is paid, as its network spells addresses; None when Stripe says that. InvalidInputError when nobody is named, or both."""
+    if terms.facilitator == STRIPE:
+        if terms.pay_to is not None:
+            raise InvalidInputError(
+                "With Stripe each payment has a deposit address of its own.", next_step="Leave out --pay-to."
+            )
+        return None
+    if terms.pay_to is None:
+        raise InvalidInputError("Nobody is named who gets the money.", next_step="Name the payee with --pay-to.")
+    return read_payee(terms.network, terms.pay_to, "pay-to address")[1]
+
+
+def _solana_price(terms: ShopTerms, network: str, token: KnownToken | None) -> Price:
+    if terms.facilitator == STRIPE or terms.realm is not None:
+        raise InvalidInputError(
+            "Neither Stripe nor the Machine Payments Protocol is offered on Solana.",
+            next_step="Take another facilitator, without --realm, or another network.",
+        )
+    if terms.token_name is not None or terms.token_version is not None:
+        raise InvalidInputError(
+            "Tokens of Solana have no EIP-712 domain.", next_step="Leave out the token's name and version."
+        )
+    if terms.accept_v1:
+        raise InvalidInputError("Version 1 of x402 is not spoken on Solana.", next_step="Leave out --accept-v1.")
+    mint = token.address if token is not None else None
+    if terms.asset is not None:
+        mint = read_solana_address(terms.asset, "asset")
+        token = BUILT_IN.token(network, mint)
+    if mint is None:
+        raise InvalidInputError(f"No token is known on {network}.", next_step="Name one with --asset.")
+    if token is None:
+        return Price(terms.price_atomic, network, mint, "", "")
+    return Price(terms.price_atomic, network, mint, token.name, token.version, token.decimals)
+
+
 async def run_shop(
     terms: ShopTerms,
     *,
@@ -302,16 +385,26 @@ async def run_shop(
     answers and does not settle on the network is (InvalidInputError).
     """
     check_bind(host, proxy_hosts)
-    price, pay_to = shop_price(terms), read_address(terms.pay_to, "pay-to address")
+    price, pay_to = shop_price(terms), shop_payee(terms)
     with bind(host, port) as listener:
         port = listener.getsockname()[1]
         root = open_directory(directory(port))
         with lock_directory(root, "shop"):
             async with open_seller(
-                root, terms.facilitator, allow_plain_http=terms.allow_plain_http, writer="process"
+                root,
+                terms.facilitator,
+                allow_plain_http=terms.allow_plain_http,
+                writer="process",
+                with_deposits=True,
+                settle_with=terms.settle_with,
+                simulate_deposits=terms.simulate_deposits,
             ) as seller:
-                counter = _Counter(seller, price, pay_to, terms)
-                shop = demo_seller_app(price, counter.around)
+                secret = None if terms.realm is None else challenge_secret(root, seller.entropy)
+                counter = _Counter(seller, price, pay_to or _NO_PAYEE, terms, secret)
+                asked: DynamicPrice | Price = price
+                if seller.deposits is not None:
+                    asked = seller.deposits.priced(price, network=price.network)
+                shop = demo_seller_app(asked, counter.around)
                 # Starlette builds the till with its stack, at the first request; open sales are taken up before that.
                 shop.middleware_stack = shop.build_middleware_stack()
                 answers = await _answers(seller.facilitator)
@@ -328,13 +421,14 @@ class _Counter:
 
     selling: X402Middleware
 
-    def __init__(self, seller: Seller, price: Price, pay_to: str, terms: ShopTerms) -> None:
+    def __init__(self, seller: Seller, price: Price, pay_to: str, terms: ShopTerms, secret: bytes | None) -> None:
         self._seller = seller
         self._price = price
         self._pay_to = pay_to
         self._terms = terms
+        self._secret = secret
 
-    def around(self, app: ASGIApp, routes: dict[str, Route]) -> X402Middleware:
+    def around(self, app: ASGIApp, routes: dict[str, Route]) -> ASGIApp:
         """See demo_seller_app."""
         self.selling = X402Middleware(
             app,
@@ -349,10 +443,18 @@ class _Counter:
             accept_v1=self._terms.accept_v1,
             sole_server=True,
         )
-        return self.selling
+        if self._secret is None or self._terms.realm is None:
+            return self.selling
+        return MachinePayments(
+            self.selling,
+            realm=self._terms.realm,
+            secrets=(self._secret,),
+            clock=self._seller.clock,
+            entropy=self._seller.entropy,
+        )
 
 
-async def _answers(facilitator: RemoteFacilitator) -> bool:
+async def _answers(facilitator: Facilitator) -> bool:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             await facilitator.supported()

@@ -20,7 +20,7 @@ from life.crypto.address import format_address, parse_address
 from life.crypto.errors import CryptoError
 from life.crypto.wiping import wipe
 from life.haima.policy import SoulLimits
-from life.haima.x402.networks import BUILT_IN, Network, chain_id_of
+from life.haima.x402.networks import BUILT_IN, Network, chain_id_of, is_solana
 from life.host.data_directory import DataDirectory
 from life.host.keys import Prompt, choose_key_source
 
@@ -82,14 +82,32 @@ def read_address(text: str, what: str) -> str:
 
 
 def read_network(text: str) -> Network:
-    """A network by CAIP-2 name or alias. InvalidInputError when it is no EVM network; one that is not in the registry has
-    no tokens, and is taken for one with real money."""
+    """An EVM network by CAIP-2 name or alias. InvalidInputError when it is none; one that is not in the registry has no
+    tokens, and is taken for one with real money."""
+    known = BUILT_IN.network(text)
+    if known is not None and not is_solana(known.caip2):
+        return known
+    if chain_id_of(text) is None:
+        names = ", ".join(
+            f"{network.caip2} ({network.alias})" for network in BUILT_IN.networks if not is_solana(network.caip2)
+        )
+        raise InvalidInputError(
+            f"{text!r} is no EVM network: it must look like eip155:84532.", next_step=f"Known: {names}."
+        )
+    return Network(text, text, "", True)
+
+
+def read_any_network(text: str) -> Network:
+    """The same, also for Solana (`solana`, `solana-devnet`, or `solana:` and 32 characters of the genesis hash)."""
     known = BUILT_IN.network(text)
     if known is not None:
         return known
+    if is_solana(text):
+        return Network(text, text, "", True)
     if chain_id_of(text) is None:
         names = ", ".join(f"{network.caip2} ({network.alias})" for network in BUILT_IN.networks)
         raise InvalidInputError(
-            f"{text!r} is no EVM network: it must look like eip155:84532.", next_step=f"Known: {names}."
+            f"{text!r} is no EVM network and none of Solana: it must look like eip155:84532.",
+            next_step=f"Known: {names}.",
         )
     return Network(text, text, "", True)

@@ -47,7 +47,7 @@ from life.haima.api import (
     summarize,
 )
 from life.haima.callers import OPERATOR_ROLE
-from life.haima.facilitator.self_hosted import SelfHostedFacilitator
+from life.haima.facilitator.port import Facilitator
 from life.haima.outcomes.answers import Subject
 from life.haima.state import EMPTY, fold
 from life.host.access import Access, load_or_create_token
@@ -147,7 +147,7 @@ def subject_of(request: Request) -> Subject:
 
 
 def haimad_app(
-    facilitator: SelfHostedFacilitator,
+    facilitator: Facilitator,
     journal: Journal,
     house: FinanceHouse,
     access: Access,

@@ -254,6 +254,29 @@ async def test_quotes_hold_for_a_day_and_trust_is_read_when_the_task_is_taken() 
             await shop.accept("t2")
 
 
+async def test_money_that_was_put_aside_is_never_asked_for_again() -> None:
+    """Until the window is over the bill can't be paid a second time, over HTTP, by a payment that comes in, or be given up with
+    the money left over; then it is paid once."""
+    async with open_workshop(contract(LINT, dispute_window_seconds=3600)) as shop:
+        await shop.accept("t", "other")
+        await shop.deliver("t")
+        await shop.desk.judge("t", 0, CUSTOMER, passed=True)
+        assert (await shop.desk.verify("t")).status == "billed"
+        bill = shop.desk.room.tasks["t"].bill_id
+        assert bill is not None
+        before = shop.wallet(CUSTOMER)
+        with pytest.raises(ConflictError):
+            await shop.desk.pay_bill(bill, CUSTOMER, 1_000_000, key=shop.key())
+        with pytest.raises(ConflictError):
+            await shop.desk.void_bill(bill, AGENT, reason="never mind")
+        assert await shop.desk.allocate_payment("t", "payment-1", 1_000_000, network="eip155:8453") is None
+        shop.clock.advance_us(3600 * S)
+        assert (await shop.desk.release_due()).task_ids == ("t",)
+        assert (shop.wallet(CUSTOMER), shop.wallet(AGENT)) == (before, 1_000_000)
+        assert shop.balance(account("escrow", "task", "t")) == 0
+        assert (await shop.desk.release_due()).task_ids == ()
+
+
 async def test_an_escrow_needs_money_and_a_customer() -> None:
     """Nothing is taken on without it."""
     async with open_workshop(funds_micro=0) as shop:

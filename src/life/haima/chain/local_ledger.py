@@ -184,8 +184,11 @@ class LocalLedger:
         return self._state
 
     async def authorization_state(self, asset: str, payer: str, nonce: bytes) -> AuthorizationState:
-        """Whether `payer` has used this nonce on `asset`, as the token itself would answer."""
+        """Whether `payer` has used this nonce on `asset`, as the token itself would answer. `unknown` when this journal keeps no
+        ledger: then it is another process's journal that would know."""
         await self._sync()
+        if not self._state.sequence:
+            return "unknown"
         return "used" if _nonce_key(asset, payer, nonce) in self._state.transfers else "unused"
 
     # ---- the Chain port

@@ -17,6 +17,7 @@ from life.haima.events import (
     catalogue,
     charges,
     credit,
+    deposits,
     insurance,
     payments,
     refunds,
@@ -40,6 +41,7 @@ _MODULES: Final = (
     solana,
     refunds,
     catalogue,
+    deposits,
 )
 _FAMILIES: Final = ("Claimed",)
 """Bases that several modules share; no events themselves."""
@@ -125,5 +127,6 @@ def as_kind(event: FinanceEvent) -> Kind:
 
 
 def wallet_stream(network: str, address: str) -> Stream:
-    """The stream of one wallet on one network; the address in lower case, so that every spelling means one stream."""
-    return Stream(f"wallet:{network}:{address.lower()}")
+    """The stream of one wallet on one network; the address in lower case, so that every spelling means one stream. Solana's
+    base58 has one spelling, and case means something there."""
+    return Stream(f"wallet:{network}:{address if network.startswith('solana:') else address.lower()}")

@@ -108,14 +108,23 @@ class PaymentReserved(FinanceEvent, frozen=True, kw_only=True):
     """The chosen offer, verbatim."""
     x402_version: int = 2
     """The version that the payee speaks; 1 is still paid (x402.md §9)."""
+    rail: str = "x402"
+    """`x402`, or `mpp`: then `accepted` holds the challenge that it pays (life.haima.mpp.client)."""
     scheme: str = "exact"
     """`exact`, or `upto`: then the amount is a maximum."""
     transfer_method: str = "eip3009"
-    """`eip3009` or `permit2`. A Permit2 nonce is the same 32 bytes, read as a number."""
+    """`eip3009`, `permit2` or `solana`. A Permit2 nonce is the same 32 bytes, read as a number; on Solana the nonce is the
+    SHA-256 of the message that is signed."""
     spender: str | None = None
     """The proxy that may carry out a Permit2 payment."""
     facilitator: str | None = None
-    """The only account that may carry out an `upto` payment."""
+    """The only account that may carry out an `upto` payment; on Solana the fee payer."""
+    transaction: str | None = None
+    """On Solana the whole payment: the unsigned transaction, base64."""
+    last_valid_block_height: int | None = None
+    """After this height the chain takes it no more."""
+    from_slot: int | None = None
+    """It can't have been executed before this slot."""
     allowance_nonce: int | None = None
     """With it the payment brings Permit2 its allowance: the token's count of our EIP-2612 permits."""
     resource: Raw | UnsetType = UNSET

@@ -55,9 +55,11 @@ from life.haima.outcomes.lookups import (
 from life.haima.outcomes.room import Outcomes, Task
 from life.haima.outcomes.task_money import (
     allocate,
+    check_not_put_aside,
     close_when_paid,
     decide_task,
     give_back,
+    is_put_aside,
     pay_out,
     received_micro,
     release,
@@ -370,6 +372,7 @@ class OutcomeDesk:
         def rule(state: HouseState, _now_us: int) -> Decision[BillPaid]:
             bill = find_bill(state, bill_id)
             check_role(by, bill.payer)
+            check_not_put_aside(state, bill, "It is paid out of that when the dispute window is over.")
             if bill.payer is None or bill.payee is None or not 0 < amount_micro <= bill.open_micro_credits:
                 raise InvalidInputError(f"Between 1 and {bill.open_micro_credits} micro-credits are owed.")
             posting = task_posting(
@@ -387,13 +390,14 @@ class OutcomeDesk:
         self, task_id: str, payment_id: str, amount_micro: int, *, network: str
     ) -> BillPaid | None:
         """A payment that came in over x402 for a task pays its bill; what is beyond it is kept as overpaid. None when the task
-        has no bill that is owed. Each payment is allocated once, for ever."""
+        has no bill that is owed, or its price was put aside before. Each payment is allocated once, for ever."""
         posting_id = new_id(self._clock, self._entropy)
 
         def rule(state: HouseState, _now_us: int) -> Decision[BillPaid]:
             task = state.outcomes.tasks.get(task_id)
             bill = state.outcomes.bills.get(task.bill_id or "") if task is not None else None
-            if bill is None or not bill.open_micro_credits or payment_id in bill.payments:
+            owed = bill is not None and bill.open_micro_credits and not is_put_aside(state, bill)
+            if bill is None or not owed or payment_id in bill.payments:
                 return Decision((), BillPaid(bill_id="", status="", allocated_micro_credits=0, open_micro_credits=0))
             changed, answer = allocate(bill, amount_micro, payment_id=payment_id)
             events: list[FinanceEvent] = [changed]
@@ -411,6 +415,7 @@ class OutcomeDesk:
         def rule(state: HouseState, _now_us: int) -> Decision[BillPaid]:
             bill = find_bill(state, bill_id)
             check_role(by, bill.payee, "operator")
+            check_not_put_aside(state, bill, "Give it back with a refund.")
             if not bill.open_micro_credits:
                 raise ConflictError(f"The bill is {bill.status}.", details={"bill_id": bill_id})
             changed = BillStatusChanged(

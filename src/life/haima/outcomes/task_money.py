@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from life.aios.errors import InvalidInputError
+from life.aios.errors import ConflictError, InvalidInputError
 from life.haima.accounts import move, wallet_of
 from life.haima.events import FinanceEvent
 from life.haima.events.accounts import Entry, LedgerPosted, PostingReason
@@ -191,6 +191,22 @@ def allocate(
         overpaid_micro_credits=bill.overpaid_micro_credits + amount - allocated,
     )
     return changed, answer
+
+
+def is_put_aside(state: HouseState, bill: Bill) -> bool:
+    """Whether a bill's money is in its task's escrow: then it is the release that pays it, and nothing else may."""
+    task = state.outcomes.tasks.get(bill.task_id)
+    return task is not None and task.escrowed
+
+
+def check_not_put_aside(state: HouseState, bill: Bill, next_step: str) -> None:
+    """ConflictError for a bill that would be paid twice, or whose money would be left over."""
+    if is_put_aside(state, bill):
+        raise ConflictError(
+            "The money for this bill was put aside when the task was accepted.",
+            next_step=next_step,
+            details={"bill_id": bill.bill_id},
+        )
 
 
 def close_when_paid(state: HouseState, bill: Bill, answer: BillPaid) -> list[FinanceEvent]:

@@ -49,6 +49,8 @@ class Signed(NamedTuple):
     slot: int
     failed: bool
     """Executed with an error: it moved nothing and never will."""
+    memo: str | None = None
+    """Its memos, as the node tells them; None when it has none, or the node does not say."""
 
 
 class SolanaRpc:
@@ -80,6 +82,13 @@ class SolanaRpc:
             raise self._odd("getSlot")
         return slot
 
+    async def first_slot(self) -> int:
+        """The oldest slot that the node still holds."""
+        slot = await self._rpc.call("getFirstAvailableBlock")
+        if not isinstance(slot, int):
+            raise self._odd("getFirstAvailableBlock")
+        return slot
+
     async def history(self, address: str, *, before: str | None = None, limit: int = 1_000) -> tuple[Signed, ...]:
         """Transactions that name an account, newest first, older than `before`."""
         options: dict[str, Json] = {"limit": limit, **_CONFIRMED}
@@ -95,7 +104,8 @@ class SolanaRpc:
             name, slot = each.get("signature"), each.get("slot")
             if not isinstance(name, str) or not isinstance(slot, int):
                 raise self._odd("getSignaturesForAddress")
-            found.append(Signed(name, slot, each.get("err") is not None))
+            memo = each.get("memo")
+            found.append(Signed(name, slot, each.get("err") is not None, memo if isinstance(memo, str) else None))
         return tuple(found)
 
     async def transaction(self, name: str) -> bytes:

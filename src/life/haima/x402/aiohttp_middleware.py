@@ -72,11 +72,13 @@ class _Exchange(AsyncDriver[_Outgoing, aiohttp.ClientResponse]):
             return await self._handler(request.request)
         name, value = request.header
         headers = request.request.headers
+        own = headers.getall(name, [])
         headers[name] = value
         try:
             return await self._handler(request.request)
         finally:
             headers.popall(name, None)
+            headers.extend((name, each) for each in own)
 
     async def prepare(self, request: _Outgoing, limit_bytes: int) -> tuple[_Outgoing, PurchaseRequest]:
         sent = request.request
@@ -93,7 +95,7 @@ class _Exchange(AsyncDriver[_Outgoing, aiohttp.ClientResponse]):
         return request._replace(header=(name, value))
 
     def reply(self, response: aiohttp.ClientResponse) -> Reply:
-        return Reply(response.status, response.headers.get)
+        return Reply(response.status, lambda name: _joined(response, name))
 
     async def peek(self, response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:
         """Only a body that says how long it is: what is read here must be there for the caller again."""
@@ -173,6 +175,12 @@ class _WatchedStream:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
+
+
+def _joined(response: aiohttp.ClientResponse, name: str) -> str | None:
+    """A header; repeated fields are one list (RFC 9110, section 5.3), as the other libraries give them."""
+    values = response.headers.getall(name, None)
+    return None if values is None else ", ".join(values)
 
 
 __all__ = ["PayingMiddleware", "receipt_of"]

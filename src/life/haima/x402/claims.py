@@ -47,10 +47,11 @@ from life.haima.events import FinanceEvent, finance_event, read_finance
 from life.haima.facilitator.attempts import last_attempt
 from life.haima.x402 import exact
 from life.haima.x402.answers import Answer, Headers
-from life.haima.x402.authorization import SignedAuthorization, build_payload, read_address
+from life.haima.x402.authorization import build_payload, read_address
 from life.haima.x402.networks import NetworkRegistry
 from life.haima.x402.price import DEFAULT_TIMEOUT_S, Offer
 from life.haima.x402.sale import StreamEnd
+from life.haima.x402.svm import SignedPayment, SignedSolanaTransfer
 from life.haima.x402.wire import (
     EIP2612_GAS_SPONSORING,
     X402_VERSION,
@@ -95,7 +96,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def asset(self) -> str:
-        """The token, in lower case."""
+        """The token, in lower case where case means nothing."""
         return self.event.asset or self.key.split("|", 2)[1]
 
     def payment(self, registry: NetworkRegistry) -> tuple[PaymentPayload, PaymentRequirements]:
@@ -215,7 +216,7 @@ class Claims:
 
     async def claim(
         self,
-        signed: SignedAuthorization,
+        signed: SignedPayment,
         offer: Offer,
         request: Request,
         *,
@@ -248,7 +249,7 @@ class Claims:
             token_name=None if domain is None else domain.token_name,
             token_version=None if domain is None else domain.token_version,
             scheme=None if signed.scheme == exact.SCHEME else signed.scheme,
-            asset=None if plain is not None else authorization.asset.lower(),
+            asset=None if plain is not None else _asset_of(signed),
             payment=msgspec.UNSET if plain is not None or payload is None else _kept_payment(payload, offer),
             access_until_s=request.access_until_s,
             resource=request.resource or None,
@@ -458,6 +459,11 @@ def _revenue(claim: Claim, transaction: str, charge: Charge | None) -> events.Re
         payee=charged.payee,
         amount_atomic=charged.amount_atomic if charge is None else str(charge.amount_atomic),
     )
+
+
+def _asset_of(signed: SignedPayment) -> str:
+    asset = signed.authorization.asset
+    return asset if isinstance(signed, SignedSolanaTransfer) else asset.lower()
 
 
 def _ids(key: str) -> str:

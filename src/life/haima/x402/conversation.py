@@ -184,6 +184,10 @@ class Desk(Protocol):
         """Whether the body of a 402 holds terms of x402."""
         ...
 
+    def prefers_challenge(self, header: str) -> bool:
+        """Whether to pay a seller's challenge (MPP) rather than these terms beside it."""
+        ...
+
     def known_terms(self, url: str) -> str | bytes | None:
         """The terms that this URL asked for last."""
         ...

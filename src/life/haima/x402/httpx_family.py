@@ -20,6 +20,7 @@ from typing import ClassVar, Final, NamedTuple
 import httpx2
 
 from life.aios.errors import LifeError
+from life.haima.mpp.credential import is_credential
 from life.haima.payer import Payer
 from life.haima.x402.blocking import BlockingPayer
 from life.haima.x402.driving import (
@@ -370,6 +371,11 @@ def _lose(throw: object) -> None:
         pass  # noted; the caller gets the library's own error
 
 
+def _is_payment(name: bytes, value: bytes) -> bool:
+    name = name.lower()
+    return name in _SIGNATURES or (name == b"authorization" and is_credential(value.decode("latin-1")))
+
+
 def _bound_to(url: httpx2.URL, outer: object, is_async: bool) -> object:
     """A trace that takes the signature off a request to another place than the one it was made for, just before its headers
     leave (httpcore calls it; a redirect copies the request's extensions)."""
@@ -387,7 +393,7 @@ def _bound_to(url: httpx2.URL, outer: object, is_async: bool) -> object:
             where.port in (None, url.port) or (url.port is None and where.port == where.origin.port)
         )
         if not same:
-            headers[:] = [pair for pair in headers if pair[0].lower() not in _SIGNATURES]
+            headers[:] = [pair for pair in headers if not _is_payment(*pair)]
 
     async def astrip(event: str, info: object) -> None:
         strip(event, info)

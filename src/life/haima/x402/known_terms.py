@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from life.haima.x402.networks import NetworkRegistry
@@ -22,12 +23,14 @@ class KnownTerms:
         *,
         allowed_networks: tuple[str, ...],
         permits: bool,
+        solana: Collection[str] = (),
     ) -> None:
         """See `terms.choose_terms`."""
         self._registry = registry
         self._preference = preference
         self._allowed_networks = allowed_networks
         self._permits = permits
+        self._solana = solana
         self._chosen: dict[str | bytes, tuple[Offers, Terms]] = {}
         self._of_url: dict[str, str | bytes] = {}
 
@@ -47,19 +50,23 @@ class KnownTerms:
         if known is None:
             offers = read_header(source) if isinstance(source, str) else read_body(source, self._registry)
             assert offers is not None  # `is_terms`
-            terms = choose_terms(
-                offers,
-                self._registry,
-                self._preference,
-                allowed_networks=self._allowed_networks,
-                permits=self._permits,
-            )
-            known = offers, terms
+            known = offers, self.choose_among(offers)
             if len(source) <= _KEPT_CHARS:
                 while len(self._chosen) >= _KEPT:
                     del self._chosen[next(iter(self._chosen))]
                 self._chosen[source] = known
         return known
+
+    def choose_among(self, offers: Offers) -> Terms:
+        """What is taken of these. NoAcceptableTermsError."""
+        return choose_terms(
+            offers,
+            self._registry,
+            self._preference,
+            allowed_networks=self._allowed_networks,
+            permits=self._permits,
+            solana=self._solana,
+        )
 
     def of_url(self, url: str) -> str | bytes | None:
         """The terms that this URL asked for last."""

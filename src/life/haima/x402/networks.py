@@ -49,7 +49,8 @@ class TokenDomain(NamedTuple):
 
     name: str
     version: str
-    chain_id: int
+    chain_id: int | None
+    """None on Solana, where nothing is signed over a domain."""
     contract: str
     decimals: int | None
 

@@ -22,9 +22,10 @@ from life.aios.json import JsonObject
 from life.haima.x402 import permit2, seller_v1, upto
 from life.haima.x402.answers import Answer, Declared, IdentifierTerms, Terms, payment_required
 from life.haima.x402.bazaar import BAZAAR, BODY_METHODS, Discovery, declare_route
-from life.haima.x402.networks import NetworkRegistry
-from life.haima.x402.price import DEFAULT_TIMEOUT_S, Offer, Price, make_offer, parse_price
+from life.haima.x402.networks import NetworkRegistry, is_solana
+from life.haima.x402.price import DEFAULT_TIMEOUT_S, Offer, Price, make_offer, make_solana_offer, parse_price
 from life.haima.x402.sign_in import SignIn
+from life.haima.x402.svm import require_solana
 from life.haima.x402.wire import EIP2612_GAS_SPONSORING, ResourceInfo
 
 FixedPrice: TypeAlias = str | Price | Sequence[str | Price]
@@ -87,6 +88,8 @@ class Offers:
         self._registry = registry
         self.facilitators: Mapping[str, str] = {}
         """Network → the account that may carry out `upto` payments there, as the facilitator's /supported says."""
+        self.fee_payers: Mapping[str, str] = {}
+        """Network of Solana → the account that pays the fees there, as the facilitator's /supported says."""
 
     def of(self, price: FixedPrice, route: Route) -> tuple[Offer, ...]:
         """The offers of one request. InvalidInputError for a price that can't be right; UnavailableError when the
@@ -98,8 +101,15 @@ class Offers:
             self._offer(parse_price(each, network=self._network, registry=self._registry), route) for each in prices
         )
 
+    def networks_of(self, price: FixedPrice) -> frozenset[str]:
+        """Where a price can be paid. InvalidInputError for one that can't be right."""
+        prices = (price,) if isinstance(price, str | Price) else tuple(price)
+        return frozenset(parse_price(each, network=self._network, registry=self._registry).network for each in prices)
+
     def _offer(self, price: Price, route: Route) -> Offer:
-        plain = make_offer(price, self._pay_to, max_timeout_s=route.max_timeout_s)
+        if is_solana(price.network):
+            return self._solana_offer(price, route)
+        plain = make_offer(price, price.pay_to or self._pay_to, max_timeout_s=route.max_timeout_s)
         if route.scheme == "exact" and route.transfer != permit2.METHOD:
             return plain
         extra = {**(plain.requirements.extra or {}), "assetTransferMethod": permit2.METHOD}
@@ -112,6 +122,17 @@ class Offers:
                 )
             extra[upto.FACILITATOR_KEY] = facilitator
         return _other_offer(plain, route.scheme, tuple(sorted(extra.items())))
+
+    def _solana_offer(self, price: Price, route: Route) -> Offer:
+        if route.scheme != "exact" or route.transfer is not None:
+            raise InvalidInputError(f"On {price.network} only scheme exact is sold, without transfer methods.")
+        fee_payer = self.fee_payers.get(price.network)
+        if fee_payer is None:
+            raise UnavailableError(
+                f"The facilitator has not said yet who pays the fees on {price.network}.",
+                next_step="Try again when the facilitator answers.",
+            )
+        return make_solana_offer(price, self._pay_to, fee_payer, max_timeout_s=route.max_timeout_s)
 
 
 class PaidRoute:
@@ -149,7 +170,12 @@ class PaidRoute:
         self._dynamic: DynamicPrice | None = price if callable(price) else None
         self._check(route)
         self._fixed: tuple[Offer, ...] | None = None
-        if not callable(price) and route.scheme == "exact":
+        self.networks: Final = frozenset() if callable(price) else offers.networks_of(price)
+        """Where it can be paid; empty for a computed price."""
+        if any(is_solana(network) for network in self.networks):
+            require_solana()
+            self._check_solana(route)
+        elif not callable(price) and route.scheme == "exact":
             self._fixed = offers.of(price, route)
 
     def _check(self, route: Route) -> None:
@@ -173,10 +199,14 @@ class PaidRoute:
             method = next(iter(sorted(self.methods)), "GET") if self.methods is not None else "GET"
             declare_route(route.discovery, method=method, template=self.template, path_params={})
 
-    @property
-    def networks(self) -> frozenset[str]:
-        """Where it can be paid; empty for a computed price."""
-        return frozenset(offer.requirements.network for offer in self._fixed or ())
+    def _check_solana(self, route: Route) -> None:
+        """What Solana has no word for."""
+        if route.scheme != "exact" or route.transfer is not None or route.sponsor_allowance:
+            raise InvalidInputError(f"{self.pattern!r}: on Solana only scheme exact is sold, without transfer methods.")
+        if route.sign_in is not None:
+            raise InvalidInputError(f"{self.pattern!r}: wallets of Solana can't sign in.")
+        if self._v1:
+            raise InvalidInputError(f"{self.pattern!r}: version 1 of x402 is not spoken on Solana.")
 
     @property
     def is_literal(self) -> bool:

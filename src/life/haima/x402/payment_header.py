@@ -2,6 +2,9 @@
 
     version 2    PAYMENT-SIGNATURE    the offer verbatim, the payload, the echo of resource and extensions
     version 1    X-PAYMENT            scheme, the network's name as the seller spelt it, the payload (x402.md §9)
+    MPP          Authorization        the challenge verbatim, the payload (life.haima.mpp)
+
+On Solana the payload is the reserved transaction with the payer's signature (version 2 only).
 
 A Permit2 payment may bring the allowance that it needs as an EIP-2612 permit, where the seller offers to send it along
 (extension `eip2612GasSponsoring`, x402.md §5).
@@ -15,24 +18,29 @@ from typing import Final
 import msgspec
 from msgspec import Raw, UnsetType
 
-from life.aios.ports.custody import PaymentAuthorization, TokenPermit
+from life.aios.ports.custody import PaymentAuthorization, TokenPermit, TransferAuthorization
 from life.crypto.permit2 import PERMIT2
 from life.haima.events import PaymentReserved
+from life.haima.mpp.challenge import PAYMENT_AUTHORIZATION
+from life.haima.mpp.client import RAIL, credential_header, credential_name
 from life.haima.reservations import authorization_of
 from life.haima.x402.authorization import build_payload
 from life.haima.x402.wire import (
     EIP2612_GAS_SPONSORING,
     PAYMENT_RESPONSE,
     PAYMENT_SIGNATURE,
+    X402_VERSION,
     GasSponsoringInfo,
+    PaymentPayload,
     encode_header,
     present,
+    to_raw,
 )
 
 X_PAYMENT: Final = "X-PAYMENT"
 X_PAYMENT_RESPONSE: Final = "X-PAYMENT-RESPONSE"
 
-SIGNATURE_HEADERS: Final = (PAYMENT_SIGNATURE, X_PAYMENT)
+SIGNATURE_HEADERS: Final = (PAYMENT_SIGNATURE, X_PAYMENT, PAYMENT_AUTHORIZATION)
 SETTLEMENT_HEADERS: Final = (PAYMENT_RESPONSE, X_PAYMENT_RESPONSE)
 """Where a payment goes and where its settlement comes back, newest version first."""
 
@@ -47,8 +55,16 @@ class _PaymentV1(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=F
     payload: Raw
 
 
+class _Transfer(msgspec.Struct, frozen=True):
+    """A payment on Solana."""
+
+    transaction: str
+
+
 def header_name(reserved: PaymentReserved) -> str:
     """The header that the seller of this payment reads."""
+    if reserved.rail == RAIL:
+        return credential_name(reserved.accepted)
     return X_PAYMENT if reserved.x402_version == 1 else PAYMENT_SIGNATURE
 
 
@@ -60,9 +76,15 @@ def payment_header(
     authorization: PaymentAuthorization | None = None,
 ) -> str:
     """The header's value. `allowance_signature`: over `allowance_of(reserved)`, when the payment brings one."""
+    if reserved.rail == RAIL:
+        signed = authorization_of(reserved) if authorization is None else authorization
+        assert isinstance(signed, TransferAuthorization)  # challenges are paid by nothing else
+        return credential_header(reserved.accepted, signed, signature)
     extensions = reserved.extensions
     if allowance_signature is not None:
         extensions = _with_allowance(extensions, reserved, allowance_signature)
+    if reserved.transaction is not None:
+        return encode_header(_transfer_payload(reserved, signature))
     payload = build_payload(
         reserved.accepted,
         authorization_of(reserved) if authorization is None else authorization,
@@ -75,6 +97,18 @@ def payment_header(
     network = _raw_parts.decode(reserved.accepted)["network"]
     older = _PaymentV1(x402_version=1, scheme=reserved.scheme, network=network, payload=payload.payload)
     return binascii.b2a_base64(_encoder.encode(older), newline=False).decode("ascii")
+
+
+def _transfer_payload(reserved: PaymentReserved, signature: bytes) -> PaymentPayload:
+    from life.haima.solana.paying import signed_transaction
+
+    return PaymentPayload(
+        x402_version=X402_VERSION,
+        accepted=reserved.accepted,
+        payload=to_raw(_Transfer(signed_transaction(reserved, signature))),
+        resource=reserved.resource,
+        extensions=reserved.extensions,
+    )
 
 
 def offers_gas_sponsoring(extensions: Raw | UnsetType) -> bool:

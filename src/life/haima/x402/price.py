@@ -16,7 +16,8 @@ from life.aios.errors import InvalidInputError
 from life.aios.money import MAX_ATOMIC, atomic_to_micro, parse_price_atomic
 from life.haima.errors import MalformedPaymentError
 from life.haima.x402.authorization import EXACT, read_address
-from life.haima.x402.networks import BUILT_IN, NetworkRegistry, chain_id_of
+from life.haima.x402.networks import BUILT_IN, NetworkRegistry, chain_id_of, is_solana
+from life.haima.x402.svm import FEE_PAYER, is_solana_address
 from life.haima.x402.wire import PaymentRequirements
 
 DEFAULT_TIMEOUT_S: Final = 300
@@ -39,6 +40,9 @@ class Price(NamedTuple):
     token_version: str
     decimals: int | None = None
     """None for a token whose value in dollars is not known: its revenue is booked in atomic units only."""
+
+    pay_to: str | None = None
+    """Who is paid; None: whom the shop names. An address of its own for each payment is a provider's deposit."""
 
     @property
     def amount_micro(self) -> int | None:
@@ -92,6 +96,8 @@ def parse_price(price: str | Price, *, network: str, registry: NetworkRegistry =
 def make_offer(price: Price, pay_to: str, *, max_timeout_s: int = DEFAULT_TIMEOUT_S) -> Offer:
     """The offer of a price for one payee. The same price gives the same offer, so a dynamic price that comes out equal
     on the second request matches what was offered on the first. InvalidInputError for terms nobody could pay."""
+    if is_solana(price.network):
+        raise InvalidInputError("An offer on Solana needs the facilitator's fee payer.")
     if chain_id_of(price.network) is None:
         raise InvalidInputError(f"{price.network} is no EVM network; it must look like eip155:8453.")
     if not 0 < price.amount_atomic <= MAX_ATOMIC:
@@ -102,6 +108,8 @@ def make_offer(price: Price, pay_to: str, *, max_timeout_s: int = DEFAULT_TIMEOU
         payee, asset = read_address(pay_to, "pay_to"), read_address(price.asset, "asset")
     except MalformedPaymentError as error:
         raise InvalidInputError(error.message) from None
+    if int(payee, 16) == 0:
+        raise InvalidInputError("Nobody can be paid at the zero address.")
     requirements = PaymentRequirements(
         scheme=EXACT,
         network=price.network,
@@ -110,6 +118,30 @@ def make_offer(price: Price, pay_to: str, *, max_timeout_s: int = DEFAULT_TIMEOU
         pay_to=payee,
         max_timeout_seconds=max_timeout_s,
         extra={"name": price.token_name, "version": price.token_version},
+    )
+    return Offer(requirements, price.amount_micro)
+
+
+@lru_cache(maxsize=1024)
+def make_solana_offer(price: Price, pay_to: str, fee_payer: str, *, max_timeout_s: int = DEFAULT_TIMEOUT_S) -> Offer:
+    """The same on Solana: `fee_payer` is the facilitator's account, as its /supported names it."""
+    if not 0 < price.amount_atomic < 1 << 64:
+        raise InvalidInputError("A price on Solana must be between 1 and 2^64-1 atomic units.")
+    if max_timeout_s < 10:
+        raise InvalidInputError("A payment needs at least 10 seconds.")
+    for what, address in (("pay_to", pay_to), ("asset", price.asset), ("fee payer", fee_payer)):
+        if not is_solana_address(address):
+            raise InvalidInputError(f"The {what} is no Solana address (base58 of 32 bytes).")
+    if pay_to == fee_payer:
+        raise InvalidInputError("The facilitator's fee payer can't be paid: it takes no part in a transfer.")
+    requirements = PaymentRequirements(
+        scheme=EXACT,
+        network=price.network,
+        amount=str(price.amount_atomic),
+        asset=price.asset,
+        pay_to=pay_to,
+        max_timeout_seconds=max_timeout_s,
+        extra={FEE_PAYER: fee_payer},
     )
     return Offer(requirements, price.amount_micro)
 

@@ -42,6 +42,9 @@ from life.haima.errors import (
     PurchaseConflictError,
     UnrepeatableRequestError,
 )
+from life.haima.mpp.challenge import WWW_AUTHENTICATE
+from life.haima.mpp.client import RAIL, challenge_terms, receipt_settlement
+from life.haima.mpp.credential import PAYMENT_RECEIPT
 from life.haima.reservations import Payment
 from life.haima.x402 import codes
 from life.haima.x402.conversation import (
@@ -172,10 +175,16 @@ def _buy(desk: Desk, call: Call, attempt: int) -> Conversation[Receipt | None]:
 
 
 def _terms(desk: Desk, reply: Reply) -> Conversation[str | bytes | None]:
-    """The terms of a 402: its header, or else its body (x402.md §9). None for any other answer."""
+    """The terms of a 402: its header, or its payment challenges (life.haima.mpp), or else its body (x402.md §9). None for any
+    other answer."""
     if reply.status != 402:
         return None
     header = reply.header(PAYMENT_REQUIRED)
+    asked = reply.header(WWW_AUTHENTICATE)
+    if asked is not None and (header is None or desk.prefers_challenge(header)):
+        challenges = challenge_terms(asked)
+        if challenges is not None:
+            return challenges
     if header is not None:
         return header
     kind = reply.header("Content-Type") or ""
@@ -273,7 +282,8 @@ def _clear_up(desk: Desk, payment: Payment) -> Conversation[None]:
     if state == "used":
         desk.note_settled(payment, None)
         raise _already_paid(desk.payment(payment))
-    if payment.expired(desk.now_us) and (state == "unused" or payment.state == "refused"):
+    is_refused = payment.state == "refused" and payment.dies_by_clock and payment.expired(desk.now_us)
+    if payment.is_dead(state, desk.now_us) or is_refused:
         desk.release(payment, "expired_unused" if state == "unused" else "refused_and_expired")
         return
     raise _unknown(payment, "its time is over, and nobody could tell yet whether it was charged")
@@ -302,7 +312,7 @@ def _pay(desk: Desk, signed: Signed) -> Conversation[Receipt]:
 def _judge(desk: Desk, signed: Signed, reply: Reply) -> Conversation[Receipt]:
     """What the answer to a paid request means."""
     payment = signed.payment
-    settlement = _settlement(reply)
+    settlement = _settlement(reply, payment)
     status = reply.status
     if settlement is not None and settlement.success:
         desk.note_settled(payment, settlement)
@@ -333,10 +343,12 @@ def _judge(desk: Desk, signed: Signed, reply: Reply) -> Conversation[Receipt]:
     return Receipt("refused", desk.payment(payment), settlement, reason)
 
 
-def _settlement(reply: Reply) -> SettlementResponse | None:
+def _settlement(reply: Reply, payment: Payment) -> SettlementResponse | None:
     header = reply.header(SETTLEMENT_HEADERS[0]) or reply.header(SETTLEMENT_HEADERS[1])
     if header is None:
-        return None
+        if payment.reserved.rail != RAIL:
+            return None
+        return receipt_settlement(reply.header(PAYMENT_RECEIPT), payment.reserved.network)
     try:
         return decode_payment_response(header)
     except MalformedPaymentError:

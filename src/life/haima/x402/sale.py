@@ -16,9 +16,10 @@ from life.aios.ports.chain import Refusal
 from life.haima.errors import MalformedPaymentError, PaymentRefusedError
 from life.haima.x402 import answers, codes, schemes, seller_v1
 from life.haima.x402.answers import Answer, Declared, Headers, Terms
-from life.haima.x402.authorization import SETTLING_MARGIN_S, SignedAuthorization
+from life.haima.x402.authorization import SignedAuthorization, latest_moment_s
 from life.haima.x402.networks import NetworkRegistry
 from life.haima.x402.price import Offer
+from life.haima.x402.svm import SignedPayment
 from life.haima.x402.wire import (
     PAYMENT_IDENTIFIER,
     PaymentPayload,
@@ -95,7 +96,7 @@ class Bought(msgspec.Struct, frozen=True, gc=False):
 
     sale: Sale
     payload: PaymentPayload
-    signed: SignedAuthorization
+    signed: SignedPayment
     offer: Offer
     identifier: str | None
     late: Refusal | None
@@ -129,8 +130,8 @@ def read_sale(sale: Sale, *, now_s: int, registry: NetworkRegistry) -> Bought | 
         by_contract = refusal is None
     if refusal is None:
         return Bought(sale, payload, signed, offer, identifier, None, by_contract)
-    if refusal.code in _EXPIRED:
-        moment_s = _some_moment_of(signed)
+    if refusal.code in _EXPIRED and isinstance(signed, SignedAuthorization):
+        moment_s = latest_moment_s(signed)
         if schemes.verify_offline(signed, offer.requirements, now_s=moment_s) is None:
             return Bought(sale, payload, signed, offer, identifier, refusal, False)
         if schemes.verify_offline(signed, offer.requirements, now_s=moment_s, contracts=True) is None:
@@ -155,15 +156,6 @@ def _matched(terms: Terms, payload: PaymentPayload) -> Offer | None:
             return offer
     payload.requirements()
     return None
-
-
-def _some_moment_of(signed: SignedAuthorization) -> int:
-    """A moment at which the payment was valid, for checks of everything but the window."""
-    authorization = signed.authorization
-    ends_s = authorization.valid_before_s
-    if signed.permit is not None:
-        ends_s = min(ends_s, signed.permit.permit.deadline_s + 1)
-    return max(authorization.valid_after_s, ends_s - SETTLING_MARGIN_S - 1)
 
 
 def _read_identifier(payload: PaymentPayload, *, required: bool) -> str | None:

@@ -10,9 +10,10 @@ from typing import Final
 
 from life.aios.ports.chain import Refusal
 from life.haima.errors import PaymentRefusedError
-from life.haima.x402 import codes, exact, upto
+from life.haima.x402 import codes, exact, svm, upto
 from life.haima.x402.authorization import SignedAuthorization, is_uint, scheme_of
-from life.haima.x402.networks import BUILT_IN, NetworkRegistry
+from life.haima.x402.networks import BUILT_IN, NetworkRegistry, is_solana
+from life.haima.x402.svm import SignedPayment
 from life.haima.x402.wire import PaymentPayload, PaymentRequirements
 
 SCHEMES: Final = (exact.SCHEME, upto.SCHEME)
@@ -30,15 +31,18 @@ def parse(
 
 def parse_matched(
     payload: PaymentPayload, requirements: PaymentRequirements, *, registry: NetworkRegistry = BUILT_IN
-) -> SignedAuthorization:
-    """The same for a payment whose `accepted` was found equal to these terms (`Offer.matches`): it is not read again."""
+) -> SignedPayment:
+    """The same for a payment whose `accepted` was found equal to these terms (`Offer.matches`): it is not read again. On
+    Solana a payment is checked against its terms at once."""
+    if is_solana(requirements.network):
+        return svm.read_transfer(payload, requirements)
     if requirements.scheme == upto.SCHEME:
         return upto.parse_matched(payload, requirements, registry=registry)
     return exact.parse_matched(payload, requirements, registry=registry)
 
 
 def verify_offline(
-    signed: SignedAuthorization,
+    signed: SignedPayment,
     requirements: PaymentRequirements,
     *,
     now_s: int,
@@ -49,6 +53,8 @@ def verify_offline(
     are left for the chain to judge; see `exact.verify_offline`."""
     if signed.scheme != requirements.scheme:
         return Refusal(codes.UNSUPPORTED_SCHEME, "The payment is one of another scheme.")
+    if isinstance(signed, svm.SignedSolanaTransfer):
+        return None  # `parse_matched` has seen to it
     if requirements.scheme == upto.SCHEME:
         return upto.verify_offline(signed, requirements, now_s=now_s, contracts=contracts, settling=settling)
     return exact.verify_offline(signed, requirements, now_s=now_s, contracts=contracts)

@@ -21,14 +21,16 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from life.haima.x402.paid_routes import FixedPrice, Route
+from life.haima.x402.paid_routes import DynamicPrice, FixedPrice, Route
 
 _METHODS: Final = ["GET", "POST", "PUT", "DELETE"]
 _NAMES: Final = ("paid", "free", "fail")
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def demo_seller_app(price: FixedPrice, seller: Callable[[ASGIApp, dict[str, Route]], ASGIApp]) -> Starlette:
+def demo_seller_app(
+    price: FixedPrice | DynamicPrice, seller: Callable[[ASGIApp, dict[str, Route]], ASGIApp]
+) -> Starlette:
     """The shop. `seller` puts an X402Middleware with these routes around an application::
 
     demo_seller_app("$0.01", lambda app, routes: X402Middleware(app, routes=routes, pay_to=…, …))

@@ -8,6 +8,7 @@ An offer can be taken when it is one of these, and its payee a well-formed addre
 
     exact by EIP-3009      the usual one, preferred
     exact by Permit2       for tokens without EIP-3009
+    exact on Solana        by a transaction, when the payer has a wallet there; in version 2 only
     upto by Permit2        a maximum, bound to one facilitator; only when there is no exact offer on the same network
 
 `upfront` looks the same as `authorization` from here (it settles before the handler), `authorization` is preferred; other flows
@@ -17,6 +18,7 @@ there is no better one, so that the policy refuses it with a code and an event.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -29,7 +31,8 @@ from life.crypto.permit2 import EXACT_PROXY, UPTO_PROXY
 from life.haima.errors import MalformedPaymentError, NoAcceptableTermsError, PaymentRefusedError
 from life.haima.x402 import permit2
 from life.haima.x402.authorization import EXACT, UPTO, read_address
-from life.haima.x402.networks import NetworkRegistry, TokenDomain, chain_id_of
+from life.haima.x402.networks import NetworkRegistry, TokenDomain, chain_id_of, is_solana
+from life.haima.x402.svm import FEE_PAYER, METHOD, is_solana_address
 from life.haima.x402.upto import FACILITATOR_KEY
 from life.haima.x402.wire import (
     X402_VERSION,
@@ -38,12 +41,12 @@ from life.haima.x402.wire import (
     decode_payment_required,
 )
 
-TransferMethod = Literal["eip3009", "permit2"]
+TransferMethod = Literal["eip3009", "permit2", "solana"]
 
 X402_V1: Final = 1
 
 _FLOWS: Final = ("authorization", "upfront")
-_WAYS: Final = ((EXACT, "eip3009"), (EXACT, "permit2"), (UPTO, "permit2"))
+_WAYS: Final = ((EXACT, "eip3009"), (EXACT, "permit2"), (EXACT, "solana"), (UPTO, "permit2"))
 """Scheme and transfer method, best first."""
 
 
@@ -81,7 +84,7 @@ class Terms(NamedTuple):
     spender: str | None = None
     """The proxy of a Permit2 payment."""
     facilitator: str | None = None
-    """The one account that may settle an `upto` payment."""
+    """The one account that may settle an `upto` payment; on Solana the fee payer."""
 
 
 class _OfferV1(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
@@ -154,14 +157,19 @@ def choose_terms(
     *,
     allowed_networks: tuple[str, ...] | None = None,
     permits: bool = True,
+    solana: Collection[str] = (),
 ) -> Terms:
-    """The offer to pay. `permits`: whether the wallet signs Permit2 payments. NoAcceptableTermsError names why there is
-    none."""
+    """The offer to pay. `permits`: whether the wallet signs Permit2 payments; `solana`: the networks of Solana on which there
+    is a wallet. NoAcceptableTermsError names why there is none."""
     offers = _offers(offered) if isinstance(offered, PaymentRequired) else offered
     found: list[tuple[tuple[int, ...], Terms]] = []
     obstacles: list[str] = []
     for place, (raw, requirements) in enumerate(offers.offers):
-        read = _read(raw, requirements, registry, permits=permits)
+        if is_solana(requirements.network):
+            has_wallet = requirements.network in solana and offers.x402_version != X402_V1
+            read = _read_solana(raw, requirements, registry, has_wallet=has_wallet)
+        else:
+            read = _read(raw, requirements, registry, permits=permits)
         if isinstance(read, str):
             obstacles.append(read)
             continue
@@ -228,6 +236,36 @@ def _read(raw: Raw, requirements: PaymentRequirements, registry: NetworkRegistry
     except InvalidInputError:
         amount_micro = None
     return read._replace(domain=domain, amount_micro=amount_micro)
+
+
+def _read_solana(
+    raw: Raw, requirements: PaymentRequirements, registry: NetworkRegistry, *, has_wallet: bool
+) -> Terms | str:
+    """An offer on Solana, or in a few words what is in the way."""
+    if requirements.scheme != EXACT:
+        return f"scheme {requirements.scheme[:32]!r} is not supported on Solana"
+    if not has_wallet:
+        return f"network {requirements.network!r} is one of Solana, and there is no wallet for it here"
+    if (requirements.extra_text("paymentFlow") or _FLOWS[0]) not in _FLOWS:
+        return "the payment flow is not known"
+    if requirements.max_timeout_seconds < 1:
+        return "the offer leaves no time to pay"
+    fee_payer = requirements.extra_text(FEE_PAYER) or ""
+    for what, address in (("payTo", requirements.pay_to), ("asset", requirements.asset), (FEE_PAYER, fee_payer)):
+        if not is_solana_address(address):
+            return f"'{what}' is no Solana address"
+    try:
+        amount_atomic = parse_atomic(requirements.amount)
+    except InvalidInputError as error:
+        return error.message.rstrip(".")
+    if not 0 < amount_atomic < 1 << 64:
+        return "the amount does not fit a transfer"
+    read = Terms(raw, requirements, None, requirements.pay_to, amount_atomic, None, METHOD, None, fee_payer)
+    token = registry.token(requirements.network, requirements.asset)
+    if token is None:
+        return read
+    domain = TokenDomain(token.name, token.version, None, token.address, token.decimals)
+    return read._replace(domain=domain, amount_micro=atomic_to_micro(amount_atomic, token.decimals))
 
 
 def _place(value: str, preferred: tuple[str, ...]) -> int:

@@ -30,19 +30,23 @@ from life.haima.x402.answers import Answer, IdentifierTerms, Terms
 from life.haima.x402.cashier import MAX_KEPT_BODY_BYTES, Cashier
 from life.haima.x402.claims import STREAM, Claims
 from life.haima.x402.closing import Closer
-from life.haima.x402.networks import BUILT_IN, NetworkRegistry
+from life.haima.x402.networks import BUILT_IN, NetworkRegistry, is_solana
 from life.haima.x402.offer_receipt import OFFER_RECEIPT, OfferReceipts
 from life.haima.x402.paid_routes import FixedPrice, Offers, PaidRoute, Route, Routes, RouteTable
 from life.haima.x402.price import Offer
 from life.haima.x402.sale import Form, Handler, Sale, Streamer
 from life.haima.x402.seller_v1 import X_PAYMENT, X_PAYMENT_RESPONSE
 from life.haima.x402.sign_in import SIGN_IN_WITH_X, SignIns, Visitor, origin_of
+from life.haima.x402.svm import FEE_PAYER
 from life.haima.x402.wire import EIP2612_GAS_SPONSORING, X402_VERSION, SupportedResponse, decode_payment_response
 
 LEASE_S: Final = 60
 ANSWER_KEPT_S: Final = 3600
 RECONCILED_S: Final = 7 * 24 * 3600
 """How far back `start` looks for claims without an end. Older ones are taken up when their payment comes again."""
+
+_ASK_AGAIN_US: Final = 2_000_000
+"""How often a facilitator that did not say what it settles is asked again, at most."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -96,6 +100,7 @@ class Till:
         self._accept_v1 = accept_v1
         self._offers = Offers(pay_to=pay_to, network=network, registry=registry)
         self._routes: list[PaidRoute] = []
+        self._asked_us: int | None = None
         self.claims: Final = Claims(
             journal, clock, entropy, agent_id=agent_id, stream=stream, owner=new_id(clock, entropy)
         )
@@ -171,7 +176,7 @@ class Till:
             elif name == b"sign-in-with-x":
                 proof = value
         try:
-            terms, unpaid = route.fixed_terms(scope, host) or await route.dynamic_terms(scope, host)
+            terms, unpaid = route.fixed_terms(scope, host) or await self._dynamic_terms(route, scope, host)
         except UnavailableError as error:
             return answers.facilitator_unavailable(error.message)
         refused_sign_in: str | None = None
@@ -192,6 +197,27 @@ class Till:
         if self._offer_receipt is None and route.sign_in is None:
             return unpaid
         return await self._ask(route, terms, scope["path"], refused_sign_in or "Payment required")
+
+    async def _dynamic_terms(self, route: PaidRoute, scope: Scope, host: bytes) -> tuple[Terms, Answer]:
+        """Terms that the facilitator may have a part in: it is asked again when it did not answer at the start."""
+        try:
+            return await route.dynamic_terms(scope, host)
+        except UnavailableError:
+            if not await self.ask_again():
+                raise
+            return await route.dynamic_terms(scope, host)
+
+    async def ask_again(self) -> bool:
+        """Ask the facilitator again what it settles, every now and then; whether it answered this time. Not before `start`."""
+        now_us = self.clock.monotonic_us()
+        if self._asked_us is None or now_us - self._asked_us < _ASK_AGAIN_US:
+            return False
+        self._asked_us = now_us
+        try:
+            self._learn(await self._facilitator.supported())
+        except FacilitatorUnavailableError:
+            return False
+        return True
 
     async def sell(self, order: Order, handler: Handler, *, stream: Streamer | None = None) -> Answer | None:
         """The answer to an order; None when `stream` has sent it."""
@@ -242,6 +268,7 @@ class Till:
     async def start(self) -> int:
         """Check that the facilitator settles what is asked for, and bring claims of earlier runs to their end. How many
         stay open. InvalidInputError when the facilitator answers and does not settle on the network."""
+        self._asked_us = self.clock.monotonic_us()
         try:
             supported = await self._facilitator.supported()
         except FacilitatorUnavailableError as error:
@@ -250,20 +277,41 @@ class Till:
             self._check(supported)
         return await self._closer.reconcile(since_us=self.clock.now_us() - RECONCILED_S * 1_000_000)
 
-    def _check(self, supported: SupportedResponse) -> None:
+    def _learn(self, supported: SupportedResponse) -> Mapping[tuple[str, str], Mapping[str, object]]:
+        """What the facilitator puts into our offers; and its kinds."""
         kinds = {
             (kind.scheme, kind.network): kind.extra or {}
             for kind in supported.kinds
             if kind.x402_version == X402_VERSION
         }
         self._offers.facilitators = _facilitators(supported, kinds)
-        wanted = {(exact.SCHEME, network) for route in self._routes for network in route.networks}
+        self._offers.fee_payers = {
+            network: named
+            for (scheme, network), extra in kinds.items()
+            if scheme == exact.SCHEME and is_solana(network) and isinstance(named := extra.get(FEE_PAYER), str)
+        }
+        return kinds
+
+    def _check(self, supported: SupportedResponse) -> None:
+        kinds = self._learn(supported)
+        wanted = {
+            (exact.SCHEME, network)
+            for route in self._routes
+            if route.scheme == exact.SCHEME
+            for network in route.networks
+        }
         wanted |= {(upto.SCHEME, self._network) for route in self._routes if route.scheme == upto.SCHEME}
         for scheme, network in sorted(wanted or {(exact.SCHEME, self._network)}):
             if (scheme, network) not in kinds:
                 raise InvalidInputError(
                     f"The facilitator does not settle scheme {scheme} on {network}.",
                     next_step="Choose another facilitator or another network.",
+                )
+        for _, network in sorted(wanted):
+            if is_solana(network) and network not in self._offers.fee_payers:
+                raise InvalidInputError(
+                    f"The facilitator does not name its fee payer on {network}.",
+                    next_step="Choose another facilitator.",
                 )
         sponsors = EIP2612_GAS_SPONSORING in supported.extensions
         if not sponsors and any(route.sponsors_allowance for route in self._routes):

@@ -20,6 +20,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -82,7 +83,8 @@ class PaidTools(Extension):
             raise InvalidInputError("A tool has a fixed price, and is neither streamed nor signed in to.")
         self._prices[name] = route, discovery
         if route.scheme == "exact":
-            self._terms[name] = self._make_terms(name, route, discovery)
+            with suppress(UnavailableError):  # what the facilitator has a part in is made when it has said so
+                self._terms[name] = self._make_terms(name, route, discovery)
 
     async def intercept_tool_call(
         self, params: CallToolRequestParams, ctx: ServerRequestContext[Any, Any], call_next: CallNext
@@ -93,7 +95,7 @@ class PaidTools(Extension):
             return await call_next(ctx)
         route, discovery = priced
         try:
-            terms = self._terms.get(params.name) or self._make_terms(params.name, route, discovery)
+            terms = self._terms.get(params.name) or await self._terms_now(params.name, route, discovery)
             request = _request_name(params)
         except UnavailableError as error:
             return _problem(answers.facilitator_unavailable(error.message))
@@ -120,6 +122,14 @@ class PaidTools(Extension):
             handler,
         )
         return _result(await self._till.sell_tool(sale))
+
+    async def _terms_now(self, name: str, route: Route, discovery: ToolDiscovery | None) -> Terms:
+        try:
+            return self._make_terms(name, route, discovery)
+        except UnavailableError:
+            if not await self._till.ask_again():
+                raise
+            return self._make_terms(name, route, discovery)
 
     def _make_terms(self, name: str, route: Route, discovery: ToolDiscovery | None) -> Terms:
         resource = ResourceInfo(
