@@ -86,6 +86,24 @@ def test_kill_9_at_the_payer_and_the_facilitator(node: SolanaNode, tmp_path: Pat
         assert (node.tokens_of(PAYEE), list(node.executed.values())) == (10_000, [1])
 
 
+def test_kill_9_at_the_shop(node: SolanaNode, tmp_path: Path) -> None:
+    """The shop dies while its settlement is under way: its next start finishes the sale, and the payer's repetition gets the
+    answer that was kept. One run, one transaction."""
+    with start(node, tmp_path / "f") as facilitator, shop(facilitator.url, tmp_path / "s") as selling:
+        node.hide = True
+        with start_pay(selling.url + "/paid", tmp_path / "w", "--rpc", node.url) as paying:
+            node.wait_executed(1)
+            selling.kill()
+            assert paying.wait(deadline_s=30) == 1
+            assert "haima.outcome_unknown" in paying.stdout()
+        node.hide = False
+        selling.restart()
+        paid = pay(selling.url + "/paid", tmp_path / "w", node)
+        assert paid.code == 0, paid
+        assert get_json(selling.url + "/hits")["paid"] == 0, "it ran in the life before"
+        assert (node.tokens_of(PAYEE), list(node.executed.values())) == (10_000, [1])
+
+
 def test_reconcile_asks_the_chain(node: SolanaNode, tmp_path: Path) -> None:
     """A payment whose seller is gone for good is settled by `haima reconcile`, from the wallet's own history."""
     with start(node, tmp_path / "f") as facilitator, shop(facilitator.url, tmp_path / "s") as selling:

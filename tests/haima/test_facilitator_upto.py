@@ -129,9 +129,7 @@ async def test_an_allowance_may_end_before_its_payment(bench: Bench) -> None:
         "signature": "0x" + "11" * 64 + "1b",
         "version": "1",
     }
-    payload = msgspec.structs.replace(
-        payment(permit), extensions=wire.to_raw({"eip2612GasSponsoring": {"info": info}})
-    )
+    payload = msgspec.structs.replace(payment(permit), extensions=wire.to_raw({"eip2612GasSponsoring": {"info": info}}))
     now_s = bench.shop.clock.now_us() // 1_000_000
     bench.shop.clock.advance_us((permit.deadline_s - 1 - 6 - now_s) * 1_000_000)
     assert (await facilitator.verify(payload, terms(permit))).is_valid

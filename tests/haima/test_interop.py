@@ -46,10 +46,16 @@ def our_seller(folder: Path, facilitator: Peer | None, network: str) -> Peer:
     return Peer.start([command[0], "-m", "tests.haima.seller_process", *command[3:]])
 
 
+def calls_of_a_payment(counted: RpcCounter) -> int:
+    """Calls of the node, those for a receipt counted once: how often one asks for it is a matter of how quick the machine is."""
+    receipts = counted.counts["eth_getTransactionReceipt"]
+    return counted.total - max(0, receipts - 1)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_official_client_pays_our_seller(chain: Anvil, counted_chain: RpcCounter, tmp_path: Path, client: str) -> None:
     """Our seller and our facilitator on a chain: the purchase succeeds at the first attempt, one transaction, at most five
-    calls of the node after the first payment."""
+    calls of the node after the first payment, waiting for the receipt aside."""
     chain.mint(PAYER.address, 1_000_000)
     with our_facilitator(tmp_path, counted_chain.url) as facilitator:
         with our_seller(tmp_path, facilitator, chain.network) as seller:
@@ -64,7 +70,7 @@ def test_official_client_pays_our_seller(chain: Anvil, counted_chain: RpcCounter
                 receipt = chain.receipt(purchase.transaction)
                 assert receipt is not None
                 assert receipt["status"] == "0x1"
-            assert counted_chain.total <= 5
+            assert calls_of_a_payment(counted_chain) <= 5
     assert chain.balance_of(MERCHANT.address) == 2 * PRICE_ATOMIC
     assert chain.authorizations_used(PAYER.address) == 2
 
@@ -106,7 +112,7 @@ def test_official_server_uses_our_facilitator(
                 assert purchase.settlement is not None
                 assert purchase.settlement["success"] is True
                 assert chain.balance_of(MERCHANT.address) == number * PRICE_ATOMIC
-            assert counted_chain.total <= 5
+            assert calls_of_a_payment(counted_chain) <= 5
             poor = processes.python_client(shop.url + "/paid", key=ACCOUNTS[5].key)
             assert poor.status == 402
 

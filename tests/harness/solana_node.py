@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
 
@@ -23,18 +25,22 @@ from solders.token.state import Mint, TokenAccount, TokenAccountState
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
-from life.crypto.solana_transfer import associated_account
+from life.crypto.solana_transfer import MEMO_PROGRAM, associated_account
 from tests.harness.rpc import Json
 
 LIFETIME_BLOCKS = 150
+DEVNET_GENESIS = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
 DECIMALS = 6
 
 
 class SolanaNode:
     """Serves on loopback; a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, mint: str | None = None, genesis: str = DEVNET_GENESIS) -> None:
+        """`mint`: the token's address, by default a new one. `genesis`: the hash by which the network is known."""
         self._svm = LiteSVM()
+        self.genesis = genesis
+        self._history: list[tuple[str, int, str | None, VersionedTransaction]] = []
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[int, str | None]] = {}
         self.calls: Counter[str] = Counter()
@@ -45,7 +51,10 @@ class SolanaNode:
         """Statuses are not told, as by a node that has not heard of them."""
         self.down = False
         self.lag_blocks = 0
-        self.mint = str(Keypair().pubkey())
+        self.tells_memos = True
+        self.first_slot = 0
+        """Older history is gone."""
+        self.mint = mint or str(Keypair().pubkey())
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.node = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -100,20 +109,34 @@ class SolanaNode:
             self._svm.warp_to_slot(self._svm.get_clock().slot + blocks)
             self._svm.expire_blockhash()
 
+    def wait_executed(self, count: int, *, deadline_s: float = 20.0) -> None:
+        """Until so many transactions were executed."""
+        ends = time.monotonic() + deadline_s
+        while sum(self.executed.values()) < count:
+            if time.monotonic() > ends:
+                raise TimeoutError(f"{sum(self.executed.values())} of {count} transactions were executed")
+            time.sleep(0.01)
+
     # ---- the node
 
     def answer(self, method: str, params: list[Json]) -> Json:
         """One call."""
         with self._lock:
             self.calls[method] += 1
-            return {
+            answers: dict[str, Callable[[list[Json]], Json]] = {
                 "getLatestBlockhash": self._latest_blockhash,
                 "getBlockHeight": self._block_height,
                 "getAccountInfo": self._account_info,
                 "simulateTransaction": self._simulate,
                 "sendTransaction": self._send,
                 "getSignatureStatuses": self._statuses,
-            }[method](params)
+                "getGenesisHash": lambda _: self.genesis,
+                "getBalance": self._balance,
+                "getSignaturesForAddress": self._signatures,
+                "getTransaction": self._transaction,
+                "getFirstAvailableBlock": lambda _: self.first_slot,
+            }
+            return answers[method](params)
 
     def _latest_blockhash(self, _: list[Json]) -> Json:
         height = self._height() + LIFETIME_BLOCKS
@@ -121,6 +144,38 @@ class SolanaNode:
 
     def _block_height(self, _: list[Json]) -> Json:
         return self._height() - self.lag_blocks
+
+    def _balance(self, params: list[Json]) -> Json:
+        return self._seen_at(self._svm.get_balance(Pubkey.from_string(str(params[0]))) or 0)
+
+    def _signatures(self, params: list[Json]) -> Json:
+        address, options = Pubkey.from_string(str(params[0])), params[1]
+        assert isinstance(options, dict)
+        limit, before = options.get("limit", 1_000), options.get("before")
+        assert isinstance(limit, int)
+        newest_first = [] if self.hide else list(reversed(self._history))
+        if before is not None:
+            names = [name for name, _, _, _ in newest_first]
+            newest_first = newest_first[names.index(str(before)) + 1 :]
+        found: list[Json] = [
+            {
+                "signature": name,
+                "slot": slot,
+                "err": words,
+                "memo": _memo(transaction) if self.tells_memos else None,
+                "confirmationStatus": "confirmed",
+            }
+            for name, slot, words, transaction in newest_first
+            if address in transaction.message.account_keys
+        ]
+        return found[:limit]
+
+    def _transaction(self, params: list[Json]) -> Json:
+        for name, slot, words, transaction in self._history:
+            if name == params[0] and not self.hide:
+                content = base64.b64encode(bytes(transaction)).decode()
+                return {"slot": slot, "transaction": [content, "base64"], "meta": {"err": words}, "version": 0}
+        return None
 
     def _account_info(self, params: list[Json]) -> Json:
         found = self._svm.get_account(Pubkey.from_string(str(params[0])))
@@ -154,6 +209,7 @@ class SolanaNode:
             words = str(outcome.err()) if isinstance(outcome, FailedTransactionMetadata) else None
             if words is None or "Blockhash" not in words:  # one that is too old is dropped, not executed
                 self._seen[name] = (self._height(), words)
+                self._history.append((name, self._height(), words, transaction))
                 self.executed[name] += 1
         return name
 
@@ -190,6 +246,17 @@ class SolanaNode:
         self._svm.set_account(Pubkey.from_string(self.mint), Account(1_461_600, bytes(state), TOKEN_PROGRAM))
 
 
+def _memo(transaction: VersionedTransaction) -> str | None:
+    """As Agave writes them: `[length] text`, joined by `; `."""
+    message = transaction.message
+    found = [
+        bytes(each.data).decode()
+        for each in message.instructions
+        if str(message.account_keys[each.program_id_index]) == MEMO_PROGRAM
+    ]
+    return "; ".join(f"[{len(text.encode())}] {text}" for text in found) or None
+
+
 def _read(params: list[Json]) -> VersionedTransaction:
     return VersionedTransaction.from_bytes(base64.b64decode(str(params[0])))
 
@@ -204,6 +271,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one packet
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_POST(self) -> None:

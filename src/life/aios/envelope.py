@@ -5,7 +5,8 @@
     Lago's     seq, timestamp (microseconds), parent_id, payload, metadata; no agent, actor or schema
 
 All become an EventRecord. What the older spellings do not carry gets a stable default, so reading twice gives the same
-record: no agent means `unknown`, no actor means the original's daemon. A run id (`run_id`, or `aios.run_id` in `metadata`)
+record: no agent means `unknown`, no actor means the original's daemon. A `schema_version` other than 1 is kept as the
+version of the schema, where the event does not name its schema. A run id (`run_id`, or `aios.run_id` in `metadata`)
 becomes the correlation id where the event has none of its own (`correlation_id`, `aios.correlation_id`); other metadata
 is kept by importers that want it, not by the record. Raw line breaks between a kind's tokens become blanks, so that a
 record always fits on one line.
@@ -39,7 +40,8 @@ class _AnySpelling(msgspec.Struct, kw_only=True):
     timestamp: str | int | None = None
     ts_ms: int | None = None
     actor: Actor = LEGACY_ACTOR
-    schema: Schema = DEFAULT_SCHEMA
+    schema: Schema | None = None
+    schema_version: int = 1
     causation_id: str | None = None
     parent_event_id: str | None = None
     parent_id: str | None = None
@@ -79,7 +81,7 @@ def decode_record(data: bytes) -> EventRecord:
         sequence=sequence or 0,
         timestamp_us=timestamp_us,
         actor=read.actor,
-        schema=read.schema,
+        schema=_schema(read),
         kind_name=name,
         payload=kind_bytes,
         causation_id=read.causation_id or read.parent_event_id or read.parent_id,
@@ -92,6 +94,12 @@ def decode_record(data: bytes) -> EventRecord:
         digest=read.digest,
         _kind=kind,
     )
+
+
+def _schema(read: _AnySpelling) -> Schema:
+    if read.schema is not None:
+        return read.schema
+    return DEFAULT_SCHEMA if read.schema_version == 1 else Schema(version=str(read.schema_version))
 
 
 def _timestamp_us(read: _AnySpelling) -> int:

@@ -47,11 +47,11 @@ _JWT: Final = "JWT"
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
-class CustodyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which backend holds the keys, and the seed's file name beside soul.json."""
+class CustodyEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which backend holds the keys, and the seed's file name beside soul.json where they follow from a seed."""
 
     kind: BackendKind
-    seed_file: str
+    seed_file: str | None = None
 
 
 class IdentityDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +129,9 @@ def _draft(
         did=capabilities.did,
         wallet=wallet,
         soul_hash=soul.soul_hash,
-        custody=CustodyEntry(kind=capabilities.backend, seed_file=SEED_FILE),
+        custody=CustodyEntry(
+            kind=capabilities.backend, seed_file=SEED_FILE if capabilities.backend == "in_process" else None
+        ),
         soul=soul,
         seal="",
         rotations=tuple(msgspec.structs.replace(link, rotated_at_seq=0) for link in rotations),
@@ -155,7 +157,8 @@ def decode_identity(content: bytes, *, folder: Path) -> Identity:
     if document.soul_hash != document.soul.soul_hash:
         raise IdentityMismatchError(f"{folder / SOUL_FILE} names another hash than that of its soul.")
     _verify_did(document, folder)
-    if _FILE_NAME.fullmatch(document.custody.seed_file) is None:
+    seed_file = document.custody.seed_file or SEED_FILE
+    if _FILE_NAME.fullmatch(seed_file) is None:
         raise _unreadable(folder, "the seed file's name is not a plain file name")
     _verify_seal(document, folder)
     return Identity(
@@ -165,7 +168,7 @@ def decode_identity(content: bytes, *, folder: Path) -> Identity:
         wallet=_checked_wallet(document.wallet, folder),
         soul=document.soul,
         custody=document.custody.kind,
-        seed_path=folder / document.custody.seed_file,
+        seed_path=folder / seed_file,
         rotations=document.rotations,
     )
 

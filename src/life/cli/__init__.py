@@ -46,3 +46,10 @@ def haimad() -> None:
     from life.cli.haimad import haimad as command
 
     command()
+
+
+def somad() -> None:
+    """`somad …`"""
+    from life.cli.somad import somad as command
+
+    command()

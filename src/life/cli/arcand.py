@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import click
 
-from life.cli.identity import ask_passphrase
+from life.cli.identity_opening import ask_passphrase
 from life.cli.run import command_errors, data_dir_option
 from life.host.arcand import Started, run_arcand
 from life.host.data_directory import DataDirectory

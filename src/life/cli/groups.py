@@ -17,8 +17,29 @@ identity: Final = LazyGroup(
         "revoke": Lazy(
             "life.cli.identity_keys:revoke", "Revoke one of the identity's keys for ever, or only its sessions."
         ),
+        "grant": Lazy("life.cli.identity_grants:grant", "Let an agent do something, like `wallet:read` at a daemon."),
+        "ungrant": Lazy("life.cli.identity_grants:ungrant", "Take back what was granted."),
         "attest": Lazy(
             "life.cli.identity_trust:attest", "Sign an attestation about another identity, or keep one about this one."
+        ),
+        "backends": Lazy(
+            "life.cli.identity_backends:backends",
+            "List the custody backends: what each can do, and whether this machine has what it needs.",
+        ),
+        "doctor": Lazy(
+            "life.cli.identity_backends:doctor",
+            "Try the chosen backend with real calls, and say what is wrong in one sentence each.",
+        ),
+        "migrate": Lazy(
+            "life.cli.identity_backends:migrate", "Move the identity to another custody backend; its wallet stays."
+        ),
+        "remote-key": Lazy(
+            "life.cli.identity_backends:remote_key",
+            "Make the key by which a remote oracle will know this machine, in FILE (mode 0600), and print its DID.",
+        ),
+        "remote-accept": Lazy(
+            "life.cli.identity_backends:remote_accept",
+            "Put what `somad grant` printed (a file, or standard input) into FILE.",
         ),
     },
     help="The agent's identity: DID, wallet, soul and seed.",
@@ -93,23 +114,71 @@ journal: Final = LazyGroup(
     "journal",
     {
         "tail": Lazy("life.cli.journal:tail", "Show the newest events, and follow."),
-        "verify": Lazy("life.cli.journal:verify", "Check every event against the chain of digests."),
+        "stats": Lazy("life.cli.journal:stats", "Count events, sessions and bytes."),
+        "verify": Lazy(
+            "life.cli.journal:verify",
+            "Check every event against the chain of digests, and every signature in the journal.",
+        ),
         "export": Lazy("life.cli.journal:export", "Write events as JSON lines."),
         "import": Lazy("life.cli.journal:import_", "Append events from JSON lines."),
-    },
-    help="The journal: read, verify, export, import.",
-)
-
-lago: Final = LazyGroup(
-    "lago",
-    {
-        "journal": Lazy("life.cli.groups:journal", "The journal: read, verify, export, import."),
-        "files": Lazy(
-            "life.cli.files:files", "List a session's files, now or at any event; diff, merge, watch, export."
+        "checkpoint": Lazy("life.cli.journal_proof:checkpoint", "Sign how far each branch reached."),
+        "prove": Lazy(
+            "life.cli.journal_proof:prove", "Prove that one event stood in its branch, without the rest of it."
+        ),
+        "check-proof": Lazy("life.cli.journal_proof:check_proof", "Check an inclusion proof."),
+        "redact": Lazy("life.cli.journal_proof:redact", "Take the content of events out of the journal, for good."),
+        "archive": Lazy(
+            "life.cli.journal_proof:archive",
+            "Put a session into one file for an auditor: events, contents, keys, checkpoints, and a verifier.",
+        ),
+        "verify-archive": Lazy(
+            "life.cli.journal_proof:verify_archive",
+            "Check the archive of a session: every byte, event and signature.",
         ),
     },
-    help="Lago, the persistence.",
+    help="The journal: watch, verify, prove, export, import.",
 )
+
+blobs: Final = LazyGroup(
+    "blobs",
+    {
+        "list": Lazy("life.cli.blobs:list_", "List the blobs in the store."),
+        "get": Lazy("life.cli.blobs:get", "Write a blob's content, verified."),
+        "put": Lazy("life.cli.blobs:put", "Store a content and print its SHA-256."),
+        "verify": Lazy("life.cli.blobs:verify", "Read every blob and name those that are not what they were."),
+        "collect": Lazy(
+            "life.cli.blobs:collect_", "Find, and with --yes remove, blobs that no event of any session mentions."
+        ),
+    },
+    help="Contents by their SHA-256.",
+)
+
+backup: Final = LazyGroup(
+    "backup",
+    {
+        "create": Lazy("life.cli.backup:create", "Back up the journal and its blobs, while they are in use."),
+        "verify": Lazy(
+            "life.cli.backup:verify",
+            "Read a whole backup (the newest unless one is named) and check every event, digest and blob in it.",
+        ),
+        "restore": Lazy(
+            "life.cli.backup:restore",
+            "Put a backup back, into a data directory that is empty or not there yet, and verify it.",
+        ),
+        "list": Lazy("life.cli.backup:list_", "List the backups at a place, oldest first."),
+    },
+    help="Back up the journal and its blobs, and put them back.",
+)
+
+_PERSISTENCE: Final = {
+    "journal": Lazy("life.cli.groups:journal", "The journal: watch, verify, prove, export, import."),
+    "blobs": Lazy("life.cli.groups:blobs", "Contents by their SHA-256."),
+    "files": Lazy("life.cli.files:files", "List a session's files, now or at any event; diff, merge, watch, export."),
+    "backup": Lazy("life.cli.groups:backup", "Back up the journal and its blobs, and put them back."),
+}
+"""The same under `lago` and under `life`."""
+
+lago: Final = LazyGroup("lago", _PERSISTENCE, help="Lago, the persistence.")
 
 demo: Final = LazyGroup(
     "demo",
@@ -133,9 +202,7 @@ life: Final = LazyGroup(
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),
-        "files": Lazy(
-            "life.cli.files:files", "List a session's files, now or at any event; diff, merge, watch, export."
-        ),
+        **_PERSISTENCE,
     },
     help="Life, an operating system for AI agents.",
 )

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 import msgspec
 
-from life.anima.home import create_identity
 from life.anima.identity_file import Identity
+from life.anima.policy import PolicyManifest
 from life.anima.report import IdentityReport, report_of
 from life.anima.tokens import issue_agent_token
-from life.cli.identity_opening import ask_passphrase, json_option, opened_identity, state_of
+from life.cli.identity_opening import custody_context, json_option, opened_identity, state_of
 from life.cli.run import command_errors, data_dir_option, run
 from life.host.clock import SystemClock, SystemEntropy
+from life.host.custody_opening import ensure_identity
 from life.host.data_directory import DataDirectory
-from life.host.keys import choose_key_source
+from life.host.wallet_seed import WALLET_FILE
 
 
 @click.command()
 @data_dir_option
 @click.option("--name", help="The agent's name. Default: life-agent- and the end of the wallet's address.")
 @click.option("--mission", help="One sentence that says what the agent is for.")
+@click.option(
+    "--ceiling",
+    multiple=True,
+    metavar="CAPABILITY",
+    help="What the agent may ever be granted (`life identity grant`), a name or a prefix with `*`; may be repeated, and is fixed for "
+    "its life.  [default: chat:*, knowledge:read, tool:execute]",
+)
 @json_option
 @command_errors
-def new(data_dir: Path, name: str | None, mission: str | None, as_json: bool) -> None:
+def new(data_dir: Path, name: str | None, mission: str | None, ceiling: tuple[str, ...], as_json: bool) -> None:
     """Make this project's agent identity, or show the one there is.
 
     Running it again changes nothing. The seed is encrypted under LIFE_PASSPHRASE when that is set; otherwise under a
     random key in your own data folder.
     """
+    values = PolicyManifest(capability_ceiling=ceiling) if ceiling else None
     data = DataDirectory.create(data_dir)
-    key_source = choose_key_source(data.identity, os.environ, ask_passphrase)
-    identity, created = create_identity(
-        data.identity,
-        name=name,
-        mission=mission,
-        key_source=key_source,
-        clock=SystemClock(),
-        entropy=SystemEntropy(),
-    )
+    keys = custody_context(data)
+    identity, created = run(ensure_identity(keys, name=name, mission=mission, values=values))
     if as_json:
         click.echo(msgspec.json.encode({"created": created, **_facts(identity)}))
         return
     click.echo("Made a new identity." if created else "This project already has an identity; nothing was changed.")
     _print(identity)
-    if created:
-        click.echo(f"  {'Unlocked by':<11} {key_source.description}")
+    if created and identity.custody == "in_process":
+        click.echo(f"  {'Unlocked by':<11} {keys.key_source().description}")
     click.echo("\nNext: arcand --port 3000   (or: life demo first-payment)")
 
 
@@ -111,6 +112,13 @@ def _facts(identity: Identity) -> dict[str, str]:
     }
 
 
+def _backup(identity: Identity) -> str:
+    """What of the folder has to be backed up."""
+    if identity.custody == "in_process":
+        return ", back up seed.enc"
+    return ", back up wallet.enc" if (identity.folder / WALLET_FILE).exists() else ""
+
+
 def _print(identity: Identity) -> None:
     rows = (
         ("Name", identity.name),
@@ -118,7 +126,7 @@ def _print(identity: Identity) -> None:
         ("Wallet", f"{identity.wallet.address} on {identity.wallet.chain}"),
         ("Custody", identity.custody),
         ("Soul", identity.soul.soul_hash),
-        ("Folder", f"{identity.folder} (commit soul.json, back up seed.enc)"),
+        ("Folder", f"{identity.folder} (commit soul.json{_backup(identity)})"),
     )
     for name, value in rows:
         click.echo(f"  {name:<11} {value}")
@@ -132,7 +140,8 @@ def _print_report(report: IdentityReport) -> None:
         click.echo("  Warning: a second successor was signed for a replaced key. Somebody else may have held it.")
     if report.wallet_frozen:
         click.echo("  Warning: the wallet is frozen after a critical violation; an operator has to clear it.")
-    click.echo("  The seal, the soul's hash, the DID and the wallet match the seed.")
+    holder = "seed" if report.custody == "in_process" else "keys"
+    click.echo(f"  The seal, the soul's hash, the DID and the wallet match the {holder}.")
     _table(
         "Rotations",
         ("when", "new DID", "proofs"),

@@ -10,10 +10,10 @@ import msgspec
 from life.anima.revocation import REASONS, RevocationReason
 from life.anima.revoking import revoke_identity, revoke_sessions
 from life.anima.rotation import COOL_DOWN_S, Rotation, rotate_identity
-from life.anima.seed_rotation import SeedRotator
 from life.cli.identity_opening import json_option, opened_identity
 from life.cli.run import command_errors, data_dir_option, run
-from life.host.clock import SystemClock, SystemEntropy
+from life.host.clock import SystemClock
+from life.host.custody_rotation import open_rotator
 from life.host.data_directory import DataDirectory
 from life.host.errors import HostError
 
@@ -37,7 +37,9 @@ def rotate(data_dir: Path, force: bool, as_json: bool) -> None:
     click.echo(f"  {'Old DID':<11} {rotation.link.old_did}")
     click.echo(f"  {'New DID':<11} {rotation.link.new_did}")
     click.echo(f"  {'Journal':<11} sequence {rotation.link.rotated_at_seq} of the identity's stream")
-    click.echo("\nNext: commit soul.json and back up seed.enc; older backups of the seed no longer open this identity.")
+    click.echo(
+        "\nNext: commit soul.json. Where the key follows from a seed, back up seed.enc: older backups no longer open it."
+    )
 
 
 @click.command()
@@ -77,13 +79,13 @@ def revoke(
 
 
 async def _rotate(data_dir: Path, *, cool_down_s: int) -> Rotation:
-    clock, entropy = SystemClock(), SystemEntropy()
+    clock = SystemClock()
     data = DataDirectory(data_dir)
     async with opened_identity(data_dir, create_journal=True) as opened:
         if opened.settled == "completed":
             return Rotation(opened.identity.rotations[-1], resumed=True)
         with data.lock("arcand"):
-            rotator = SeedRotator.open(data.identity, opened.key_source, clock=clock, entropy=entropy)
+            rotator = await open_rotator(opened.keys, opened.identity)
             try:
                 return await rotate_identity(
                     opened.journal,

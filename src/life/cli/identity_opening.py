@@ -11,19 +11,20 @@ from typing import NamedTuple
 
 import click
 
+from life.aios.ports.custody import Custody
 from life.aios.ports.journal import Journal
-from life.anima.custody.in_process import InProcessAnima
 from life.anima.genesis import agent_stream, ensure_genesis, load_state
 from life.anima.home import read_identity
 from life.anima.identity_file import Identity
-from life.anima.key_source import KeySource
 from life.anima.registry import IdentityRegistry
 from life.anima.rotation import Settled
 from life.anima.state import AnimaState
-from life.host.anima_identity import open_agent_identity
 from life.host.clock import SystemClock, SystemEntropy
+from life.host.custody_opening import CustodyContext, open_custody
+from life.host.custody_rotation import settle_identity
 from life.host.data_directory import DataDirectory
 from life.host.keys import choose_key_source
+from life.host.settings import load_settings
 from life.lago.journal.memory import MemoryJournal
 from life.lago.journal.sqlite import SqliteJournal
 
@@ -31,12 +32,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 class Opened(NamedTuple):
-    """An identity with its keys and its journal. `key_source` opens its seed again."""
+    """An identity with its keys and its journal. `keys` opens it again."""
 
     identity: Identity
-    custody: InProcessAnima
+    custody: Custody
     journal: Journal
-    key_source: KeySource
+    keys: CustodyContext
     settled: Settled
     """What became of a rotation that was interrupted before."""
 
@@ -53,15 +54,23 @@ async def opened_identity(data_dir: Path, *, create_journal: bool = False) -> As
     """The project's identity and journal. Without a journal file a temporary one stands in, unless one is to be made."""
     data = DataDirectory(data_dir)
     read_identity(data.identity)  # says what to do when there is none, before anything is made or asked
-    key_source = choose_key_source(data.identity, os.environ, ask_passphrase)
+    keys = custody_context(data)
     async with _journal(data, create=create_journal) as journal:
-        agent = await open_agent_identity(
-            journal, data.identity, key_source, clock=SystemClock(), entropy=SystemEntropy(), create=False
-        )
-        try:
-            yield Opened(agent.identity, agent.custody, journal, key_source, agent.settled)
-        finally:
-            agent.custody.close()
+        identity, settled = await settle_identity(journal, keys)
+        async with open_custody(keys, identity=identity) as custody:
+            await ensure_genesis(journal, identity)
+            yield Opened(identity, custody, journal, keys, settled)
+
+
+def custody_context(data: DataDirectory) -> CustodyContext:
+    """How this project's identity is opened, on whichever backend holds its keys."""
+    return CustodyContext(
+        load_settings(data.config, os.environ).custody,
+        data.identity,
+        lambda: choose_key_source(data.identity, os.environ, ask_passphrase),
+        SystemClock(),
+        SystemEntropy(),
+    )
 
 
 @asynccontextmanager

@@ -172,6 +172,24 @@ def check_signature(transfer: TokenTransfer) -> None:
         raise InvalidTransactionError("the owner of the money has not signed")
 
 
+def message_hash_of(raw: bytes) -> str | None:
+    """`message_hash` of any transaction; None for what is none."""
+    try:
+        message = VersionedTransaction.from_bytes(raw).message
+    except ValueError:
+        return None
+    return sha256(to_bytes_versioned(message)).hexdigest()
+
+
+def signature_of(transfer: TokenTransfer) -> bytes:
+    """The authority's signature, 64 bytes; zeros before it has signed."""
+    message = transfer.transaction.message
+    signers = [str(key) for key in message.account_keys[: message.header.num_required_signatures]]
+    if transfer.authority not in signers:
+        raise InvalidTransactionError("the owner of the money is not asked to sign")
+    return bytes(transfer.transaction.signatures[signers.index(transfer.authority)])
+
+
 def with_signature(transfer: TokenTransfer, address: str, signature: bytes) -> TokenTransfer:
     """The transaction with one more signature; InvalidTransactionError when this address does not sign it, or not so."""
     message = transfer.transaction.message

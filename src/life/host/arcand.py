@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,10 +35,12 @@ from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.routes import ApiOperation, openapi_document, routes
 from life.host.http.server import bind, bracketed, check_bind, host_names, local_address, serve
+from life.host.journal_proof import keep_checkpoints
 from life.host.keys import Prompt
 from life.host.pages.people import Pages
 from life.host.settings import Settings
 from life.host.system import System, open_system
+from life.lago.proof.checkpoints import Checkpointer
 
 PUBLIC_PATHS: Final = ("/health", "/login", "/static/life.css", *IDENTITY_PATHS)
 
@@ -91,6 +94,7 @@ async def run_arcand(root: Path, settings: Settings, *, on_ready: Callable[[Star
                         journal_writer=daemon.journal_writer,
                     )
                 )
+                await stack.enter_async_context(_checkpoints(system))
                 recovered = await system.runtime.recover_all()
                 app = await stack.enter_async_context(
                     open_application(
@@ -130,6 +134,27 @@ async def open_application(
             yield _application(system, access, desk, token, services, hosts=hosts)
         finally:
             await desk.aclose()
+
+
+@asynccontextmanager
+async def _checkpoints(system: System) -> AsyncIterator[None]:
+    """Sign how far every branch reached, every so often, as long as the daemon runs."""
+    signing = asyncio.create_task(
+        keep_checkpoints(
+            Checkpointer(
+                system.journal,
+                system.custody,
+                clock=system.clock,
+                entropy=system.entropy,
+                agent_id=system.identity.agent_id,
+            )
+        )
+    )
+    try:
+        yield
+    finally:
+        signing.cancel()
+        await asyncio.gather(signing, return_exceptions=True)
 
 
 def _application(

@@ -7,6 +7,7 @@
     haima_facilitator_rate_limited_total                    requests that were over their client's limit
     haima_facilitator_ready{network}                        1 when the node answers and the gas account is not empty
     haima_facilitator_gas_balance_wei{network,account}      as of the last look
+    haima_facilitator_fee_balance_lamports{network,account} the same on Solana
 
 Counters start at 0 with the process. Reasons that are not codes of ours count as "other", so that nobody can make up series.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from life.aios.errors import LifeError
 from life.aios.ports.clock import Clock
@@ -38,6 +39,21 @@ class NetworkHealth(NamedTuple):
     account: str | None = None
     """The gas account; None on the local ledger."""
     gas_wei: int | None = None
+    lamports: int | None = None
+    """On Solana instead of wei."""
+
+
+class FeeAccount(Protocol):
+    """Who pays the fees on a Solana network (life.haima.solana.facilitator)."""
+
+    @property
+    def fee_account(self) -> str:
+        """Base58."""
+        ...
+
+    async def fee_lamports(self) -> int:
+        """What it holds; a LifeError when the node does not say, or serves another network."""
+        ...
 
 
 class FacilitatorMetrics:
@@ -86,13 +102,19 @@ class FacilitatorMetrics:
             for network, each in health.items()
             if each.gas_wei is not None
         ]
+        name = _head(lines, "fee_balance_lamports", "gauge", "What the fee payer holds on Solana.")
+        lines += [
+            f'{name}{{network="{network}",account="{each.account}"}} {each.lamports}'
+            for network, each in health.items()
+            if each.lamports is not None
+        ]
         return "\n".join(lines) + "\n"
 
 
 class HealthWatch:
     """Asks the nodes whether they answer and what the gas accounts hold, at most every `LOOK_US`."""
 
-    def __init__(self, chains: Mapping[str, EvmChain | None], clock: Clock) -> None:
+    def __init__(self, chains: Mapping[str, EvmChain | FeeAccount | None], clock: Clock) -> None:
         """`chains` by network; None is the local ledger, which is always ready."""
         self._chains = chains
         self._clock = clock
@@ -111,9 +133,15 @@ class HealthWatch:
             return self._health
 
 
-async def _ask(chain: EvmChain | None) -> NetworkHealth:
+async def _ask(chain: EvmChain | FeeAccount | None) -> NetworkHealth:
     if chain is None:
         return NetworkHealth("")
+    if not isinstance(chain, EvmChain):
+        try:
+            lamports = await chain.fee_lamports()
+        except LifeError as error:
+            return NetworkHealth(error.message, chain.fee_account)
+        return NetworkHealth("" if lamports else "The fee payer's account is empty.", chain.fee_account, None, lamports)
     try:
         await chain.open()
         gas_wei = await chain.gas_balance_wei()

@@ -224,7 +224,7 @@ async def _open_agent(
     stream."""
     keys = CustodyContext(settings, data.identity, key_source, clock, entropy)
     _, is_new = await ensure_identity(keys)
-    identity = await settle_identity(journal, keys)
+    identity = (await settle_identity(journal, keys)).identity
     signed = CustodyJournal(journal, agent_id=identity.agent_id, clock=clock, entropy=entropy)
     stack.push_async_callback(signed.flush)
     custody = await stack.enter_async_context(

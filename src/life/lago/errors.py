@@ -4,7 +4,19 @@ JournalError
 ├── JournalFormatError           lago.journal_format     the file is not a journal, or one of a newer version
 ├── JournalDamagedError          journal.damaged
 │   └── JournalFileDamagedError  journal.damaged         SQLite can't read the file: no single event can be named
-└── ProjectionFailedError        lago.projection_failed
+├── ProjectionFailedError        lago.projection_failed
+├── CheckpointRefusedError       lago.checkpoint_refused   a signed checkpoint does not hold
+├── JournalDivergedError         lago.journal_diverged     an outside copy tells another history
+├── ProofRefusedError            lago.proof_refused        an inclusion proof does not hold
+└── RedactionRefusedError        lago.redaction_refused
+
+ArchiveError                     lago.archive_error
+└── ArchiveDamagedError          lago.archive_damaged
+
+BackupError                      lago.backup_error
+├── BackupDamagedError           lago.backup_damaged
+├── BackupNotFoundError          lago.backup_not_found
+└── BackupTargetError            lago.backup_target        the place to restore into is not empty
 
 BlobError                        lago.blob_error
 ├── BlobDamagedError             lago.blob_damaged
@@ -13,6 +25,13 @@ BlobError                        lago.blob_error
 └── BlobKeyMissingError          lago.blob_key_missing
 BlobNotFoundError                lago.blob_not_found     (a NotFoundError)
 MergeConflictError               lago.merge_conflict     (a ConflictError)
+
+AccessError                      lago.access_error         403
+├── PolicyDeniedError            lago.policy_denied        403
+├── ApprovalRequiredError        lago.approval_required    403  a person has to decide; the ticket's id is in the details
+├── NotOwnerError                lago.not_owner            403
+├── QuotaExceededError           lago.quota_exceeded       429
+└── PayloadTooLargeError         lago.payload_too_large    413
 """
 
 from __future__ import annotations
@@ -129,3 +148,171 @@ class MergeConflictError(ConflictError):
             details={"conflicts": len(conflicts)},
         )
         self.conflicts = conflicts
+
+
+class CheckpointRefusedError(JournalError):
+    """A signed checkpoint does not hold: its signature, its signer, or what it says of the branch."""
+
+    code = "lago.checkpoint_refused"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"The checkpoint {where} does not hold: {reason}.",
+            next_step="Compare with an outside copy: `life journal verify --against FILE`.",
+            details={"checkpoint": where, "reason": reason},
+        )
+
+
+class JournalDivergedError(JournalError):
+    """Here and in an outside copy an event of a branch has different digests, or one of them ends early."""
+
+    code = "lago.journal_diverged"
+
+    def __init__(self, session_id: str, branch_id: str, sequence: int, *, copy: str, here: str) -> None:
+        super().__init__(
+            f"{session_id}/{branch_id} diverges at sequence {sequence}: the copy has {copy}, this journal {here}.",
+            next_step="One of them was changed. Whichever a signed checkpoint confirms is the one that was there first.",
+            details={
+                "session_id": session_id,
+                "branch_id": branch_id,
+                "sequence": sequence,
+                "copy": copy,
+                "here": here,
+            },
+        )
+        self.session_id = session_id
+        self.branch_id = branch_id
+        self.sequence = sequence
+
+
+class ProofRefusedError(JournalError):
+    """An inclusion proof can't be made, or does not show what it claims."""
+
+    code = "lago.proof_refused"
+    status = 400
+
+
+class RedactionRefusedError(JournalError):
+    """The content of this event can't be taken out, or nobody may."""
+
+    code = "lago.redaction_refused"
+    status = 409
+
+
+class ArchiveError(LifeError):
+    """The root of what a session archive may answer (leaves below)."""
+
+    code = "lago.archive_error"
+    status = 400
+
+
+class ArchiveDamagedError(ArchiveError):
+    """A byte of the archive is not what it was. `member` names where."""
+
+    code = "lago.archive_damaged"
+
+    def __init__(self, member: str, reason: str) -> None:
+        super().__init__(f"The archive does not hold at {member}: {reason}.", details={"member": member})
+        self.member = member
+
+
+class BackupError(LifeError):
+    """The root of what making or restoring a backup may answer (leaves below)."""
+
+    code = "lago.backup_error"
+
+
+class BackupDamagedError(BackupError):
+    """What was backed up is not there any more as it was. `part` names what."""
+
+    code = "lago.backup_damaged"
+
+    def __init__(self, backup: str, part: str, reason: str) -> None:
+        super().__init__(
+            f"The backup {backup} is damaged: {part} {reason}.",
+            next_step="Take another backup; `life backup list` shows which there are.",
+            details={"backup": backup, "part": part},
+        )
+        self.part = part
+
+
+class BackupNotFoundError(BackupError):
+    """There is no such backup at this place."""
+
+    code = "lago.backup_not_found"
+    status = 404
+
+
+class BackupTargetError(BackupError):
+    """The place to restore into holds something. Nothing was touched."""
+
+    code = "lago.backup_target"
+    status = 409
+
+
+class AccessError(LifeError):
+    """The root of what the daemon refuses for reasons of who asks, and how much."""
+
+    code = "lago.access_error"
+    status = 403
+
+
+class PolicyDeniedError(AccessError):
+    """A rule, a role or the default says no."""
+
+    code = "lago.policy_denied"
+
+    def __init__(self, explanation: str, rule_id: str | None) -> None:
+        super().__init__(
+            f"The policy denies this. {explanation}", details={} if rule_id is None else {"rule_id": rule_id}
+        )
+        self.rule_id = rule_id
+
+
+class ApprovalRequiredError(AccessError):
+    """A rule wants a person to decide. The ticket was opened; nothing else was done."""
+
+    code = "lago.approval_required"
+
+    def __init__(self, explanation: str, rule_id: str | None, approval_id: str) -> None:
+        super().__init__(
+            f"A person has to approve this. {explanation}",
+            next_step="Once it is approved, send the same request with the header 'Life-Approval: " + approval_id + "'.",
+            details={"approval_id": approval_id, **({} if rule_id is None else {"rule_id": rule_id})},
+        )
+        self.rule_id = rule_id
+        self.approval_id = approval_id
+
+
+class NotOwnerError(AccessError):
+    """What was to be made, or told, is another owner's."""
+
+    code = "lago.not_owner"
+
+
+class QuotaExceededError(AccessError):
+    """The owner's plan allows no more. Nothing was stored."""
+
+    code = "lago.quota_exceeded"
+    status = 429
+
+    def __init__(self, owner: str, what: str, limit: int, *, retry_after_s: int | None = None) -> None:
+        super().__init__(
+            f"The plan of {owner} allows {limit} {what.replace('_', ' ')}.",
+            details={
+                "owner": owner,
+                "quota": what,
+                "limit": limit,
+                **({} if retry_after_s is None else {"retry_after_s": retry_after_s}),
+            },
+        )
+
+
+class PayloadTooLargeError(AccessError):
+    """A body is longer than this route takes. Nothing of it was kept."""
+
+    code = "lago.payload_too_large"
+    status = 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The body is longer than {limit_bytes} bytes.", details={"limit_bytes": limit_bytes})

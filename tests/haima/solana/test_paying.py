@@ -10,6 +10,8 @@ import pytest
 from solders.keypair import Keypair
 from solders.transaction import VersionedTransaction
 
+from life.aios.errors import CustodyError
+from life.anima.custody.solana_wallet import SolanaWallet
 from life.haima import events
 from life.haima.errors import (
     ChainUnavailableError,
@@ -72,7 +74,7 @@ CRASHES = [
 ]
 
 
-@pytest.mark.parametrize("second", ["none", "append-1-after"])
+@pytest.mark.parametrize("second", ["none", "before_the_answer", "append-1-before", "append-1-after"])
 @pytest.mark.parametrize("first", CRASHES)
 async def test_every_crash(node: SolanaNode, first: str, second: str) -> None:
     """Two crashes at any points, then a quiet run: the purchase ends with its goods, one transaction was ever presented, and
@@ -350,6 +352,24 @@ async def test_a_seller_can_add_nothing_to_the_transaction(node: SolanaNode) -> 
     assert str(message.account_keys[0]) == STRANGER
     assert str(message.recent_blockhash) != "1" * 32
     assert node.tokens_of(PAYEE) == 0
+    await ours.aclose()
+
+
+async def test_a_wallet_that_signs_something_else(node: SolanaNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signature that is not over the reserved transaction never leaves; the reservation is given back."""
+    shop, journal = Shop(node), MemoryJournal()
+    line = Line(shop)
+    await shop.app.start()
+    ours = make_payer(node, journal, InstantClock())
+    await ours.open()
+
+    async def other(self: SolanaWallet, transfer: object) -> bytes:
+        return bytes(Keypair().sign_message(b"something else"))
+
+    monkeypatch.setattr(SolanaWallet, "sign_transfer", other)
+    with pytest.raises(CustodyError):
+        await buy(ours, line)
+    assert (line.sent, ours.purse(SOLANA_DEVNET).state.outstanding_micro) == ([], 0)
     await ours.aclose()
 
 

@@ -10,6 +10,7 @@ The rules of a wallet are the wallet half's own. `SplitAnima` is given handles t
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import NamedTuple, NoReturn, Protocol
 
 from life.aios.json import JsonObject
@@ -30,7 +31,7 @@ from life.anima.errors import CustodyInputError, StaleHandleError, UnsupportedOp
 class CustodyHalf(Custody, Protocol):
     """A handle that can be closed."""
 
-    async def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """Sign nothing more."""
         ...
 
@@ -74,9 +75,9 @@ class SplitAnima:
         """Close both halves. May be called again."""
         self._closed = True
         try:
-            await self._auth.close()
+            await _closed(self._auth)
         finally:
-            await self._wallet.close()
+            await _closed(self._wallet)
 
     async def sign_token(self, claims: JsonObject, *, typ: str = "JWT") -> str:
         """A compact JWS by the identity half."""
@@ -120,3 +121,10 @@ class SplitAnima:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a custody handle is not pickled or copied")
+
+
+async def _closed(half: CustodyHalf) -> None:
+    """Close a half, whether or not it takes time."""
+    closing = half.close()
+    if closing is not None:
+        await closing

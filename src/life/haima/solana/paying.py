@@ -16,6 +16,7 @@ import base64
 import binascii
 from typing import Final
 
+from life.aios.errors import CustodyError
 from life.aios.ports.chain import AuthorizationState
 from life.crypto.errors import InvalidTransactionError
 from life.crypto.solana_transfer import TokenTransfer, message_hash_of, read_transfer, with_signature
@@ -23,7 +24,7 @@ from life.haima.errors import ChainError, ChainUnavailableError, NoAcceptableTer
 from life.haima.events import PaymentReserved
 from life.haima.solana import exact
 from life.haima.solana.facilitator import SolanaSigner, check_network
-from life.haima.solana.rpc import SolanaRpc
+from life.haima.solana.rpc import Mint, SolanaRpc
 from life.haima.transfer_account import PreparedTransfer
 from life.haima.x402.wire import PaymentRequirements
 
@@ -32,6 +33,7 @@ LAG_BLOCKS: Final = 32
 _LAG_SLOTS: Final = 150
 _PAGE: Final = 1_000
 _PAGES: Final = 10
+_MINTS: Final = 64
 _MAX_READ: Final = 256
 """How many transactions are read in one look. Those whose memo is another one need no reading."""
 
@@ -44,6 +46,7 @@ class SolanaAccount:
         self.address = signer.address
         self._signer = signer
         self._rpc = rpc
+        self._mints: dict[str, Mint] = {}
 
     async def open(self) -> None:
         """InvalidInputError when the node serves another network; ChainError when it does not say."""
@@ -53,10 +56,13 @@ class SolanaAccount:
         self, requirements: PaymentRequirements, *, memo: bytes, decimals: int | None
     ) -> PreparedTransfer:
         """See TransferAccount."""
-        slot = await self._rpc.slot()
-        mint = await self._rpc.mint(requirements.asset)
+        mint = self._mints.get(requirements.asset)
+        if mint is None:
+            mint = await self._rpc.mint(requirements.asset)
         if decimals is not None and mint.decimals != decimals:
             raise ChainUnavailableError(f"The node at {self._rpc.host} says odd things of a token that is known.")
+        if len(self._mints) < _MINTS:
+            self._mints[requirements.asset] = mint  # what it says of itself never changes
         block = await self._rpc.latest_blockhash()
         try:
             made = exact.build_payment(
@@ -76,7 +82,7 @@ class SolanaAccount:
             made.message_hash,
             made.fee_payer,
             block.last_valid_block_height,
-            max(0, slot - _LAG_SLOTS),
+            max(0, block.slot - _LAG_SLOTS),
         )
 
     async def sign(self, transaction: str) -> bytes:
@@ -89,9 +95,13 @@ class SolanaAccount:
 
 
 def signed_transaction(reserved: PaymentReserved, signature: bytes) -> str:
-    """The reserved transaction with the payer's signature, base64, as the payload carries it."""
+    """The reserved transaction with the payer's signature, base64, as the payload carries it. CustodyError for a signature
+    that is not the wallet's over this transaction."""
     assert reserved.transaction is not None
-    return exact.encode_transfer(with_signature(_read(reserved.transaction), reserved.wallet, signature))
+    try:
+        return exact.encode_transfer(with_signature(_read(reserved.transaction), reserved.wallet, signature))
+    except InvalidTransactionError as error:
+        raise CustodyError(f"Custody gave a signature that is none: {error}.") from None
 
 
 async def payment_state(rpc: SolanaRpc, reserved: PaymentReserved) -> AuthorizationState:

@@ -23,6 +23,8 @@ class Blockhash(NamedTuple):
 
     hash: str
     last_valid_block_height: int
+    slot: int
+    """The chain's newest slot when the node answered."""
 
 
 class Status(NamedTuple):
@@ -75,13 +77,6 @@ class SolanaRpc:
             raise self._odd("getBalance")
         return value
 
-    async def slot(self) -> int:
-        """The chain's newest slot."""
-        slot = await self._rpc.call("getSlot", dict(_CONFIRMED))
-        if not isinstance(slot, int):
-            raise self._odd("getSlot")
-        return slot
-
     async def first_slot(self) -> int:
         """The oldest slot that the node still holds."""
         slot = await self._rpc.call("getFirstAvailableBlock")
@@ -122,11 +117,12 @@ class SolanaRpc:
 
     async def latest_blockhash(self) -> Blockhash:
         """A block to build on."""
-        value = await self._value("getLatestBlockhash", dict(_CONFIRMED))
-        if isinstance(value, dict):
-            made, height = value.get("blockhash"), value.get("lastValidBlockHeight")
-            if isinstance(made, str) and isinstance(height, int):
-                return Blockhash(made, height)
+        answer = await self._rpc.record("getLatestBlockhash", dict(_CONFIRMED)) or {}
+        value, context = answer.get("value"), answer.get("context")
+        if isinstance(value, dict) and isinstance(context, dict):
+            made, height, slot = value.get("blockhash"), value.get("lastValidBlockHeight"), context.get("slot")
+            if isinstance(made, str) and isinstance(height, int) and isinstance(slot, int):
+                return Blockhash(made, height, slot)
         raise self._odd("getLatestBlockhash")
 
     async def block_height(self) -> int:

@@ -64,7 +64,8 @@ ANONYMOUS: Final = AuthContext(kind="anonymous")
 
 
 class RouteScope(NamedTuple):
-    """A route that agents and users may call, and the scope it needs. `{name}` in the path stands for one segment."""
+    """A route that agents and users may call, and the scope it needs. `{name}` in the path stands for one segment, `{name:path}` for
+    the rest."""
 
     method: str
     path: str
@@ -72,7 +73,8 @@ class RouteScope(NamedTuple):
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a request is one of this route."""
-        pattern = re.sub(r"\\{[^/{}]+\\}", "[^/]+", re.escape(self.path))
+        pattern = re.sub(r"\\{\w+:path\\}", ".*", re.escape(self.path))
+        pattern = re.sub(r"\\{[^/{}]+\\}", "[^/]+", pattern)
         return method == self.method and re.fullmatch(pattern, path) is not None
 
 

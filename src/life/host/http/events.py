@@ -1,18 +1,25 @@
-"""Server-sent events of an event stream.
+"""Server-sent events over HTTP.
 
-A stored event goes out as `id: <sequence>` and `data: <the record>`; an ephemeral one (sequence 0) has no id, so a
-client's Last-Event-ID always names something stored. A comment every 15 seconds keeps proxies from closing the line.
-Frames that are ready together leave in one write.
+Two kinds of stream share the head and the way they end when the client leaves:
 
-Source: arcan.md §9.1; the HTML standard, "Server-sent events".
+    EventStreamResponse   records of an iterator, each as `id: <sequence>` and `data: <the record>`. An ephemeral one
+                          (sequence 0) has no id, so a client's Last-Event-ID always names something stored
+    WritesResponse        the writes of a Follower (life.lago.streams): many subscribers of one log, any format
+
+A comment every 15 seconds keeps proxies from closing the line. Frames that are ready together leave in one write.
+Writing waits while the client does not read, so a slow one holds what one write holds.
+
+Source: arcan.md §9.1; lago.md §8; the HTML standard, "Server-sent events".
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import AsyncIterator
-from typing import Final
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,20 +32,104 @@ _log: Final = logging.getLogger(__name__)
 
 KEEP_ALIVE_S: Final = 15.0
 _MAX_FRAMES_PER_WRITE: Final = 64
+_KEPT_FRAMES: Final = 256
+_HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
-def frame(record: EventRecord) -> bytes:
-    """One event as SSE bytes. The record's JSON holds no raw line break, so one data line is enough."""
-    data = encode_record(record)
-    return b"data: %b\n\n" % data if record.sequence == 0 else b"id: %d\ndata: %b\n\n" % (record.sequence, data)
+class Writes(Protocol):
+    """What a WritesResponse sends."""
+
+    async def next(self) -> bytes | None:
+        """The next write, after waiting for it; None at the end."""
+        ...
+
+    def leave(self) -> None:
+        """Nobody listens any more; `next` gives the end. May be called again."""
+        ...
 
 
-def resume_cursor(request: Request) -> int:
+class _Frames:
+    """The newest frames, so that subscribers who are handed the same record share its bytes."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[int, tuple[EventRecord, bytes]] = OrderedDict()
+
+    def __call__(self, record: EventRecord) -> bytes:
+        kept = self._kept.get(id(record))
+        if kept is not None:  # the record is held together with its bytes, so its id is its own
+            return kept[1]
+        data = encode_record(record)
+        made = b"data: %b\n\n" % data if record.sequence == 0 else b"id: %d\ndata: %b\n\n" % (record.sequence, data)
+        self._kept[id(record)] = (record, made)
+        if len(self._kept) > _KEPT_FRAMES:
+            self._kept.popitem(last=False)
+        return made
+
+
+frame: Final = _Frames()
+"""One event as SSE bytes. The record's JSON holds no raw line break, so one data line is enough."""
+
+
+def resume_cursor(request: Request, parameter: str = "cursor") -> int:
     """The last sequence the client has: its Last-Event-ID, or `?cursor=`, or 0. InvalidInputError when it is no number."""
-    text = request.headers.get("last-event-id") or request.query_params.get("cursor") or "0"
+    text = request.headers.get("last-event-id") or request.query_params.get(parameter) or "0"
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise InvalidInputError("The cursor must be the sequence number of an event.")
     return int(text)
+
+
+class WritesResponse(Response):
+    """Streams what a follower gives, until it ends or the client leaves. The follower is left in every case."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, writes: Writes, *, error: Callable[[LifeError], bytes], headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """`error` makes the frame that says why the stream breaks off."""
+        # Not the base's: thousands of these wait at once, and what it makes for each of them is the same for all.
+        self.status_code = 200
+        self.background = None
+        self.raw_headers = _raw_headers(headers)
+        self._writes = writes
+        self._error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head, then writes as they come."""
+        leave = asyncio.create_task(self._watch(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            if scope["method"] == "HEAD":
+                self._writes.leave()
+            last = await self._pump(send)
+            await send({"type": "http.response.body", "body": last, "more_body": False})
+        finally:
+            self._writes.leave()
+            leave.cancel()
+            await asyncio.gather(leave, return_exceptions=True)
+
+    async def _pump(self, send: Send) -> bytes:
+        """Everything but the last write, which says why there is no more."""
+        following = self._writes.next
+        try:
+            while (content := await following()) is not None:
+                await send({"type": "http.response.body", "body": content, "more_body": True})
+        except LifeError as error:
+            # The head is out, so no status can say it.
+            _log.warning("an event stream ended: %s", error.message)
+            return self._error(error)
+        return b""
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._writes.leave()
+
+
+@functools.lru_cache(maxsize=16)
+def _raw_headers(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    every = {**_HEADERS, **dict(headers), "content-type": "text/event-stream; charset=utf-8"}
+    return [(name.encode(), value.encode()) for name, value in every.items()]
 
 
 class EventStreamResponse(Response):
@@ -47,7 +138,7 @@ class EventStreamResponse(Response):
     media_type = "text/event-stream"
 
     def __init__(self, records: AsyncIterator[EventRecord]) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        super().__init__(headers=dict(_HEADERS))
         del self.headers["content-length"]
         self._records = records
 

@@ -16,7 +16,7 @@ from life.aios.ports.http import Operation
 from life.host.http.problem import MEDIA_TYPE, Problem
 
 ApiOperation = Operation[Request, Response]
-_PATH_PARAMETER = re.compile(r"{(\w+)}")
+_PATH_PARAMETER = re.compile(r"{(\w+)(?::path)?}")
 _REFERENCES = "#/components/schemas/{name}"
 
 
@@ -32,7 +32,7 @@ def openapi_document(title: str, operations: Sequence[ApiOperation]) -> bytes:
     by_type = dict(zip([*types, Problem], schemas, strict=True))
     paths: dict[str, dict[str, Json]] = {}
     for item in operations:
-        paths.setdefault(item.path, {})[item.method.lower()] = _describe(item, by_type)
+        paths.setdefault(_PATH_PARAMETER.sub(r"{\1}", item.path), {})[item.method.lower()] = _describe(item, by_type)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -57,7 +57,10 @@ def _describe(item: ApiOperation, schemas: dict[type, dict[str, Json]]) -> Json:
         for query in item.query
     ]
     content: Json = {item.media_type: {"schema": schemas[item.result]} if item.result else {}}
-    responses: dict[str, Json] = {str(item.status): {"description": item.summary, "content": content}}
+    answer: dict[str, Json] = {"description": item.summary}
+    if item.status != 204:
+        answer["content"] = content
+    responses: dict[str, Json] = {str(item.status): answer}
     for status in (*item.errors, 401, 403, 500):
         responses[str(status)] = {
             "description": "A problem (RFC 9457)",

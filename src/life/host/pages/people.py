@@ -16,6 +16,7 @@ from life.aios.events import Custom
 from life.aios.ids import MAIN_BRANCH
 from life.aios.ports.journal import EventQuery
 from life.aios.record import EventRecord
+from life.anima.identity_file import Identity
 from life.arcan.session_state import SessionState
 from life.host.access import COOKIE_LIFETIME_S, COOKIE_NAME, Access
 from life.host.pages import ledger_view
@@ -212,7 +213,7 @@ class Pages:
             ("DID", identity.did),
             ("Agent id", identity.agent_id),
             ("Wallet", f"{identity.wallet.address} on {identity.wallet.chain}"),
-            ("Custody", f"{identity.custody}, seed sealed in {identity.seed_path.name}"),
+            ("Custody", _custody(identity)),
             ("Soul hash", identity.soul.soul_hash),
             ("Born", origin.created_at),
         ]
@@ -255,6 +256,12 @@ def _for_people(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[
             return page("layout.html", "That did not work", request.url.path, http_status=error.status, problem=problem)
 
     return answered
+
+
+def _custody(identity: Identity) -> str:
+    """Who holds the keys, and where their seed is when they have one here."""
+    sealed = f", seed sealed in {identity.seed_path.name}" if identity.custody == "in_process" else ""
+    return identity.custody + sealed
 
 
 def _title(state: SessionState) -> str:

@@ -81,6 +81,12 @@ class AcknowledgedMark:
             start = position % SLOTS * _SLOT_BYTES
             self._slots[start : start + _NOTE_BYTES] = slot + _CHECKSUM.pack(zlib.crc32(slot))
 
+    def forget(self, position: int) -> None:
+        """This event is about to get another digest (life.lago.journal.adoption): what was noted of it holds no longer."""
+        if self._slots is not None:
+            start = position % SLOTS * _SLOT_BYTES
+            self._slots[start : start + _NOTE_BYTES] = bytes(_NOTE_BYTES)
+
     def close(self) -> None:
         """Let go of the file; it stays."""
         if self._slots is not None:

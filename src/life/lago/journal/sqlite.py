@@ -14,7 +14,7 @@ milliseconds of real time, while somebody subscribes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -25,6 +25,7 @@ from life.aios.ports.journal import Appended, EventQuery, Head
 from life.aios.record import EventRecord, NewEvent, Stream
 from life.lago.journal import acknowledged, chain, schema
 from life.lago.journal.admission import Admission
+from life.lago.journal.adoption import adopt_digest
 from life.lago.journal.entries import Batch, Placed
 from life.lago.journal.loop_writer import LoopWriter
 from life.lago.journal.process_writer import ProcessWriter
@@ -200,11 +201,23 @@ class SqliteJournal:
             raise _closed_error()
         return Subscription(self._bells, self._reader.scan, query)
 
-    async def verify(self, *, after_position: int = 0) -> Verified:
+    async def last_position(self) -> int:
+        """The position of the newest event, which is also how many there are."""
+        if self._closed:
+            raise _closed_error()
+        return self._reader.last_position()
+
+    async def verify(self, *, after_position: int = 0, on_progress: Callable[[int], None] | None = None) -> Verified:
         """Check the stored events behind a position against the chain, in a thread; JournalDamagedError at the first that is wrong."""
         if self._closed:
             raise _closed_error()
-        return await asyncio.to_thread(verify_file, self._path, after_position=after_position)
+        return await asyncio.to_thread(verify_file, self._path, after_position=after_position, on_progress=on_progress)
+
+    async def adopt_digest(self, event_id: str, digest: str) -> None:
+        """Give the redacted event that was just imported its true digest (life.lago.journal.adoption)."""
+        if self._closed:
+            raise _closed_error()
+        await asyncio.to_thread(adopt_digest, self._path, event_id, bytes.fromhex(digest))
 
     def _announce(self, batch: Batch, placed: list[Placed]) -> None:
         """Wake those who wait for these streams. If others wrote in between, look for their events as well."""

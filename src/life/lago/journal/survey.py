@@ -10,10 +10,11 @@ from typing import Final, NamedTuple
 
 from life.aios.errors import JournalDamagedError, JournalError
 from life.aios.ports.journal import EventQuery
-from life.aios.record import Stream
+from life.aios.record import EventRecord, Stream
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal import chain
 from life.lago.journal.reader import Reader
+from life.lago.journal.redacted import Claimed, is_covered, read_redaction, read_stub
 
 _PAGE: Final = 1000
 
@@ -56,9 +57,9 @@ def _follow(reader: Reader, stream: Stream, path: Path) -> int:
             records, _, more = reader.scan(query, _PAGE)
             for record in records:
                 found = chain.event_digest(digest, record)
-                if found != record.digest:
+                if found != record.digest and not _is_redacted(reader, record, found):
                     raise JournalDamagedError(*stream, record.sequence, expected=str(record.digest), found=found)
-                sequence, digest = record.sequence, found
+                sequence, digest = record.sequence, str(record.digest)
         except JournalFileDamagedError as error:  # a page of it can't be read, and that names no stream
             raise JournalFileDamagedError(
                 str(path), error.found, session_id=stream.session_id, branch_id=stream.branch_id, sequence=sequence
@@ -70,3 +71,13 @@ def _follow(reader: Reader, stream: Stream, path: Path) -> int:
     if (sequence, digest) != head:
         raise JournalDamagedError(*stream, sequence, expected=head.digest, found=digest)
     return sequence
+
+
+def _is_redacted(reader: Reader, record: EventRecord, found: str) -> bool:
+    """Whether the record holds a stub that its redaction stands for (life.lago.journal.redacted)."""
+    stub = read_stub(record.payload)
+    event = None if stub is None else reader.get(stub.redaction)
+    if stub is None or event is None or event.stream != record.stream or event.sequence <= record.sequence:
+        return False
+    claim = Claimed(*record.stream, record.sequence, stub.redaction, str(record.digest), found)
+    return is_covered(claim, read_redaction(event.payload))

@@ -1,13 +1,15 @@
 """Checking a journal file: every row against the chain, every head against its last event, every index entry.
 
 `verify_file` checks all of it or what lies behind a position, `verify_recent` what a crash may have harmed. The first thing that is wrong is a JournalDamagedError with the stream, the sequence, and what was expected and found.
-Nothing is repaired and nothing is left out.
+Nothing is repaired and nothing is left out. A row with a redaction stub is in order when its redaction stands in the same
+stream and names its digests (life.lago.journal.redacted).
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +19,7 @@ from life.aios.errors import JournalDamagedError, JournalError
 from life.aios.record import Stream
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal import acknowledged, chain, schema
+from life.lago.journal.redacted import Claimed, Redaction, is_covered, read_redaction, read_stub
 from life.lago.journal.schema import SEGMENT_BITS
 
 SMALL_EVENTS: Final = 10_000
@@ -33,7 +36,12 @@ _DIGEST: Final = (
     "SELECT digest FROM event WHERE pos >> 10 = (SELECT +segment FROM stretch WHERE stream = ?1"
     " AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1) AND stream = ?1 AND seq = ?2 AND pos <= ?3"
 )
+_REDACTION: Final = "SELECT stream, seq, body FROM event WHERE id = ?"
 _HEADS: Final = "SELECT no, session, branch, seq, digest FROM stream"
+
+
+_PROGRESS_MASK: Final = 0x3FFF
+"""Progress is told every 16,384 events."""
 
 
 class Verified(NamedTuple):
@@ -57,10 +65,10 @@ class _Chain:
         self.segment = -1
 
 
-def verify_file(path: Path, *, after_position: int = 0) -> Verified:
+def verify_file(path: Path, *, after_position: int = 0, on_progress: Callable[[int], None] | None = None) -> Verified:
     """Check the events behind a position (0: all of them, with the file's structure and indexes).
 
-    Blocks for about two seconds per million events. JournalDamagedError at the first thing that is wrong.
+    `on_progress` is told now and then how many events were checked, from the thread that runs this. Blocks for about two seconds per million events. JournalDamagedError at the first thing that is wrong.
     """
     structure = _Structure(path) if after_position == 0 else None
     marked = acknowledged.newest(path)
@@ -68,7 +76,7 @@ def verify_file(path: Path, *, after_position: int = 0) -> Verified:
     try:
         connection.execute("BEGIN")
         schema.check_acknowledged(connection, path, marked)
-        verification = _Verification(connection, path)
+        verification = _Verification(connection, path, on_progress)
         if structure is not None:
             structure.start()
         try:
@@ -155,19 +163,24 @@ class _Origins(dict[int, tuple[Any, ...]]):
 
 
 class _Verification:
-    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: apsw.Connection, path: Path, on_progress: Callable[[int], None] | None = None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._on_progress = on_progress or _silent
         self._chains: dict[int, _Chain] = {}
         self._last: _Chain | None = None
         self._missing_position: int | None = None
         self._stretches = 0
+        self._claims: list[tuple[int, Claimed]] = []
 
     def run(self, after_position: int) -> Verified:
         try:
             self._load_names(all_streams=after_position == 0)
             events = self._follow(after_position)
             self._check_heads()
+            self._check_claims()
             if after_position == 0:
                 self._check_stretches()
         except (apsw.CorruptError, UnicodeDecodeError) as error:
@@ -225,7 +238,9 @@ class _Verification:
                 unreadable = f"unreadable columns ({type(error).__name__})"
                 raise self._misplaced(position, link) or _damaged(link.stream, seq, _hex(digest), unreadable) from None
             if found != digest:
-                raise self._misplaced(position, link) or _damaged(link.stream, seq, _hex(digest), found.hex())
+                if not self._is_claimed(link, seq, body, digest, found):
+                    raise self._misplaced(position, link) or _damaged(link.stream, seq, _hex(digest), found.hex())
+                found = digest
             segment = pos >> SEGMENT_BITS
             if link.segment != segment:
                 link.segment = segment
@@ -234,6 +249,8 @@ class _Verification:
             link.digest = found
             self._last = link
             events += 1
+            if not events & _PROGRESS_MASK:
+                self._on_progress(events)
         self._stretches = stretches
         return events
 
@@ -284,6 +301,27 @@ class _Verification:
             if link.sequence != sequence or link.digest != digest:
                 raise _damaged(stream, link.sequence, _hex(digest), link.digest.hex())
 
+    def _is_claimed(self, link: _Chain, sequence: int, body: bytes, digest: object, found: bytes) -> bool:
+        """Whether the row holds a redaction stub; the redaction it names is looked at when all rows were."""
+        stub = read_stub(body)
+        if stub is None or not isinstance(digest, bytes):
+            return False
+        claim = Claimed(*link.stream, sequence, stub.redaction, digest.hex(), found.hex())
+        self._claims.append((link.stream_no, claim))
+        return True
+
+    def _check_claims(self) -> None:
+        """Every stub's redaction stands behind it in its stream, and names the two digests."""
+        known: dict[str, tuple[Any, Any, Redaction | None]] = {}
+        for stream_no, claim in self._claims:
+            if claim.redaction not in known:
+                row = schema.fetch_one(self._connection, _REDACTION, (chain.compact_id(claim.redaction),))
+                known[claim.redaction] = (None, 0, None) if row is None else (row[0], row[1], read_redaction(row[2]))
+            stream, sequence, redaction = known[claim.redaction]
+            if stream != stream_no or sequence <= claim.sequence or not is_covered(claim, redaction):
+                where = Stream(claim.session_id, claim.branch_id)
+                raise _damaged(where, claim.sequence, claim.digest, f"{claim.stub_digest}, and no redaction says so")
+
     def _check_stretches(self) -> None:
         """What leads to the segments of each stream, against the segments that were met: sums of hashes, since there can be as
         many as events."""
@@ -322,3 +360,7 @@ def _hex(value: object) -> str:
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+def _silent(_events: int) -> None:
+    """Nobody watches."""

@@ -47,9 +47,14 @@ from life.crypto.address import format_address, parse_address
 from life.crypto.did import resolve_did
 from life.crypto.errors import CryptoError
 
-DEFAULT_STATEMENTS: Final = ("anima.identity_seal", "anima.kya.challenge", "anima.identity_document")
-"""Tokens of the identity that an agent needs in daily life. Proofs of rotations, revocations, migrations, attestations and
-capabilities are not among them: whoever may sign those can take the identity away."""
+DEFAULT_STATEMENTS: Final = (
+    "anima.identity_seal",
+    "anima.kya.challenge",
+    "anima.identity_document",
+    "anima.custody_migration",
+)
+"""Tokens of the identity that an agent needs in daily life. Proofs of rotations, revocations, attestations and capabilities
+are not among them: whoever may sign those can take the identity away."""
 MAX_POLICY_BYTES: Final = 1 << 20
 _AGENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -178,17 +183,11 @@ class SomaPolicy:
     def operations_for(self, principal: Principal, agent: str) -> frozenset[OracleOperation]:
         """Everything this caller may have signed for this agent."""
         allowed = {name for _, rule in self.rules_for(principal, agent) for name in rule.operations}
-        return frozenset(
-            name for name in allowed if principal.operations is None or name in principal.operations
-        )
+        return frozenset(name for name in allowed if principal.operations is None or name in principal.operations)
 
     def check_admin(self, principal: Principal, operation: AdminOperation) -> None:
         """PolicyDeniedError unless a rule [[admin]] allows it. Remote callers never administer."""
-        if (
-            principal.uid is None
-            or principal.did is not None
-            or operation not in self._admin.get(principal.uid, ())
-        ):
+        if principal.uid is None or principal.did is not None or operation not in self._admin.get(principal.uid, ()):
             raise PolicyDeniedError(f"The oracle's policy does not let {principal} use {operation}.")
 
     def agent(self, name: str) -> AgentRule:

@@ -17,7 +17,8 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from life.aios.errors import CustodyError, LifeError
+from life.aios import errors as aios_errors
+from life.aios.errors import LifeError
 from life.aios.ports.custody import (
     EvmTransaction,
     PermitTransfer,
@@ -35,10 +36,17 @@ MAX_FRAME_BYTES: Final = 128 * 1024
 """More than the largest message in base64 needs."""
 
 OracleOperation = Literal[
-    "sign_token", "sign_message", "sign_authorization", "sign_permit", "sign_transaction", "sign_sale_document"
+    "sign_token",
+    "sign_message",
+    "sign_authorization",
+    "sign_permit",
+    "sign_transaction",
+    "sign_sale_document",
+    "sign_cancellation",
+    "rotate",
 ]
 """What a rule of the policy may allow."""
-AdminOperation = Literal["provision", "disable", "enable", "list"]
+AdminOperation = Literal["provision", "adopt", "disable", "enable", "list", "grant"]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op"):
@@ -67,6 +75,12 @@ class SignMessage(Request, frozen=True, kw_only=True, tag="sign_message"):
 
 class SignAuthorization(Request, frozen=True, kw_only=True, tag="sign_authorization"):
     """A payment by EIP-3009."""
+
+    authorization: TransferAuthorization
+
+
+class SignCancellation(Request, frozen=True, kw_only=True, tag="sign_cancellation"):
+    """That an unused payment by EIP-3009 must not happen any more."""
 
     authorization: TransferAuthorization
 
@@ -101,6 +115,20 @@ class SignSaleReceipt(Request, frozen=True, kw_only=True, tag="sign_sale_receipt
     document: SaleReceipt
 
 
+class RotationStep(Request, frozen=True, kw_only=True, tag="rotation"):
+    """One step of replacing the identity key; `links` (JSON) are the whole chain with its proofs, for `commit`."""
+
+    step: Literal["prepared", "prepare", "commit", "discard"]
+    links: str = "[]"
+
+
+class SignPrepared(Request, frozen=True, kw_only=True, tag="sign_prepared"):
+    """A token by the prepared key: that it agrees to the rotation, or the seal of soul.json."""
+
+    claims: dict[str, object]
+    typ: str = "JWT"
+
+
 class Provision(Request, frozen=True, kw_only=True, tag="provision"):
     """Make keys and soul for `agent`, or show those there are. Limits in micro-credits; None: the soul's defaults."""
 
@@ -112,12 +140,33 @@ class Provision(Request, frozen=True, kw_only=True, tag="provision"):
     max_lifetime_micro: int | None = None
 
 
+class Adopt(Request, frozen=True, kw_only=True, tag="adopt"):
+    """Take over keys that were made elsewhere, with their soul (JSON) and the proofs of its rotations (JSON)."""
+
+    soul: str
+    chain: str
+    auth_seed: bytes
+    wallet_seed: bytes
+    rotations: str = "[]"
+
+    def __repr__(self) -> str:
+        return f"<Adopt {self.agent}>"
+
+
 class Disable(Request, frozen=True, kw_only=True, tag="disable"):
     """Sign nothing for `agent` any more, until `enable`."""
 
 
 class Enable(Request, frozen=True, kw_only=True, tag="enable"):
     """Take a `disable` back."""
+
+
+class Grant(Request, frozen=True, kw_only=True, tag="grant"):
+    """A permit for a remote caller to use `agent` for `operations`; what the policy does not allow it, it still can't do."""
+
+    did: str
+    operations: tuple[OracleOperation, ...]
+    lifetime_s: int
 
 
 class ListAgents(Request, frozen=True, kw_only=True, tag="list"):
@@ -128,13 +177,16 @@ SigningRequest = (
     SignToken
     | SignMessage
     | SignAuthorization
+    | SignCancellation
     | SignPermit
     | SignTokenPermit
     | SignTransaction
     | SignSaleOffer
     | SignSaleReceipt
 )
-AnyRequest = Describe | SigningRequest | Provision | Disable | Enable | ListAgents
+AnyRequest = (
+    Describe | SigningRequest | RotationStep | SignPrepared | Provision | Adopt | Disable | Enable | ListAgents | Grant
+)
 
 
 class AgentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -146,8 +198,10 @@ class AgentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     chain: str
     operations: tuple[OracleOperation, ...] = ()
     """What the caller may have signed."""
-    soul: msgspec.Raw | None = None
-    """The soul as JSON, for `describe`."""
+    soul: str = ""
+    """The soul's JSON, for `describe`."""
+    rotations: str = "[]"
+    """The rotations that lead from the soul's root key to `did`, as JSON, for `describe`."""
     created: bool = False
     disabled: bool = False
 
@@ -167,12 +221,14 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str | None = None
     signature: bytes | None = None
     agents: tuple[AgentFacts, ...] | None = None
+    oracle: str | None = None
+    """The oracle's DID, beside a permit in `token`."""
     error: ReplyError | None = None
 
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-_REQUESTS: Final = msgspec.json.Decoder(AnyRequest)
+_REQUESTS: Final[msgspec.json.Decoder[AnyRequest]] = msgspec.json.Decoder(AnyRequest)
 _REPLIES: Final = msgspec.json.Decoder(Reply)
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -225,22 +281,30 @@ def take_frames(buffer: bytearray, *, limit: int | None = None) -> Iterator[byte
 
 
 def _codes(*modules: object) -> dict[str, type[LifeError]]:
-    """Every custody error of these modules by its code."""
-    found: dict[str, type[LifeError]] = {CustodyError.code: CustodyError}
-    for module in modules:
-        for kind in vars(module).values():
-            if isinstance(kind, type) and issubclass(kind, CustodyError):
-                found[kind.code] = kind
-    return found
+    """Every error of these modules by its code, as far as a message is all it needs."""
+    return {
+        kind.code: kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, LifeError) and kind.__init__ is LifeError.__init__
+    }
 
 
-_ERRORS: Final = _codes(anima_errors, custody_errors)
+_ERRORS: Final = _codes(aios_errors, anima_errors, custody_errors)
 
 
 def error_reply(request_id: int, error: LifeError) -> Reply:
     """The reply that tells of `error`."""
     said = ReplyError(code=error.code, message=error.message, next_step=error.next_step)
     return Reply(id=request_id, error=said)
+
+
+def status_of(reply: Reply) -> int:
+    """The HTTP status of a reply: 200, or that of its error."""
+    if reply.error is None:
+        return 200
+    kind = _ERRORS.get(reply.error.code)
+    return 400 if kind is None else kind.status
 
 
 def raise_refusal(reply: Reply) -> None:
@@ -263,6 +327,8 @@ def operation_of(request: SigningRequest) -> OracleOperation:
             return "sign_message"
         case SignAuthorization():
             return "sign_authorization"
+        case SignCancellation():
+            return "sign_cancellation"
         case SignPermit() | SignTokenPermit():
             return "sign_permit"
         case SignTransaction():

@@ -32,6 +32,9 @@ class Reserved(NamedTuple):
     at_us: int
 
 
+UNCOUNTED: Final = Reserved(None, 0, 0)
+
+
 class SpendJudge(Protocol):
     """Decides about the money in a request before the wallet signs it."""
 
@@ -55,6 +58,7 @@ class SoulSpending:
         self._values = values
         self._lifetime_micro = 0
         self._recent: deque[tuple[int, int]] = deque()
+        self._recent_micro = 0
         self._counted: OrderedDict[tuple[object, ...], None] = OrderedDict()
 
     def reserve(self, request: WalletRequest, rule: AllowRule, agent: AgentRule, *, now_us: int) -> Reserved:
@@ -66,25 +70,26 @@ class SoulSpending:
         except (TypeError, AttributeError, ValueError):
             raise CustodyInputError("The request has a field of the wrong type.") from None
         if amount is None:
-            return Reserved(None, 0, now_us)
+            return UNCOUNTED
         if amount < 0:
             raise CustodyInputError("An amount is not negative.")
         if rule.max_payment_micro is not None and amount > rule.max_payment_micro:
-            raise PolicyDeniedError(f"This caller may pay {rule.max_payment_micro} micro-credits at once, not {amount}.")
+            raise PolicyDeniedError(
+                f"This caller may pay {rule.max_payment_micro} micro-credits at once, not {amount}."
+            )
         if isinstance(request, TokenPermit):  # an allowance for Permit2 alone moves nothing; its payment is counted
             self._check(amount, session_micro=0, lifetime_micro=0)
-            return Reserved(None, 0, now_us)
+            return UNCOUNTED
         key = _key(request)
         if key in self._counted:
-            return Reserved(None, 0, now_us)
+            return UNCOUNTED
         window_us = agent.session_window_s * 1_000_000
-        recent = sum(spent for at_us, spent in self._recent if at_us > now_us - window_us)
-        self._check(amount, session_micro=recent, lifetime_micro=self._lifetime_micro)
+        while self._recent and self._recent[0][0] <= now_us - window_us:
+            self._recent_micro -= self._recent.popleft()[1]
+        self._check(amount, session_micro=self._recent_micro, lifetime_micro=self._lifetime_micro)
         self._counted[key] = None
         while len(self._counted) > MAX_REMEMBERED:
             self._counted.popitem(last=False)
-        while self._recent and self._recent[0][0] <= now_us - window_us:
-            self._recent.popleft()
         self.restore(amount, now_us)
         return Reserved(key, amount, now_us)
 
@@ -94,11 +99,13 @@ class SoulSpending:
             return
         self._counted.pop(reserved.key, None)
         self._lifetime_micro -= reserved.amount_micro
+        self._recent_micro -= reserved.amount_micro
         self._recent.remove((reserved.at_us, reserved.amount_micro))
 
     def restore(self, amount_micro: int, at_us: int) -> None:
         """See SpendJudge."""
         self._lifetime_micro += amount_micro
+        self._recent_micro += amount_micro
         self._recent.append((at_us, amount_micro))
 
     def _check(self, amount: int, *, session_micro: int, lifetime_micro: int) -> None:

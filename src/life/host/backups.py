@@ -1,0 +1,66 @@
+"""Where a project's backups go: a folder, or a bucket that speaks S3.
+
+    /mnt/backups
+    s3://BUCKET/PREFIX?endpoint=https://…&region=eu-central-1
+
+The bucket's access key is taken from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where there is one, AWS_SESSION_TOKEN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from life.aios.errors import InvalidInputError
+from life.aios.ports.clock import Clock, Entropy
+from life.lago.backup.repository import Repository
+
+
+@asynccontextmanager
+async def open_repository(
+    place: str, *, clock: Clock, entropy: Entropy, environment: Mapping[str, str]
+) -> AsyncIterator[Repository]:
+    """The repository at a place as above; InvalidInputError for one that can't be. A folder is made by the first backup."""
+    if not place.startswith("s3://"):
+        if Path(place).exists() and not Path(place).is_dir():
+            raise InvalidInputError(
+                f"{place} is not a folder.", next_step="Name a folder, or s3://BUCKET/PREFIX?endpoint=…."
+            )
+        yield Repository.in_directory(Path(place), entropy)
+        return
+    from life.lago.blobs.aws_signature import AwsCredentials
+    from life.lago.blobs.s3 import Bucket, S3Objects  # with the HTTP client
+
+    bucket = Bucket(*_bucket(place))
+    access, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+    if not access or not secret:
+        raise InvalidInputError(
+            "The bucket's access key is missing.",
+            next_step="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.",
+        )
+    credentials = AwsCredentials(access, secret, environment.get("AWS_SESSION_TOKEN") or None)
+    async with AsyncExitStack() as stack:
+        spaces = []
+        for name in ("blobs", "pieces", "manifests"):
+            space = S3Objects(bucket._replace(prefix=f"{bucket.prefix}{name}/"), credentials, clock)
+            stack.push_async_callback(space.aclose)
+            spaces.append(space)
+        yield Repository(spaces[0], spaces[1], spaces[2], entropy)
+
+
+def _bucket(place: str) -> tuple[str, str, str, str]:
+    """Endpoint, name, region and prefix."""
+    try:
+        split = urlsplit(place)
+    except ValueError:
+        raise InvalidInputError(f"{place} is no address.") from None
+    options = dict(parse_qsl(split.query))
+    unknown = options.keys() - {"endpoint", "region"}
+    if not split.netloc or "endpoint" not in options or unknown:
+        raise InvalidInputError(
+            "A bucket is named as s3://BUCKET/PREFIX?endpoint=https://HOST, with &region=REGION where it has one."
+        )
+    prefix = split.path.strip("/")
+    return (options["endpoint"], split.netloc, options.get("region", "auto"), f"{prefix}/" if prefix else "")

@@ -1,0 +1,494 @@
+"""Files: contents, manifests, differences, history, snapshots.
+
+A path in an address is decoded once and then judged as a manifest's path: no `.`, `..` or empty parts. `If-Match` (the hash that the path
+must have) and `If-None-Match: *` (it must not be there) make a change hold only for the version that the caller has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from life.aios.errors import InvalidInputError, NotFoundError
+from life.aios.ids import MAIN_BRANCH
+from life.aios.ports.http import Operation, Parameter
+from life.aios.ports.journal import Journal
+from life.aios.record import Stream
+from life.lago.api.bodies import answer, empty, json_body, number, parts, word
+from life.lago.api.callers import Caller, CallerReader
+from life.lago.api.content import Content, content_response
+from life.lago.api.desks import Desks
+from life.lago.files.comparison import compare, text_difference
+from life.lago.files.desk import ABSENT, NamedPoint
+from life.lago.files.manifest import FileEntry, Manifest, check_path
+from life.lago.owners.registry import Owners
+
+MAX_FILE_BYTES: Final = 512 * 1024 * 1024
+MAX_ENTRIES: Final = 10_000
+_MAX_DIFF_BYTES: Final = 1024 * 1024
+_CACHE: Final = "private, no-cache"
+_TYPE_LIMIT: Final = 128
+
+
+class EntryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in a manifest. `updated_at` is in microseconds."""
+
+    path: str
+    blob_hash: str
+    size_bytes: int
+    content_type: str | None
+    updated_at: int
+
+
+class ManifestView(msgspec.Struct, frozen=True, kw_only=True):
+    """A branch's files by path; `next_path` continues behind a full page."""
+
+    session_id: str
+    entries: list[EntryView]
+    next_path: str | None = None
+
+
+class FileStored(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was written."""
+
+    path: str
+    blob_hash: str
+    size_bytes: int
+    seq: int
+
+
+class DifferenceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One path that differs. `text` is a unified diff where both sides are text and it was asked for."""
+
+    change: Literal["added", "removed", "modified", "renamed"]
+    path: str
+    old: EntryView | None
+    new: EntryView | None
+    text: str | None = None
+
+
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a path; `entry` is null when it was gone afterwards."""
+
+    branch_id: str
+    seq: int
+    event_id: str
+    at: int
+    change: str
+    entry: EntryView | None
+
+
+class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST …/snapshots."""
+
+    name: str
+    branch: str = MAIN_BRANCH
+
+
+class SnapshotView(msgspec.Struct, frozen=True, kw_only=True):
+    """A named point of a branch; `data_hash` is the blob with the manifest's canonical form."""
+
+    name: str
+    branch: str
+    seq: int
+    created_at: int
+    data_hash: str
+
+
+class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The files at a named point."""
+
+    snapshot: str
+    session_id: str
+    branch: str
+    seq: int
+    entries: list[EntryView]
+
+
+class FileApi:
+    """The routes."""
+
+    def __init__(self, journal: Journal, owners: Owners, desks: Desks, caller: CallerReader) -> None:
+        self._journal = journal
+        self._owners = owners
+        self._desks = desks
+        self._caller = caller
+
+    def operations(self) -> list[Operation[Request, Response]]:
+        """The routes."""
+        session = "/v1/sessions/{session_id}"
+        file = f"{session}/files/{{path:path}}"
+        branch = Parameter("branch", "Id or name of the branch; `main` unless told otherwise.")
+        at = Parameter("at", "The state right after this event of the branch.", "integer")
+        return [
+            Operation(
+                "GET",
+                file,
+                "A file's content (Range, If-None-Match)",
+                self.read,
+                None,
+                None,
+                (branch, at),
+                media_type="application/octet-stream",
+                errors=(400, 404, 416, 429),
+                scope="files:read",
+            ),
+            Operation(
+                "PUT",
+                file,
+                "Write a file",
+                self.write,
+                None,
+                FileStored,
+                (branch,),
+                status=201,
+                errors=(400, 404, 409, 413, 429),
+                scope="files:write",
+            ),
+            Operation(
+                "DELETE",
+                file,
+                "Remove a file, or all below a folder; also when there is none",
+                self.delete,
+                None,
+                None,
+                (branch,),
+                status=204,
+                errors=(400, 404, 409, 429),
+                scope="files:write",
+            ),
+            Operation(
+                "GET",
+                f"{session}/manifest",
+                "A branch's files",
+                self.manifest,
+                None,
+                ManifestView,
+                (
+                    branch,
+                    at,
+                    Parameter("after_path", "`next_path` of the page before."),
+                    Parameter("limit", f"How many, 1 to {MAX_ENTRIES}.", "integer"),
+                ),
+                errors=(400, 404, 429),
+                scope="files:read",
+            ),
+            Operation(
+                "GET",
+                f"{session}/history/{{path:path}}",
+                "Every change of a path",
+                self.history,
+                None,
+                list[VersionView],
+                (branch,),
+                errors=(400, 404, 429),
+                scope="files:read",
+            ),
+            Operation(
+                "GET",
+                f"{session}/diff",
+                "What differs between two states: a sequence of the branch, `snap:<name>`, or a branch",
+                self.diff,
+                None,
+                list[DifferenceView],
+                (
+                    branch,
+                    Parameter("from", "The older state."),
+                    Parameter("to", "The newer state; the branch's head unless told otherwise."),
+                    Parameter("text", "`true`: with unified diffs.", "boolean"),
+                ),
+                errors=(400, 404, 429),
+                scope="files:read",
+            ),
+            Operation(
+                "POST",
+                f"{session}/snapshots",
+                "Name the present state of a branch",
+                self.snapshot,
+                NewSnapshot,
+                SnapshotView,
+                status=201,
+                errors=(400, 404, 409, 413, 429),
+                scope="files:write",
+            ),
+            Operation(
+                "GET",
+                f"{session}/snapshots",
+                "A branch's named states",
+                self.snapshots,
+                None,
+                list[SnapshotView],
+                (branch,),
+                errors=(400, 404, 429),
+                scope="files:read",
+            ),
+            Operation(
+                "GET",
+                f"{session}/snapshots/{{name}}/manifest",
+                "The files at a named state",
+                self.snapshot_manifest,
+                None,
+                SnapshotManifest,
+                (branch,),
+                errors=(400, 404, 429),
+                scope="files:read",
+            ),
+        ]
+
+    # ---- contents
+
+    async def read(self, request: Request) -> Response:
+        """GET …/files/{path}"""
+        session_id = await self._readable(request)
+        return await self.read_from(request, session_id)
+
+    async def read_from(self, request: Request, session_id: str) -> Response:
+        """A file of a session that the caller may read."""
+        path = check_path(str(request.path_params["path"]))
+        manifest = await self._desks.view.manifest(session_id, word(request, "branch", MAIN_BRANCH), at=_at(request))
+        entry = manifest.get(path)
+        if entry is None:
+            raise NotFoundError("There is no such file.", details={"path": path[:255]})
+        name = path.rpartition("/")[2]
+        content = Content(entry.blob_hash, entry.size_bytes, entry.content_type, name, _CACHE)
+        return await content_response(request, self._desks.blobs, content)
+
+    async def write(self, request: Request) -> Response:
+        """PUT …/files/{path}"""
+        caller = self._caller(request)
+        session_id = str(request.path_params["session_id"])
+        owner = await self._owners.require(session_id, caller.owner, write=True)
+        return await self.write_into(request, session_id, caller, owner)
+
+    async def write_into(
+        self, request: Request, session_id: str, caller: Caller, owner: str, *, default_type: str | None = None
+    ) -> Response:
+        """Write a file of a session that the caller may write. The content goes to the blob store as it comes in."""
+        path = check_path(str(request.path_params["path"]))
+        branch = word(request, "branch", MAIN_BRANCH)
+        expected = _expected(request)
+        async with self._owners.within(owner, events=1, size_bytes=_declared(request)):
+            pass  # refused before the body is read, where it says its length
+        info = await self._desks.blobs.put_stream(parts(request, limit_bytes=MAX_FILE_BYTES))
+        async with self._owners.within(owner, events=1, size_bytes=info.size_bytes):
+            changed = await self._desks.write_stored(
+                caller,
+                session_id,
+                path,
+                info,
+                branch=branch,
+                content_type=_content_type(request) or default_type,
+                expected=expected,
+            )
+        return answer(FileStored(path=path, blob_hash=info.hash, size_bytes=info.size_bytes, seq=changed.sequence), 201)
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE …/files/{path}"""
+        caller = self._caller(request)
+        session_id = str(request.path_params["session_id"])
+        owner = await self._owners.require(session_id, caller.owner, write=True)
+        return await self.delete_from(request, session_id, caller, owner)
+
+    async def delete_from(self, request: Request, session_id: str, caller: Caller, owner: str) -> Response:
+        """Remove a file of a session that the caller may write."""
+        path = check_path(str(request.path_params["path"]))
+        branch = word(request, "branch", MAIN_BRANCH)
+        view = self._desks.view
+        if branch != MAIN_BRANCH:
+            await view.branch(session_id, branch)
+        manifest = await view.manifest(session_id, branch)
+        if path in manifest or manifest.below(path):
+            async with self._owners.within(owner, events=1):
+                await self._desks.of(caller).delete(session_id, path, branch=branch, expected=_expected(request))
+        return empty()
+
+    # ---- states
+
+    async def manifest(self, request: Request) -> Response:
+        """GET …/manifest"""
+        return await self.manifest_of(request, await self._readable(request))
+
+    async def manifest_of(self, request: Request, session_id: str) -> Response:
+        """The manifest of a session that the caller may read."""
+        limit = number(request, "limit", MAX_ENTRIES, 1, MAX_ENTRIES)
+        after = request.query_params.get("after_path", "")
+        manifest = await self._desks.view.manifest(session_id, word(request, "branch", MAIN_BRANCH), at=_at(request))
+        paths = [path for path in manifest if path > after]
+        entries = [_entry(manifest[path]) for path in paths[:limit]]
+        return answer(
+            ManifestView(
+                session_id=session_id,
+                entries=entries,
+                next_path=entries[-1].path if len(paths) > limit else None,
+            )
+        )
+
+    async def history(self, request: Request) -> Response:
+        """GET …/history/{path}"""
+        session_id = await self._readable(request)
+        versions = await self._desks.view.history(
+            session_id, str(request.path_params["path"]), word(request, "branch", MAIN_BRANCH)
+        )
+        return answer(
+            [
+                VersionView(
+                    branch_id=each.branch_id,
+                    seq=each.sequence,
+                    event_id=each.event_id,
+                    at=each.at_us,
+                    change=each.change,
+                    entry=None if each.entry is None else _entry(each.entry),
+                )
+                for each in versions
+            ]
+        )
+
+    async def diff(self, request: Request) -> Response:
+        """GET …/diff"""
+        session_id = await self._readable(request)
+        branch = word(request, "branch", MAIN_BRANCH)
+        wanted = request.query_params.get("from")
+        if wanted is None:
+            raise InvalidInputError("The parameter 'from' names the older state.")
+        old = await self._state(session_id, branch, wanted)
+        new = await self._state(session_id, branch, request.query_params.get("to"))
+        with_text = request.query_params.get("text") == "true"
+        return answer(
+            [
+                DifferenceView(
+                    change=each.change,
+                    path=each.path,
+                    old=None if each.old is None else _entry(each.old),
+                    new=None if each.new is None else _entry(each.new),
+                    text=await self._text(each.path, each.old, each.new) if with_text else None,
+                )
+                for each in compare(old, new)
+            ]
+        )
+
+    async def _state(self, session_id: str, branch: str, reference: str | None) -> Manifest:
+        """A number is a sequence of the branch, `snap:<name>` a snapshot of it, anything else another branch."""
+        view = self._desks.view
+        if reference is None:
+            return await view.manifest(session_id, branch)
+        if reference.isascii() and reference.isdigit() and len(reference) < 19:
+            return await view.manifest(session_id, branch, at=int(reference))
+        if reference.startswith("snap:"):
+            point = await self._point(session_id, branch, reference.removeprefix("snap:"))
+            return await view.manifest(session_id, point.branch_id, at=point.covers_through)
+        return await view.manifest(session_id, reference)
+
+    async def _text(self, path: str, old: FileEntry | None, new: FileEntry | None) -> str | None:
+        sides = [entry for entry in (old, new) if entry is not None]
+        if any(entry.size_bytes > _MAX_DIFF_BYTES for entry in sides):
+            return None
+        before, after = [
+            b"" if entry is None else await self._desks.blobs.get(entry.blob_hash, max_bytes=_MAX_DIFF_BYTES)
+            for entry in (old, new)
+        ]
+        return text_difference(before, after, path=path)
+
+    # ---- snapshots
+
+    async def snapshot(self, request: Request) -> Response:
+        """POST …/snapshots"""
+        body = await json_body(request, NewSnapshot)
+        caller = self._caller(request)
+        session_id = str(request.path_params["session_id"])
+        owner = await self._owners.require(session_id, caller.owner, write=True)
+        async with self._owners.within(owner, events=1):
+            point = await self._desks.of(caller).snapshot(session_id, body.name, branch=body.branch)
+        return answer(_point_view(point), 201)
+
+    async def snapshots(self, request: Request) -> Response:
+        """GET …/snapshots"""
+        session_id = await self._readable(request)
+        caller = self._caller(request)
+        points = await self._desks.of(caller).snapshots(session_id, branch=word(request, "branch", MAIN_BRANCH))
+        return answer([_point_view(point) for point in points])
+
+    async def snapshot_manifest(self, request: Request) -> Response:
+        """GET …/snapshots/{name}/manifest"""
+        session_id = await self._readable(request)
+        name = str(request.path_params["name"])
+        point = await self._point(session_id, word(request, "branch", MAIN_BRANCH), name)
+        manifest = await self._desks.view.manifest(session_id, point.branch_id, at=point.covers_through)
+        return answer(
+            SnapshotManifest(
+                snapshot=name,
+                session_id=session_id,
+                branch=point.branch_id,
+                seq=point.covers_through,
+                entries=[_entry(manifest[path]) for path in manifest],
+            )
+        )
+
+    async def _point(self, session_id: str, branch: str, name: str) -> NamedPoint:
+        for point in await self._desks.reader.snapshots(session_id, branch=branch):
+            if point.name == name:
+                return point
+        raise NotFoundError("The branch has no such snapshot.", details={"snapshot": name[:200]})
+
+    async def _readable(self, request: Request) -> str:
+        session_id = str(request.path_params["session_id"])
+        await self._owners.require(session_id, self._caller(request).owner, write=False)
+        return session_id
+
+    async def head_of(self, session_id: str) -> int:
+        """The last event of a session's main branch; 0 for none."""
+        return (await self._journal.head(Stream(session_id))).sequence
+
+
+def _entry(entry: FileEntry) -> EntryView:
+    return EntryView(
+        path=entry.path,
+        blob_hash=entry.blob_hash,
+        size_bytes=entry.size_bytes,
+        content_type=entry.content_type,
+        updated_at=entry.updated_at_us,
+    )
+
+
+def _point_view(point: NamedPoint) -> SnapshotView:
+    return SnapshotView(
+        name=point.name,
+        branch=point.branch_id,
+        seq=point.covers_through,
+        created_at=point.at_us,
+        data_hash=point.manifest_hash,
+    )
+
+
+def _at(request: Request) -> int | None:
+    return number(request, "at", 0, 0, 2**53) if "at" in request.query_params else None
+
+
+def _expected(request: Request) -> str | None:
+    """The version that a change is for; None when it is for any."""
+    match = request.headers.get("if-match")
+    absent = request.headers.get("if-none-match")
+    if absent is not None:
+        if absent.strip() != "*" or match is not None:
+            raise InvalidInputError("A change takes 'If-None-Match: *' or an 'If-Match' with one hash.")
+        return ABSENT
+    if match is None:
+        return None
+    blob = match.strip().removeprefix('"').removesuffix('"')
+    if len(blob) != 64 or blob.strip("0123456789abcdef"):
+        raise InvalidInputError("'If-Match' names one version by its hash.")
+    return blob
+
+
+def _content_type(request: Request) -> str | None:
+    told = request.headers.get("content-type", "").strip().lower()
+    if len(told) > _TYPE_LIMIT or not told.isprintable() or not told.isascii():
+        raise InvalidInputError("The content type is not one.")
+    return told or None
+
+
+def _declared(request: Request) -> int:
+    told = request.headers.get("content-length", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 16 else 0
