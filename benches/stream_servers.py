@@ -75,7 +75,7 @@ class Peer:
         self.queues: list[asyncio.Queue[str]] = []
 
     async def subscribe(self) -> Any:
-        from sse_starlette.sse import EventSourceResponse, ServerSentEvent
+        from sse_starlette import EventSourceResponse, ServerSentEvent
 
         queue: asyncio.Queue[str] = asyncio.Queue(BEHIND)
         self.queues.append(queue)

@@ -450,7 +450,8 @@ async def test_our_own_server_is_durable(server: NatsServer) -> None:
 async def test_who_may_not_come_in(own: NatsServer) -> None:
     """Without the password nobody gets in; it stands in files for the owner only, and not in arguments or the log."""
     wrong = own.access._replace(password="wrong")
-    with pytest.raises(JournalUnavailableError, match=r"(?i)authorization"):
+    # The server closes at once; whether its last words arrive before the end of the line is chance.
+    with pytest.raises(JournalUnavailableError, match=r"(?i)authorization|reset by peer|closed"):
         async with opened(wrong, patience_s=1.0):
             pass
     folder = own.credentials_file.parent

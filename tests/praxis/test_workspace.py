@@ -345,6 +345,7 @@ def test_a_write_through_swapped_directories_never_lands_outside(tmp_path: Path,
                     os.rename(root / "kept", root / "door")
                     break
                 except OSError:  # the same, with a file in it already
+                    turn += 1
                     os.rename(root / "door", root / f"grown-{turn}")
 
     thread = threading.Thread(target=swap)

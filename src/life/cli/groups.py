@@ -93,7 +93,9 @@ haima: Final = LazyGroup(
         "discover": Lazy("life.cli.haima_discover:discover", "Look for paid resources."),
         "wallet": Lazy("life.cli.groups:wallet", "What a payer's wallets have paid and promised."),
         "approvals": Lazy("life.cli.groups:approvals", "Payments that wait for a person."),
-        "refund": Lazy("life.cli.haima_refund:refund", "Give the money of a settled charge back."),
+        "refund": Lazy(
+            "life.cli.haima_refund:refund", "Give the money of a settled charge back to its payer, whole or in part."
+        ),
         "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
         "reconcile": Lazy(
             "life.cli.haima_reconcile:reconcile_", "Compare the books with the chain, and settle what was in doubt."
@@ -174,6 +176,7 @@ _PERSISTENCE: Final = {
     "journal": Lazy("life.cli.groups:journal", "The journal: watch, verify, prove, export, import."),
     "blobs": Lazy("life.cli.groups:blobs", "Contents by their SHA-256."),
     "files": Lazy("life.cli.files:files", "List a session's files, now or at any event; diff, merge, watch, export."),
+    "knowledge": Lazy("life.cli.knowledge:knowledge", "Search notes that link to one another, with their sources."),
     "backup": Lazy("life.cli.groups:backup", "Back up the journal and its blobs, and put them back."),
 }
 """The same under `lago` and under `life`."""

@@ -24,7 +24,9 @@ from life.host.haima_discover import discover as look
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
 @command_errors
 def discover(query: str | None, facilitator: str | None, limit: int, allow_plain_http: bool, as_json: bool) -> None:
-    """Look for paid resources: all that are listed, or those that fit QUERY.
+    """Look for paid resources.
+
+    All that are listed, or those that fit QUERY.
 
     What a catalogue says is a hint. Before anything is paid, the resource itself says what it costs.
     """

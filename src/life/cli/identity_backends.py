@@ -68,7 +68,10 @@ def backends(data_dir: Path, as_json: bool) -> None:
 @json_option
 @command_errors
 def doctor(data_dir: Path, confirm: bool, as_json: bool) -> None:
-    """Try the chosen backend with real calls, and say what is wrong in one sentence each. Exit code 1 when something is."""
+    """Try the chosen backend with real calls, and say what is wrong in one sentence each.
+
+    The exit code is 1 when something is wrong.
+    """
     findings = run(_examine(data_dir, confirm=confirm, as_json=as_json))
     if as_json:
         healthy = all(finding.result != "failed" for finding in findings)

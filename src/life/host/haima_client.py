@@ -11,6 +11,7 @@ an earlier process left open.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -385,7 +386,7 @@ async def _exchange(
                 body(part)
         finally:
             await response.aclose()
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, ssl.SSLError) as error:
         return Outcome(line.status, line.settlement, _lost(error, request, receipt), receipt, is_repeated, False)
     except LifeError as error:
         return Outcome(line.status, line.settlement, error, receipt, is_repeated, False)
@@ -394,7 +395,7 @@ async def _exchange(
     )
 
 
-def _lost(error: httpx2.HTTPError, request: httpx2.Request, receipt: Receipt | None) -> LifeError:
+def _lost(error: httpx2.HTTPError | ssl.SSLError, request: httpx2.Request, receipt: Receipt | None) -> LifeError:
     """A connection that failed. (While a payment was under way it is an OutcomeUnknownError already.)"""
     what = type(error).__name__
     if receipt is not None:

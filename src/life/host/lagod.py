@@ -36,7 +36,7 @@ from life.host.anima_verifier import IdentityServices, open_identity_services
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.haima_facilitator import http_address
 from life.host.http.authentication import Authenticated, RouteScope, auth_of
-from life.host.http.events import WritesResponse
+from life.host.http.events import OutsideLayers, WritesResponse
 from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.routes import ApiOperation, openapi_document, routes
@@ -56,6 +56,7 @@ from life.lago.api.files import FileApi
 from life.lago.api.memory import MemoryApi
 from life.lago.api.policy import PolicyApi
 from life.lago.api.sessions import SessionApi
+from life.lago.api.snapshots import SnapshotApi
 from life.lago.files.view import FileView
 from life.lago.owners.names import OPERATOR
 from life.lago.owners.registry import Owners
@@ -158,6 +159,7 @@ def lagod_app(parts: Parts, *, hosts: list[str], also: tuple[ApiOperation, ...] 
         *events.operations(),
         *BranchApi(owners, desks, caller_of).operations(),
         *files.operations(),
+        *SnapshotApi(owners, desks, caller_of).operations(),
         *MemoryApi(files, owners, caller_of).operations(),
         *blobs.operations(),
         *PolicyApi(gate, rules, owners, caller_of).operations(),
@@ -184,8 +186,12 @@ def lagod_app(parts: Parts, *, hosts: list[str], also: tuple[ApiOperation, ...] 
     app.router.redirect_slashes = False  # an address is right or unknown
     inside = Guard(app, opened.access, hosts=hosts, public_paths=PUBLIC_PATHS)
     scoped = [RouteScope(item.method, item.path, item.scope) for item in operations if item.scope is not None]
-    return UnexpectedErrors(
-        Authenticated(inside, access=opened.access, token=opened.token, services=services, clock=clock, routes=scoped)
+    return OutsideLayers(
+        UnexpectedErrors(
+            Authenticated(
+                inside, access=opened.access, token=opened.token, services=services, clock=clock, routes=scoped
+            )
+        )
     )
 
 

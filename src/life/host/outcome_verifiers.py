@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -112,7 +113,7 @@ def webhook_poster(policy: EgressPolicy) -> tuple[Post, httpx2.AsyncClient]:
                 return response.status_code
         except AddressRefusedError as error:
             raise InvalidInputError(error.message) from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, ssl.SSLError) as error:
             raise UnavailableError(f"The webhook gave no answer ({type(error).__name__}).") from None
 
     return post, client

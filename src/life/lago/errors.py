@@ -277,7 +277,9 @@ class ApprovalRequiredError(AccessError):
     def __init__(self, explanation: str, rule_id: str | None, approval_id: str) -> None:
         super().__init__(
             f"A person has to approve this. {explanation}",
-            next_step="Once it is approved, send the same request with the header 'Life-Approval: " + approval_id + "'.",
+            next_step="Once it is approved, send the same request with the header 'Life-Approval: "
+            + approval_id
+            + "'.",
             details={"approval_id": approval_id, **({} if rule_id is None else {"rule_id": rule_id})},
         )
         self.rule_id = rule_id

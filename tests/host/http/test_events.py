@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
 from life.aios.errors import InvalidInputError
 from life.aios.events import AssistantTextDelta, UserMessage, encode_kind
 from life.aios.record import DEFAULT_SCHEMA, USER, EventRecord
-from life.host.http.events import EventStreamResponse, frame, resume_cursor
+from life.host.http.events import EventStreamResponse, OutsideLayers, WritesResponse, frame, resume_cursor
 
 
 def record(sequence: int) -> EventRecord:
@@ -103,3 +104,33 @@ async def test_a_client_that_leaves_frees_the_subscription() -> None:
 
     await run(EventStreamResponse(records()), leave)
     assert freed.is_set()
+
+
+async def test_a_stream_that_is_handed_over_and_not_sent_is_left() -> None:
+    """Whatever goes wrong between the answer and the stream, nobody stays subscribed."""
+
+    class Never:
+        left = 0
+
+        async def next(self) -> bytes | None:
+            raise AssertionError
+
+        def leave(self) -> None:
+            self.left += 1
+
+    writes = Never()
+    response = WritesResponse(writes, error=lambda _: b"")
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        await response(scope, receive, send)
+        raise RuntimeError("after the answer")
+
+    async def nothing() -> Message:
+        raise AssertionError
+
+    async def send(_: Message) -> None:
+        raise AssertionError
+
+    with pytest.raises(RuntimeError):
+        await OutsideLayers(broken)({"type": "http", "method": "GET"}, nothing, send)
+    assert writes.left == 1

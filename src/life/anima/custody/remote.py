@@ -304,7 +304,7 @@ class RemoteChannel:
                 "The remote oracle did not answer in time; whether it signed is not known.",
                 next_step="Ask again: the same request gives the same signature.",
             ) from None
-        except (httpx2.HTTPError, RuntimeError) as error:
+        except (httpx2.HTTPError, ssl.SSLError, RuntimeError) as error:
             if self._closed:
                 raise StaleHandleError("This custody handle is closed.") from None
             raise CustodyUnavailableError(

@@ -311,7 +311,7 @@ class VaultClient:
                         raise CustodyProtocolError("Vault's answer is longer than any that is expected.")
         except httpx2.TimeoutException:
             raise CustodyTimeoutError(f"Vault did not answer within {self.settings.timeout_s:g} s.") from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, ssl.SSLError) as error:  # a TLS alert that comes late is a bare SSLError
             raise CustodyUnavailableError(
                 f"Vault at {self.settings.address} can't be reached ({type(error).__name__}).",
                 next_step="Check the address, the certificate, and that the server runs.",

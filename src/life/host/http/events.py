@@ -23,7 +23,7 @@ from typing import Final, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from life.aios.errors import InvalidInputError, LifeError
 from life.aios.record import EventRecord, encode_record
@@ -33,6 +33,8 @@ _log: Final = logging.getLogger(__name__)
 KEEP_ALIVE_S: Final = 15.0
 _MAX_FRAMES_PER_WRITE: Final = 64
 _KEPT_FRAMES: Final = 256
+_OUTSIDE: Final = "life.event_stream"
+"""In a scope: streams are handed over. As a message: this is one."""
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
@@ -95,6 +97,17 @@ class WritesResponse(Response):
         self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the stream to `OutsideLayers`, where there is one; otherwise send it."""
+        if _OUTSIDE in scope:
+            await send({"type": _OUTSIDE, "response": self})
+        else:
+            await self.stream(scope, receive, send)
+
+    def leave(self) -> None:
+        """Nobody will send it."""
+        self._writes.leave()
+
+    async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the head, then writes as they come."""
         leave = asyncio.create_task(self._watch(receive))
         try:
@@ -115,8 +128,7 @@ class WritesResponse(Response):
             while (content := await following()) is not None:
                 await send({"type": "http.response.body", "body": content, "more_body": True})
         except LifeError as error:
-            # The head is out, so no status can say it.
-            _log.warning("an event stream ended: %s", error.message)
+            # The head is out, so no status can say it; the log of frames has said it once for all.
             return self._error(error)
         return b""
 
@@ -124,6 +136,41 @@ class WritesResponse(Response):
         while (await receive())["type"] != "http.disconnect":
             pass
         self._writes.leave()
+
+
+class OutsideLayers:
+    """Pure ASGI middleware, the outermost: sends event streams when the application's other layers have returned, so that a stream that
+    stays open for days does not keep a dozen of their frames."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and take over the stream that it ends in."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        stream = await self._answered(scope, receive, send)
+        if stream is not None:
+            await stream.stream(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> WritesResponse | None:
+        """Let the application answer; the stream, when it hands one over."""
+        taken: list[WritesResponse] = []
+
+        async def take(message: Message) -> None:
+            if message["type"] == _OUTSIDE:
+                taken.append(message["response"])
+            else:
+                await send(message)
+
+        try:
+            await self.app({**scope, _OUTSIDE: True}, receive, take)
+        except BaseException:
+            for stream in taken:
+                stream.leave()
+            raise
+        return taken[0] if taken else None
 
 
 @functools.lru_cache(maxsize=16)

@@ -2,6 +2,8 @@
 
 callers    who asks, as the routes see it
 bodies     strict bodies and parameters, with limits
+desks      file desks for callers
+entries    a file in an answer
 content    contents of blobs and files: types, ranges, conditions
 sessions   making and listing sessions
 events     append, read, head, stream

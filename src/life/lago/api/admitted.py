@@ -29,7 +29,9 @@ LagoOperation = Operation[Request, Response]
 def tool_of(operation: LagoOperation) -> str:
     """The name under which the policy knows an operation."""
     parts = [part for part in operation.path.split("/") if part and not part.startswith("{") and part != "v1"]
-    return f"http.{parts[-1]}.{_ACTIONS[operation.method]}"
+    # A caller's own files are not a session's: a policy may tell them apart.
+    resource = "memory" if parts[0] == "memory" and parts[-1] in ("files", "manifest") else parts[-1]
+    return f"http.{resource}.{_ACTIONS[operation.method]}"
 
 
 def admitted(

@@ -1,4 +1,4 @@
-"""Files: contents, manifests, differences, history, snapshots.
+"""Files: contents, manifests, differences, history.
 
 A path in an address is decoded once and then judged as a manifest's path: no `.`, `..` or empty parts. `If-Match` (the hash that the path
 must have) and `If-None-Match: *` (it must not be there) make a change hold only for the version that the caller has seen.
@@ -21,26 +21,21 @@ from life.lago.api.bodies import answer, empty, json_body, number, parts, word
 from life.lago.api.callers import Caller, CallerReader
 from life.lago.api.content import Content, content_response
 from life.lago.api.desks import Desks
+from life.lago.api.entries import EntryView, entry_view
+from life.lago.api.snapshots import find_point
 from life.lago.files.comparison import compare, text_difference
-from life.lago.files.desk import ABSENT, NamedPoint
+from life.lago.files.desk import ABSENT
 from life.lago.files.manifest import FileEntry, Manifest, check_path
+from life.lago.hashline import LineEdit, apply_edits, to_hashline
 from life.lago.owners.registry import Owners
 
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 MAX_ENTRIES: Final = 10_000
+MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
+"""Files that are read or edited as lines."""
 _MAX_DIFF_BYTES: Final = 1024 * 1024
 _CACHE: Final = "private, no-cache"
 _TYPE_LIMIT: Final = 128
-
-
-class EntryView(msgspec.Struct, frozen=True, kw_only=True):
-    """A file in a manifest. `updated_at` is in microseconds."""
-
-    path: str
-    blob_hash: str
-    size_bytes: int
-    content_type: str | None
-    updated_at: int
 
 
 class ManifestView(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,33 +76,6 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     entry: EntryView | None
 
 
-class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of POST …/snapshots."""
-
-    name: str
-    branch: str = MAIN_BRANCH
-
-
-class SnapshotView(msgspec.Struct, frozen=True, kw_only=True):
-    """A named point of a branch; `data_hash` is the blob with the manifest's canonical form."""
-
-    name: str
-    branch: str
-    seq: int
-    created_at: int
-    data_hash: str
-
-
-class SnapshotManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The files at a named point."""
-
-    snapshot: str
-    session_id: str
-    branch: str
-    seq: int
-    entries: list[EntryView]
-
-
 class FileApi:
     """The routes."""
 
@@ -127,11 +95,11 @@ class FileApi:
             Operation(
                 "GET",
                 file,
-                "A file's content (Range, If-None-Match)",
+                "A file's content (Range, If-None-Match), or its lines with numbers and hashes",
                 self.read,
                 None,
                 None,
-                (branch, at),
+                (branch, at, Parameter("format", "`hashline`: text with line numbers and hashes.")),
                 media_type="application/octet-stream",
                 errors=(400, 404, 416, 429),
                 scope="files:read",
@@ -145,6 +113,17 @@ class FileApi:
                 FileStored,
                 (branch,),
                 status=201,
+                errors=(400, 404, 409, 413, 429),
+                scope="files:write",
+            ),
+            Operation(
+                "PATCH",
+                file,
+                "Edit lines of a text, each named by its number and hash",
+                self.patch,
+                list[LineEdit],
+                FileStored,
+                (branch,),
                 errors=(400, 404, 409, 413, 429),
                 scope="files:write",
             ),
@@ -203,39 +182,6 @@ class FileApi:
                 errors=(400, 404, 429),
                 scope="files:read",
             ),
-            Operation(
-                "POST",
-                f"{session}/snapshots",
-                "Name the present state of a branch",
-                self.snapshot,
-                NewSnapshot,
-                SnapshotView,
-                status=201,
-                errors=(400, 404, 409, 413, 429),
-                scope="files:write",
-            ),
-            Operation(
-                "GET",
-                f"{session}/snapshots",
-                "A branch's named states",
-                self.snapshots,
-                None,
-                list[SnapshotView],
-                (branch,),
-                errors=(400, 404, 429),
-                scope="files:read",
-            ),
-            Operation(
-                "GET",
-                f"{session}/snapshots/{{name}}/manifest",
-                "The files at a named state",
-                self.snapshot_manifest,
-                None,
-                SnapshotManifest,
-                (branch,),
-                errors=(400, 404, 429),
-                scope="files:read",
-            ),
         ]
 
     # ---- contents
@@ -252,6 +198,10 @@ class FileApi:
         entry = manifest.get(path)
         if entry is None:
             raise NotFoundError("There is no such file.", details={"path": path[:255]})
+        if request.query_params.get("format") == "hashline":
+            return await self._hashline(entry)
+        if "format" in request.query_params:
+            raise InvalidInputError("The parameter 'format' can only be hashline.")
         name = path.rpartition("/")[2]
         content = Content(entry.blob_hash, entry.size_bytes, entry.content_type, name, _CACHE)
         return await content_response(request, self._desks.blobs, content)
@@ -285,6 +235,51 @@ class FileApi:
             )
         return answer(FileStored(path=path, blob_hash=info.hash, size_bytes=info.size_bytes, seq=changed.sequence), 201)
 
+    async def patch(self, request: Request) -> Response:
+        """PATCH …/files/{path}: on the version that the edits were checked against, or a conflict."""
+        edits = await json_body(request, list[LineEdit])
+        caller = self._caller(request)
+        session_id = str(request.path_params["session_id"])
+        owner = await self._owners.require(session_id, caller.owner, write=True)
+        path, branch = check_path(str(request.path_params["path"])), word(request, "branch", MAIN_BRANCH)
+        entry = (await self._desks.view.manifest(session_id, branch)).get(path)
+        if entry is None:
+            raise NotFoundError("There is no such file.", details={"path": path[:255]})
+        told = _expected(request)
+        content = apply_edits(await self._text_of(entry), edits).encode()
+        async with self._owners.within(owner, events=1, size_bytes=len(content)):
+            changed = await self._desks.of(caller).write(
+                session_id,
+                path,
+                content,
+                branch=branch,
+                content_type=entry.content_type,
+                expected=entry.blob_hash if told is None else told,
+            )
+        stored = changed.entry
+        return answer(
+            FileStored(
+                path=path,
+                blob_hash=stored.blob_hash if stored is not None else "",
+                size_bytes=len(content),
+                seq=changed.sequence,
+            )
+        )
+
+    async def _hashline(self, entry: FileEntry) -> Response:
+        headers = {"x-format": "hashline", "x-blob-hash": entry.blob_hash, "x-content-type-options": "nosniff"}
+        return Response(
+            to_hashline(await self._text_of(entry)),
+            headers={**headers, "cache-control": _CACHE},
+            media_type="text/plain",
+        )
+
+    async def _text_of(self, entry: FileEntry) -> str:
+        try:
+            return (await self._desks.blobs.get(entry.blob_hash, max_bytes=MAX_TEXT_BYTES)).decode()
+        except UnicodeDecodeError:
+            raise InvalidInputError("The file is not text.") from None
+
     async def delete(self, request: Request) -> Response:
         """DELETE …/files/{path}"""
         caller = self._caller(request)
@@ -317,7 +312,7 @@ class FileApi:
         after = request.query_params.get("after_path", "")
         manifest = await self._desks.view.manifest(session_id, word(request, "branch", MAIN_BRANCH), at=_at(request))
         paths = [path for path in manifest if path > after]
-        entries = [_entry(manifest[path]) for path in paths[:limit]]
+        entries = [entry_view(manifest[path]) for path in paths[:limit]]
         return answer(
             ManifestView(
                 session_id=session_id,
@@ -340,7 +335,7 @@ class FileApi:
                     event_id=each.event_id,
                     at=each.at_us,
                     change=each.change,
-                    entry=None if each.entry is None else _entry(each.entry),
+                    entry=None if each.entry is None else entry_view(each.entry),
                 )
                 for each in versions
             ]
@@ -361,8 +356,8 @@ class FileApi:
                 DifferenceView(
                     change=each.change,
                     path=each.path,
-                    old=None if each.old is None else _entry(each.old),
-                    new=None if each.new is None else _entry(each.new),
+                    old=None if each.old is None else entry_view(each.old),
+                    new=None if each.new is None else entry_view(each.new),
                     text=await self._text(each.path, each.old, each.new) if with_text else None,
                 )
                 for each in compare(old, new)
@@ -377,7 +372,7 @@ class FileApi:
         if reference.isascii() and reference.isdigit() and len(reference) < 19:
             return await view.manifest(session_id, branch, at=int(reference))
         if reference.startswith("snap:"):
-            point = await self._point(session_id, branch, reference.removeprefix("snap:"))
+            point = await find_point(self._desks, session_id, branch, reference.removeprefix("snap:"))
             return await view.manifest(session_id, point.branch_id, at=point.covers_through)
         return await view.manifest(session_id, reference)
 
@@ -391,47 +386,6 @@ class FileApi:
         ]
         return text_difference(before, after, path=path)
 
-    # ---- snapshots
-
-    async def snapshot(self, request: Request) -> Response:
-        """POST …/snapshots"""
-        body = await json_body(request, NewSnapshot)
-        caller = self._caller(request)
-        session_id = str(request.path_params["session_id"])
-        owner = await self._owners.require(session_id, caller.owner, write=True)
-        async with self._owners.within(owner, events=1):
-            point = await self._desks.of(caller).snapshot(session_id, body.name, branch=body.branch)
-        return answer(_point_view(point), 201)
-
-    async def snapshots(self, request: Request) -> Response:
-        """GET …/snapshots"""
-        session_id = await self._readable(request)
-        caller = self._caller(request)
-        points = await self._desks.of(caller).snapshots(session_id, branch=word(request, "branch", MAIN_BRANCH))
-        return answer([_point_view(point) for point in points])
-
-    async def snapshot_manifest(self, request: Request) -> Response:
-        """GET …/snapshots/{name}/manifest"""
-        session_id = await self._readable(request)
-        name = str(request.path_params["name"])
-        point = await self._point(session_id, word(request, "branch", MAIN_BRANCH), name)
-        manifest = await self._desks.view.manifest(session_id, point.branch_id, at=point.covers_through)
-        return answer(
-            SnapshotManifest(
-                snapshot=name,
-                session_id=session_id,
-                branch=point.branch_id,
-                seq=point.covers_through,
-                entries=[_entry(manifest[path]) for path in manifest],
-            )
-        )
-
-    async def _point(self, session_id: str, branch: str, name: str) -> NamedPoint:
-        for point in await self._desks.reader.snapshots(session_id, branch=branch):
-            if point.name == name:
-                return point
-        raise NotFoundError("The branch has no such snapshot.", details={"snapshot": name[:200]})
-
     async def _readable(self, request: Request) -> str:
         session_id = str(request.path_params["session_id"])
         await self._owners.require(session_id, self._caller(request).owner, write=False)
@@ -440,26 +394,6 @@ class FileApi:
     async def head_of(self, session_id: str) -> int:
         """The last event of a session's main branch; 0 for none."""
         return (await self._journal.head(Stream(session_id))).sequence
-
-
-def _entry(entry: FileEntry) -> EntryView:
-    return EntryView(
-        path=entry.path,
-        blob_hash=entry.blob_hash,
-        size_bytes=entry.size_bytes,
-        content_type=entry.content_type,
-        updated_at=entry.updated_at_us,
-    )
-
-
-def _point_view(point: NamedPoint) -> SnapshotView:
-    return SnapshotView(
-        name=point.name,
-        branch=point.branch_id,
-        seq=point.covers_through,
-        created_at=point.at_us,
-        data_hash=point.manifest_hash,
-    )
 
 
 def _at(request: Request) -> int | None:

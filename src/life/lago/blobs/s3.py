@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import tempfile
 import xml.etree.ElementTree as ElementTree  # answers of the configured store; see `_parse`
 from collections.abc import AsyncIterator, Mapping
@@ -97,7 +98,7 @@ class S3Objects:
         request = self._request("GET", self._key(name), {}, b"", EMPTY_SHA256)
         try:
             response = await self._client.send(request, stream=True)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, ssl.SSLError) as error:
             raise self._unavailable(type(error).__name__) from None
         try:
             if response.status_code == 404:
@@ -107,7 +108,7 @@ class S3Objects:
             try:
                 async for piece in response.aiter_raw(_PIECE_BYTES):
                     yield piece
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, ssl.SSLError) as error:
                 raise self._unavailable(type(error).__name__) from None
         finally:
             await response.aclose()
@@ -186,7 +187,7 @@ class S3Objects:
                 request.headers.pop("transfer-encoding", None)
             try:
                 response = await self._client.send(request)
-            except httpx2.HTTPError as error:
+            except (httpx2.HTTPError, ssl.SSLError) as error:
                 trouble = type(error).__name__
                 continue
             if response.status_code < 500 and response.status_code != 429:

@@ -9,4 +9,5 @@ semantic                    meaning beside words, with a model behind a port
 vault, vaults               all of it for one (owner, branch), kept up to date; those of a journal
 cubes, ingest, redaction    small memories from transcripts and texts, without the secrets in them
 event_search                the events of one session
+sync_plan, folder_sync      a folder and a session made the same, both ways
 """

@@ -10,6 +10,7 @@ events and by bytes; who falls out of it reads the journal until it is back (lif
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final, NamedTuple, cast
@@ -20,6 +21,8 @@ from life.aios.record import EventRecord, Stream
 from life.lago.streams.format import StreamFormat
 from life.lago.streams.frames import render
 from life.lago.streams.resume import machine_at
+
+_log: Final = logging.getLogger(__name__)
 
 KEPT_EVENTS: Final = 1024
 KEPT_BYTES: Final = 4 * 1024 * 1024
@@ -113,11 +116,12 @@ class FrameLog:
         try:
             await self._follow()
         except LifeError as error:
+            _log.warning("the event streams of %s ended: %s", self._stream, error.message)
             self._fail(error)
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
-            self._fail(JournalUnavailableError("The stream ends here."))
+            self._fail(JournalUnavailableError("The daemon is stopping."))
 
     def _fail(self, error: LifeError) -> None:
         self._error = self._error or error

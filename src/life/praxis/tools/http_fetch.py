@@ -15,6 +15,7 @@ else did in between.
 from __future__ import annotations
 
 import hashlib
+import ssl
 from collections.abc import Mapping
 from typing import Annotated, Final
 
@@ -212,7 +213,7 @@ class HttpFetch:
             if isinstance(failure.__cause__, AddressRefusedError):
                 raise failure.__cause__ from None
             raise FetchError(f"No connection to {host}: {_reason(failure)}. Nothing was sent.") from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as failure:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, ValueError) as failure:
             # ValueError: what the client raises for some malformed Location headers.
             raise FetchError(_interrupted(request.method, host, failure)) from None
 
@@ -245,7 +246,7 @@ class HttpFetch:
         limit_bytes = min(arguments.max_bytes, self._policy.max_content_bytes)
         try:
             body = await read_body(response, limit_bytes)
-        except httpx2.HTTPError as failure:
+        except (httpx2.HTTPError, ssl.SSLError) as failure:
             raise FetchError(
                 f"The answer (status {response.status_code}) broke off: {_reason(failure)}. The request was received: "
                 "do not repeat it blindly."
