@@ -53,3 +53,10 @@ def somad() -> None:
     from life.cli.somad import somad as command
 
     command()
+
+
+def lagod() -> None:
+    """`lagod …`"""
+    from life.cli.lagod import lagod as command
+
+    command()

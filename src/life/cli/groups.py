@@ -181,7 +181,11 @@ _PERSISTENCE: Final = {
 }
 """The same under `lago` and under `life`."""
 
-lago: Final = LazyGroup("lago", _PERSISTENCE, help="Lago, the persistence.")
+lago: Final = LazyGroup(
+    "lago",
+    {"serve": Lazy("life.cli.lagod:lagod", "Serve the journal, blobs and files over HTTP and server-sent events."), **_PERSISTENCE},
+    help="Lago, the persistence.",
+)
 
 demo: Final = LazyGroup(
     "demo",

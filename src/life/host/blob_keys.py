@@ -10,11 +10,15 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from life.aios.ports.clock import Clock
+from life.aios.ports.clock import Clock, Entropy
 from life.anima.custody.in_process import InProcessAnima
+from life.anima.errors import IdentityNotFoundError
 from life.anima.home import open_identity, read_identity
 from life.host.data_directory import DataDirectory
 from life.host.keys import Prompt, choose_key_source, nobody
+from life.host.settings import load_settings
+from life.lago.blobs.objects import Objects
+from life.lago.blobs.store import BlobStore
 
 _PREFIX: Final = "life:1:"
 
@@ -58,3 +62,24 @@ def project_blob_keys(
         return open_identity(data.identity, source, clock=clock).custody
 
     return CustodyBlobKeys(open_custody, read_identity(data.identity).agent_id)
+
+
+def open_blobs(
+    data: DataDirectory,
+    objects: Objects,
+    clock: Clock,
+    entropy: Entropy,
+    *,
+    environment: Mapping[str, str],
+    prompt: Prompt = nobody,
+) -> BlobStore:
+    """The project's blobs. New ones are sealed where `storage.encrypt_blobs` says so; IdentityNotFoundError without an
+    identity whose seed their key follows from."""
+    settings = load_settings(data.config, environment)
+    keys = project_blob_keys(data, clock, environment=environment, prompt=prompt)
+    if settings.storage.encrypt_blobs and keys is None:
+        raise IdentityNotFoundError(
+            "Blobs are to be encrypted, but there is no identity whose seed their key follows from.",
+            next_step="Run `arcan identity new`, or set storage.encrypt_blobs to false.",
+        )
+    return BlobStore(objects, entropy, keys=keys, seal_new=settings.storage.encrypt_blobs)

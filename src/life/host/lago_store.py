@@ -11,12 +11,10 @@ from typing import Final, NamedTuple
 from life.aios.errors import NotFoundError
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.record import USER
-from life.anima.errors import IdentityNotFoundError
-from life.host.blob_keys import project_blob_keys
+from life.host.blob_keys import open_blobs
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
 from life.host.keys import Prompt, nobody
-from life.host.settings import load_settings
 from life.lago.blobs.directory import DirectoryObjects
 from life.lago.blobs.store import BlobStore
 from life.lago.files.desk import FileDesk
@@ -56,15 +54,8 @@ async def open_store(
         raise NotFoundError(
             f"There is no journal in {data_dir}.", next_step="Name the project's folder with --data-dir."
         )
-    settings = load_settings(data.config, environment)
-    keys = project_blob_keys(data, clock, environment=environment, prompt=prompt)
-    if settings.storage.encrypt_blobs and keys is None:
-        raise IdentityNotFoundError(
-            "Blobs are to be encrypted, but there is no identity whose seed their key follows from.",
-            next_step="Run `arcan identity new`, or set storage.encrypt_blobs to false.",
-        )
-    blobs = BlobStore(
-        DirectoryObjects(data.blobs, entropy), entropy, keys=keys, seal_new=settings.storage.encrypt_blobs
+    blobs = open_blobs(
+        data, DirectoryObjects(data.blobs, entropy), clock, entropy, environment=environment, prompt=prompt
     )
     async with SqliteJournal.open(data.journal, clock=clock) as journal:
         desk = FileDesk(journal, blobs, clock, entropy, agent_id=OPERATOR, actor=USER)

@@ -278,7 +278,13 @@ async def run_lagod(
             stack.push_async_callback(logs.aclose)
             parts = Parts(opened, services, rules, owners, logs, clock, entropy)
             knowledge = await stack.enter_async_context(
-                open_knowledge(opened.journal, opened.blobs, clock, root=opened.root, caller=caller_of)
+                open_knowledge(
+                    opened.journal,
+                    opened.blobs,
+                    clock,
+                    root=None if opened.blobs.seals else opened.root,  # an index has the notes' words in plain text
+                    caller=caller_of,
+                )
             )
             app = lagod_app(parts, hosts=host_names(host, port, proxy_hosts), also=knowledge)
             started = LagodStarted(http_address(host, port), opened.root, opened.token_file, opened.doubts)

@@ -20,7 +20,8 @@ from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
 from life.aios.ports.snapshots import Snapshots
 from life.host.access import Access, load_or_create_token
-from life.host.data_directory import DirectoryLock
+from life.host.blob_keys import open_blobs
+from life.host.data_directory import DataDirectory, DirectoryLock
 from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directory
 from life.lago.blobs.aws_signature import AwsCredentials
 from life.lago.blobs.directory import DirectoryObjects
@@ -98,11 +99,15 @@ async def open_engine(
         token_file = root / "token"
         token = load_or_create_token(token_file, entropy)
         objects = await _objects(settings, root, clock, entropy, environment, stack)
+        if settings.engine == "memory":
+            blobs = BlobStore(objects, entropy)
+        else:
+            blobs = open_blobs(DataDirectory(root), objects, clock, entropy, environment=environment)
         journal, snapshots, doubts = await _journal(settings, root, clock, entropy, stack)
         yield OpenEngine(
             journal,
             snapshots,
-            BlobStore(objects, entropy),
+            blobs,
             Access(token, clock, entropy),
             token,
             token_file,

@@ -46,6 +46,11 @@ class BlobStore:
         self._sealing = keys if seal_new else None
         self._max_blob_bytes = max_blob_bytes
 
+    @property
+    def seals(self) -> bool:
+        """Whether new blobs are sealed."""
+        return self._sealing is not None
+
     async def put(self, content: bytes) -> BlobInfo:
         """See Blobs."""
         if len(content) > IN_MEMORY_BYTES:

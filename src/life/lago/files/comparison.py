@@ -100,8 +100,13 @@ def text_difference(old: bytes, new: bytes, *, path: str, context_lines: int = 3
     before, after = _lines(old), _lines(new)
     if before is None or after is None:
         return None
+    told = []
     lines = difflib.unified_diff(before, after, f"a{path}", f"b{path}", n=context_lines, lineterm="")
-    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+    for number, line in enumerate(lines):
+        told.append(line if line.endswith("\n") else line + "\n")
+        if number > 1 and line[0] in " +-" and not line.endswith("\n"):
+            told.append("\\ No newline at end of file\n")
+    return "".join(told)
 
 
 def _same(one: FileEntry | None, other: FileEntry | None) -> bool:
@@ -117,8 +122,5 @@ def _lines(content: bytes) -> list[str] | None:
         text = content.decode()
     except UnicodeDecodeError:
         return None
-    lines = [line + "\n" for line in text.split("\n")]
-    last = lines.pop().removesuffix("\n")
-    if last:
-        lines += [last + "\n", "\\ No newline at end of file\n"]
-    return lines
+    *whole, last = text.split("\n")
+    return [line + "\n" for line in whole] + ([last] if last else [])
