@@ -183,7 +183,10 @@ _PERSISTENCE: Final = {
 
 lago: Final = LazyGroup(
     "lago",
-    {"serve": Lazy("life.cli.lagod:lagod", "Serve the journal, blobs and files over HTTP and server-sent events."), **_PERSISTENCE},
+    {
+        "serve": Lazy("life.cli.lagod:lagod", "Serve the journal, blobs and files over HTTP and server-sent events."),
+        **_PERSISTENCE,
+    },
     help="Lago, the persistence.",
 )
 
