@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import httpx2
+from starlette.types import ASGIApp
 
 from life.aios.ports.journal import Journal
 from life.host.access import Access
@@ -31,6 +32,7 @@ class Daemon(NamedTuple):
     journal: Journal
     house: FinanceHouse
     clock: ManualClock
+    app: ASGIApp
 
     async def post(
         self, path: str, body: object = None, *, key: str | None = None, headers: dict[str, str] | None = None
@@ -73,4 +75,4 @@ async def open_daemon(prepared: Prepared | None = None, *, legacy_status: bool =
             legacy_status=legacy_status,
         )
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://haimad") as client:
-            yield Daemon(client, journal, house, clock)
+            yield Daemon(client, journal, house, clock, app)

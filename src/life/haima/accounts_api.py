@@ -177,6 +177,7 @@ def account_operations(
             api.haima_balance,
             result=BalanceView,
             query=(Parameter("agent_id", "whose credits"),),
+            errors=(400,),
             scope=READ,
         ),
         Operation(

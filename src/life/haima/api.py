@@ -152,10 +152,22 @@ def facilitator_operations(facilitator: Facilitator, *, registry: NetworkRegistr
 
     return [
         Operation(
-            "POST", "/verify", "Check a payment without moving money", verify, FacilitatorRequest, VerifyResponse
+            "POST",
+            "/verify",
+            "Check a payment without moving money",
+            verify,
+            FacilitatorRequest,
+            VerifyResponse,
+            others=((400, VerifyResponse), (503, VerifyResponse)),
         ),
         Operation(
-            "POST", "/settle", "Move a payment's money, at most once", settle, FacilitatorRequest, SettlementResponse
+            "POST",
+            "/settle",
+            "Move a payment's money, at most once",
+            settle,
+            FacilitatorRequest,
+            SettlementResponse,
+            others=((400, SettlementResponse), (503, SettlementResponse)),
         ),
         Operation("GET", "/supported", "Schemes, networks and signers", supported, result=SupportedResponse),
     ]
@@ -189,6 +201,7 @@ def facade_operations(
             v1_facilitate,
             FacilitateRequest,
             FacilitateAnswer,
+            others=((202, FacilitateAnswer), (400, FacilitateAnswer), (402, FacilitateAnswer)),
         )
     ]
 

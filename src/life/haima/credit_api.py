@@ -112,6 +112,7 @@ def credit_operations(
     """
     routes = _Routes(desk, signer, legacy_status, caller)
     writing = (400, 409, 422)
+    refused = tuple((status, Refusal) for status in (402, 403, 404, 409, 422))
     views = Parameter(
         "view", "`full` (for the agent and operators) or `redacted`: without amounts and scores, for third parties"
     )
@@ -135,6 +136,7 @@ def credit_operations(
             LineBody,
             LineAnswerView,
             errors=(*writing, 404),
+            others=((201, LineAnswerView), *refused),
             scope=WRITE,
         ),
         Operation(
@@ -144,6 +146,7 @@ def credit_operations(
             routes.show_line,
             result=CreditLineView,
             errors=(400, 404),
+            others=refused,
             scope=READ,
         ),
         Operation(
@@ -154,6 +157,7 @@ def credit_operations(
             OpenBody,
             LineAnswerView,
             errors=writing,
+            others=((201, LineAnswerView), *refused),
             scope=WRITE,
         ),
         Operation(
@@ -174,6 +178,7 @@ def credit_operations(
             DrawBody,
             DrawResult,
             errors=(*writing, 402, 404),
+            others=refused,
             scope=WRITE,
         ),
         Operation(
@@ -184,6 +189,7 @@ def credit_operations(
             RepayBody,
             RepaymentView,
             errors=(*writing, 402, 404),
+            others=refused,
             scope=WRITE,
         ),
         Operation(

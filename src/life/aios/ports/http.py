@@ -36,5 +36,7 @@ class Operation(NamedTuple, Generic[RequestT, ResponseT]):
     media_type: str = "application/json"
     errors: tuple[int, ...] = ()
     """Problem statuses beyond 401, 403 and 500, which every route may answer."""
+    others: tuple[tuple[int, type], ...] = ()
+    """Further statuses that are answered in JSON of the route's own; the same status may be in `errors`, too."""
     scope: str | None = None
     """What a caller's token must permit, like `credit:write`. None: nothing beyond being let in."""

@@ -28,6 +28,7 @@ def routes(operations: Iterable[ApiOperation]) -> list[Route]:
 def openapi_document(title: str, operations: Sequence[ApiOperation]) -> bytes:
     """The document as JSON bytes. Schemas come from the msgspec types themselves."""
     types = [kind for item in operations for kind in (item.body, item.result) if kind is not None]
+    types += [kind for item in operations for _, kind in item.others]
     schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REFERENCES)
     by_type = dict(zip([*types, Problem], schemas, strict=True))
     paths: dict[str, dict[str, Json]] = {}
@@ -61,11 +62,14 @@ def _describe(item: ApiOperation, schemas: dict[type, dict[str, Json]]) -> Json:
     if item.status != 204:
         answer["content"] = content
     responses: dict[str, Json] = {str(item.status): answer}
+    problem: Json = {"schema": schemas[Problem]}
     for status in (*item.errors, 401, 403, 500):
-        responses[str(status)] = {
-            "description": "A problem (RFC 9457)",
-            "content": {MEDIA_TYPE: {"schema": schemas[Problem]}},
-        }
+        responses[str(status)] = {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: problem}}
+    for status, kind in item.others:
+        content = {"application/json": {"schema": schemas[kind]}}
+        if status in item.errors or status in (401, 403, 500):
+            content[MEDIA_TYPE] = problem
+        responses[str(status)] = {"description": "Another answer", "content": content}
     described: dict[str, Json] = {"summary": item.summary, "parameters": parameters, "responses": responses}
     if item.body is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[item.body]}}}
