@@ -22,6 +22,7 @@ BENCHES = (
     "payment_client",
     "payment_middleware",
     "payment_memory",
+    "payment_end_to_end",
     "payment_chain_calls",
     "credit_answers",
     "identity_tokens",

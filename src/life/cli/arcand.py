@@ -35,6 +35,11 @@ def _options(function: F) -> F:
                 help="Name under which a proxy with TLS forwards to this daemon; may be repeated.",
             ),
             click.option(
+                "--nats",
+                is_flag=True,
+                help="Keep the journal on NATS JetStream: the servers of `life settings` (journal.nats_urls), or one started here.",
+            ),
+            click.option(
                 "--provider",
                 help="Model: scripted, anthropic[:MODEL], openai[:MODEL], ollama[:MODEL].  [default: scripted]",
             ),
@@ -48,18 +53,20 @@ def _options(function: F) -> F:
 @_options
 @command_errors
 def arcand(
-    data_dir: Path, host: str | None, port: int | None, proxy_hosts: tuple[str, ...], provider: str | None
+    data_dir: Path, host: str | None, port: int | None, proxy_hosts: tuple[str, ...], nats: bool, provider: str | None
 ) -> None:
     """Serve the session API, the event stream and the pages of this project."""
-    _run(data_dir, host, port, proxy_hosts, provider, _tell_programs)
+    _run(data_dir, host, port, proxy_hosts, nats, provider, _tell_programs)
 
 
 @click.command()
 @_options
 @command_errors
-def up(data_dir: Path, host: str | None, port: int | None, proxy_hosts: tuple[str, ...], provider: str | None) -> None:
+def up(
+    data_dir: Path, host: str | None, port: int | None, proxy_hosts: tuple[str, ...], nats: bool, provider: str | None
+) -> None:
     """Start everything in one process and print a one-time link."""
-    _run(data_dir, host, port, proxy_hosts, provider, _tell_people)
+    _run(data_dir, host, port, proxy_hosts, nats, provider, _tell_people)
 
 
 def _run(
@@ -67,6 +74,7 @@ def _run(
     host: str | None,
     port: int | None,
     proxy_hosts: tuple[str, ...],
+    nats: bool,
     provider: str | None,
     tell: Callable[[Started], None],
 ) -> None:
@@ -75,6 +83,7 @@ def _run(
         "daemon.port": port,
         "daemon.proxy_hosts": list(proxy_hosts) or None,
         "model.provider": provider,
+        "journal.engine": "nats" if nats else None,
     }
     settings = load_settings(DataDirectory(data_dir).config, os.environ, flags)
     run_async(lambda: run_arcand(data_dir, settings, on_ready=tell, prompt=ask_passphrase))

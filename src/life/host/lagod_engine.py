@@ -32,6 +32,8 @@ from life.lago.journal.memory import MemoryJournal
 from life.lago.journal.sqlite import SqliteJournal
 from life.lago.snapshots import MemorySnapshots, SqliteSnapshots
 
+NATS_FOLDER: Final = "nats"
+"""Where a server that we start keeps its streams."""
 EngineName = Literal["sqlite", "nats", "memory"]
 BLOBS: Final = "blobs"
 _ACCESS_KEY: Final = "AWS_ACCESS_KEY_ID"
@@ -128,12 +130,14 @@ async def _journal(
             journal = await stack.enter_async_context(SqliteJournal.open(path, clock=clock, writer="process"))
             return journal, await stack.enter_async_context(SqliteSnapshots(path)), ()
         case "nats":
-            return await _nats(settings.nats, root, entropy, stack)
+            return await open_nats(settings.nats, root, entropy, stack)
 
 
-async def _nats(
+async def open_nats(
     settings: NatsSettings, root: Path, entropy: Entropy, stack: AsyncExitStack
 ) -> tuple[Journal, Snapshots, tuple[str, ...]]:
+    """The journal on NATS, its snapshots, and why it could lose something, where it could. Without servers one is started in
+    `root/nats`."""
     from life.lago.journal.nats.access import NatsAccess, read_access  # the extra `nats`
     from life.lago.journal.nats.journal import NatsJournal
     from life.lago.journal.nats.snapshots import NatsSnapshots
@@ -141,7 +145,7 @@ async def _nats(
 
     replicas = settings.replicas
     if not settings.servers:
-        server = await stack.enter_async_context(NatsServer.run(root / "nats", entropy=entropy))
+        server = await stack.enter_async_context(NatsServer.run(root / NATS_FOLDER, entropy=entropy))
         access, replicas = server.access, 1
     elif settings.credentials is not None:
         access = read_access(settings.servers, settings.credentials, ca_file=settings.ca_file)

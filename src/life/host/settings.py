@@ -84,6 +84,21 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`host` or `host:port` patterns on private or loopback addresses that `http_fetch` may use."""
 
 
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the journal is (docs/journal-nats.md)."""
+
+    engine: Literal["sqlite", "nats"] = "sqlite"
+    nats_urls: tuple[str, ...] = ()
+    """Servers to join; none named: one is started in the data directory."""
+    nats_credentials: str = ""
+    """A file with `user` and `password`, mode 0600."""
+    nats_ca: str = ""
+    nats_name: str = "journal"
+    nats_replicas: Literal[1, 3, 5] = 3
+    nats_accept_unverified: bool = False
+    """Open a journal even if it could lose what it acknowledged."""
+
+
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How contents lie on the disk."""
 
@@ -98,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelSettings = ModelSettings()
     payments: PaymentSettings = PaymentSettings()
     tools: ToolSettings = ToolSettings()
+    journal: JournalSettings = JournalSettings()
     storage: StorageSettings = StorageSettings()
     custody: CustodySettings = CustodySettings()
 

@@ -1,6 +1,7 @@
 """The whole of Life in one process: the parts of one data directory, opened in order and closed in reverse.
 
     async with open_system(Path(".life")) as system:
+        await system.runtime.create_session("notes")
         report = await system.runtime.run("notes", "Write hello.txt")
 
 Order matters: the journal is verified before anything reads it, the identity before anything signs, open payments are
@@ -45,8 +46,9 @@ from life.host.custody_settings import CustodySettings
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.errors import SettingsError
 from life.host.keys import Prompt, choose_key_source, nobody
+from life.host.lagod_engine import NATS_FOLDER, NatsSettings, open_nats
 from life.host.ledger import authorization_reader
-from life.host.settings import PaymentSettings, Settings, ToolSettings, load_settings
+from life.host.settings import JournalSettings, PaymentSettings, Settings, ToolSettings, load_settings
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
 from life.praxis.egress import EgressClient, EgressPolicy, private_permit
@@ -93,9 +95,15 @@ async def open_system(
     data = DataDirectory.create(Path(root))
     settings = settings or load_settings(data.config, environment)
     clock, entropy = clock or SystemClock(), entropy or SystemEntropy()
-    _check_journal_is_there(data)
+    _check_journal_is_there(data, settings.journal)
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(SqliteJournal.open(data.journal, clock=clock, writer=journal_writer))
+        journal: Journal
+        if settings.journal.engine == "nats":
+            journal, _, _ = await open_nats(_nats_settings(settings.journal), data.root, entropy, stack)
+        else:
+            journal = await stack.enter_async_context(
+                SqliteJournal.open(data.journal, clock=clock, writer=journal_writer)
+            )
         agent = await _open_agent(
             stack,
             journal,
@@ -163,10 +171,33 @@ async def open_system(
         )
 
 
-def _check_journal_is_there(data: DataDirectory) -> None:
-    """An empty file beside sessions' workspaces is what is left of a journal, not a new one: JournalFileDamagedError."""
+def _check_journal_is_there(data: DataDirectory, settings: JournalSettings) -> None:
+    """An empty file beside sessions' workspaces is what is left of a journal, not a new one: JournalFileDamagedError. A project
+    whose journal is elsewhere is not begun anew here: SettingsError."""
+    is_in_file = data.journal.exists() and data.journal.stat().st_size > 0
+    if settings.engine == "nats" and is_in_file:
+        raise SettingsError(
+            f"This project's journal is the file {data.journal}.",
+            next_step="Leave journal.engine at sqlite, or take a new --data-dir and import an export into it.",
+        )
+    if settings.engine == "sqlite" and not is_in_file and (data.root / NATS_FOLDER).exists():
+        raise SettingsError(
+            f"This project's journal is on the NATS server of {data.root / NATS_FOLDER}.",
+            next_step="Start with --nats.",
+        )
     if data.journal.exists() and data.journal.stat().st_size == 0 and any((data.root / "workspaces").iterdir()):
         raise JournalFileDamagedError(str(data.journal), "it is empty, but there are workspaces of sessions")
+
+
+def _nats_settings(settings: JournalSettings) -> NatsSettings:
+    return NatsSettings(
+        servers=settings.nats_urls,
+        credentials=Path(settings.nats_credentials) if settings.nats_credentials else None,
+        ca_file=Path(settings.nats_ca) if settings.nats_ca else None,
+        name=settings.nats_name,
+        replicas=settings.nats_replicas,
+        accept_unverified=settings.nats_accept_unverified,
+    )
 
 
 def egress_policy(settings: ToolSettings) -> EgressPolicy:

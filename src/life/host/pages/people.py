@@ -229,6 +229,7 @@ class Pages:
             ("Up for", f"{uptime_s // 3600} h {uptime_s // 60 % 60} min {uptime_s % 60} s"),
             ("Data directory", str(self._system.data.root.resolve())),
             ("Journal", f"{len(streams)} streams, verified at start"),
+            ("Journal", settings.journal.engine),
             ("Journal writer", settings.daemon.journal_writer),
             ("Model", settings.model.provider),
             ("Payments", f"{'on' if settings.payments.enabled else 'off'}, network {settings.payments.network}"),
