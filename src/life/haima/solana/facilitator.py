@@ -193,7 +193,10 @@ class SolanaFacilitator:
                 try:
                     intent = await self._intend(payment, requirements)
                 except PaymentRefusedError as refused:
-                    return self._refused(refused)
+                    # Another process may have settled it since the look: then the chain refuses it as done, not as bad.
+                    intent = await self._intent(payment.key)
+                    if intent is None:
+                        return self._refused(refused)
             return await self._drive(intent)
 
     async def aclose(self) -> None:

@@ -40,7 +40,9 @@ class LifetimeScenarios:
         maker = Maker()
         async with harness.open() as journal:
             await journal.append(maker.events(1))
-            subscription = cast(AsyncGenerator[EventRecord, None], journal.subscribe(EventQuery(after_position=1)))
+            (last,) = await journal.read(EventQuery())
+            after = EventQuery(after_position=last.position)
+            subscription = cast(AsyncGenerator[EventRecord, None], journal.subscribe(after))
             waiting = await nothing_comes(subscription)
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(JournalUnavailableError):
