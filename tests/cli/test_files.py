@@ -120,3 +120,11 @@ def test_what_can_not_be_is_said(project: Path) -> None:
     assert (missing.exit_code, "[life.not_found]" in missing.output) == (1, True)
     assert command(project, "--session", "site", "--at", "99").exit_code == 1
     assert command(project, "export-git", "--session", "site").exit_code == 2
+
+
+def test_an_option_before_a_command_is_not_passed_over(project: Path) -> None:
+    """`--at 1 show …` would show the present: it is an error that says where the option belongs."""
+    bring_in(project)
+    where = ["--data-dir", str(project / ".life")]
+    misplaced = CliRunner().invoke(life, ["files", "--at", "1", "show", "index.html", *where])
+    assert (misplaced.exit_code, "--at must stand behind show" in misplaced.output) == (2, True)

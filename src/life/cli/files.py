@@ -17,6 +17,7 @@ from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import format_timestamp
 from life.cli.identity_opening import ask_passphrase
 from life.cli.run import command_errors, data_dir_option, run
+from life.cli.subcommands import is_alone
 from life.cli.tables import print_table
 from life.host.lago_store import OpenStore, open_store
 from life.lago.errors import MergeConflictError
@@ -50,7 +51,7 @@ def files(
 
     A session's files are folded from its journal: every version of every file can be seen again, and a branch costs nothing.
     """
-    if ctx.invoked_subcommand is None:
+    if is_alone(ctx):
         run(_list(data_dir, session_id, branch, at, as_json=as_json))
 
 

@@ -12,6 +12,7 @@ import click
 from life.aios.money import format_micro
 from life.aios.record import format_timestamp
 from life.cli.run import command_errors, data_dir_option, run
+from life.cli.subcommands import is_alone
 from life.cli.tables import print_table
 from life.haima.ledger import Books, Posting
 from life.haima.ledger_export import Exporter, Format, decimal
@@ -33,7 +34,7 @@ def ledger(ctx: click.Context, data_dir: Path, as_json: bool) -> None:
     Double entry, folded from the journal. Debits are positive: assets and expenses grow upwards, income and liabilities
     downwards, and all accounts together are always zero.
     """
-    if ctx.invoked_subcommand is None:
+    if is_alone(ctx):
         run(_show(data_dir, as_json=as_json))
 
 
