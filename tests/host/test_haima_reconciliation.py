@@ -173,5 +173,7 @@ def test_the_command_says_what_it_found(tmp_path: Path) -> None:
     document = json.loads(CliRunner().invoke(reconcile_, ["--data-dir", str(tmp_path), "--json"]).output)
     assert document["agrees"] is False
     assert document["payments"][0]["state"] == "unknown"  # the play money's ledger is in another journal
+    assert "kept in another journal" in told.output
+    assert "--rpc" not in told.output
     nowhere = CliRunner().invoke(reconcile_, ["--data-dir", str(tmp_path / "nothing")])
     assert nowhere.exit_code == 1

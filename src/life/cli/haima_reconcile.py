@@ -106,8 +106,11 @@ def _tell(done: Reconciled) -> None:
             )
         )
     print_table(("Wallet", "Network", "On chain", "In the books", "Difference", ""), rows, right=(2, 3, 4))
-    if any(wallet.on_chain_micro is None for wallet in done.wallets):
+    silent = {wallet.network for wallet in done.wallets if wallet.on_chain_micro is None}
+    if silent - {LOCAL}:
         click.echo("\nName a node of the networks that could not be asked with --rpc.")
+    if LOCAL in silent:
+        click.echo("\nThis play money is kept in another journal, its facilitator's; only that one knows.")
 
 
 def _word(drift_micro: int | None, reserved_micro: int) -> str:
