@@ -6,6 +6,7 @@ docs/reference/errors.md  every error code, its HTTP status and its meaning
 
 from __future__ import annotations
 
+import copy
 import importlib
 import pkgutil
 from collections.abc import Iterator
@@ -55,8 +56,17 @@ def cli_page() -> str:
     """The page of all helps."""
     parts = ["# Commands\n\nWritten by `python -m tests.docs.generate`; a test compares it with the commands.\n"]
     for words, command in commands():
-        context = click.Context(command, info_name=words, terminal_width=_WIDTH, max_content_width=_WIDTH)
-        parts.append(f"## `{words}`\n\n```text\n{command.get_help(context)}\n```\n")
+        # Commands inherit `-h` from their group. Click keeps the option that a command was first asked with, so a fresh copy is asked.
+        fresh = copy.copy(command)
+        vars(fresh)["_help_option"] = None
+        context = click.Context(
+            fresh,
+            info_name=words,
+            terminal_width=_WIDTH,
+            max_content_width=_WIDTH,
+            help_option_names=["-h", "--help"],
+        )
+        parts.append(f"## `{words}`\n\n```text\n{fresh.get_help(context)}\n```\n")
     return "\n".join(parts)
 
 
