@@ -1,4 +1,4 @@
-"""Property tests give the same examples in every run, and no test is judged by how fast the machine is.
+"""Property tests give the same examples in every run, and no test is judged by how fast the machine is or how it was started.
 
 HYPOTHESIS_PROFILE=explore make test    looks for new examples instead
 """
@@ -6,6 +6,7 @@ HYPOTHESIS_PROFILE=explore make test    looks for new examples instead
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -14,3 +15,7 @@ settings.register_profile(
 )
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+# A shell that starts the run in the background makes it ignore SIGINT, and every program that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
