@@ -66,3 +66,20 @@ def test_every_capability_lands_in_exactly_one_list(allow: list[str], gate: list
     policy = PolicySet(allow_capabilities=tuple(allow), gate_capabilities=tuple(gate))
     result = evaluate(policy, tuple(asked))
     assert sorted(result.allowed + result.requires_approval + result.denied) == sorted(asked)
+
+
+def test_a_search_can_not_read_past_the_gate() -> None:
+    """Reading everything below a directory is gated when any of it is; one level's permission does not cover the rest."""
+    policy = PolicySet(allow_capabilities=("fs:read:**",), gate_capabilities=("fs:read:src/secret/**", "fs:read:*.key"))
+    for capability, decision in (
+        ("fs:read:**/*", "require_approval"),
+        ("fs:read:src/**/*", "require_approval"),
+        ("fs:read:src/secret/deep/**/*", "require_approval"),
+        ("fs:read:src/secret/x", "require_approval"),
+        ("fs:read:src/plain.py", "allow"),
+    ):
+        assert evaluate(policy, (capability,)).decision == decision, capability
+    narrow = PolicySet(allow_capabilities=("fs:read:**",), gate_capabilities=("fs:read:src/secret/**", "fs:write:**"))
+    assert evaluate(narrow, ("fs:read:docs/**/*",)).decision == "allow"
+    assert evaluate(PolicySet(allow_capabilities=("fs:read:src/*",)), ("fs:read:src/**/*",)).decision == "deny"
+    assert evaluate(PolicySet(allow_capabilities=("fs:read:src/**",)), ("fs:read:src/**/*",)).decision == "allow"

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from life.aios.ports.blobs import Blobs
 from life.aios.ports.tools import ToolContext
+from life.lago.blobs.directory import DirectoryObjects
+from life.lago.blobs.store import BlobStore
 from life.praxis import beneath
+from life.testing.clock import SeededEntropy
 
 
 @pytest.fixture
@@ -39,3 +43,9 @@ def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if name == "walk":
         monkeypatch.setattr(beneath, "kernel_has_openat2", lambda: False)
     yield name
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    """The real blob store, in a directory beside the workspace."""
+    return BlobStore(DirectoryObjects(tmp_path / "blobs", SeededEntropy()), SeededEntropy())

@@ -13,12 +13,29 @@ from jsonschema import Draft202012Validator
 from life.aios.json import Json
 from life.praxis.errors import ToolInputError
 from life.praxis.tool import input_schema, parse_arguments
+from life.praxis.tools.edit_file import EditFileArguments
+from life.praxis.tools.glob import GlobArguments
+from life.praxis.tools.grep import GrepArguments
 from life.praxis.tools.http_fetch import HttpFetchArguments
+from life.praxis.tools.knowledge_search import KnowledgeSearchArguments
 from life.praxis.tools.list_dir import ListDirArguments
 from life.praxis.tools.read_file import ReadFileArguments
+from life.praxis.tools.read_result import ReadResultArguments
+from life.praxis.tools.todo import TodoArguments
 from life.praxis.tools.write_file import WriteFileArguments
 
-ARGUMENTS = (ListDirArguments, ReadFileArguments, WriteFileArguments, HttpFetchArguments)
+ARGUMENTS = (
+    ListDirArguments,
+    ReadFileArguments,
+    WriteFileArguments,
+    EditFileArguments,
+    GlobArguments,
+    GrepArguments,
+    TodoArguments,
+    ReadResultArguments,
+    KnowledgeSearchArguments,
+    HttpFetchArguments,
+)
 
 
 class Inner(msgspec.Struct, frozen=True):
@@ -102,7 +119,7 @@ def test_the_model_is_told_what_is_wrong(given_value: Json, expected: str) -> No
     message = refused.value.message
     assert message.startswith("Invalid arguments for read_file: ")
     assert expected in message
-    assert message.endswith("Its parameters are: path (required), offset, limit.")
+    assert message.endswith("Its parameters are: path (required), offset, limit, tags.")
 
 
 def test_a_tool_without_parameters_says_so() -> None:

@@ -8,6 +8,8 @@ import hashlib
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,13 +20,16 @@ import pytest
 from life.aios.errors import ToolError
 from life.praxis.errors import (
     FileAccessError,
+    FileChangedError,
     OutsideWorkspaceError,
     PathNotFoundError,
     PolicyViolationError,
     TooLargeError,
     WorkspaceUnavailableError,
+    WriteQuotaError,
     WrongFileKindError,
 )
+from life.praxis.file_locks import FILE_LOCKS
 from life.praxis.workspace import TEMPORARY_PREFIX, Workspace, WorkspacePolicy
 
 pytestmark = pytest.mark.usefixtures("opener")
@@ -366,3 +371,138 @@ def test_a_write_through_swapped_directories_never_lands_outside(tmp_path: Path,
     assert names(outside) == []
     assert "written" in outcomes
     assert "praxis.outside_workspace" in outcomes, "the race was never met; the test would prove nothing"
+
+
+def test_acceptance_3_a_write_onto_a_name_that_becomes_a_link_never_lands_outside(tmp_path: Path, root: Path) -> None:
+    """Acceptance 3: another process exchanges the file itself for a link to the outside; a rename replaces the link and
+    never follows it, and a read never gets the other content."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "victim").write_bytes(b"kept")
+    script = """
+import os, sys
+target, name = sys.argv[1:]
+print("ready", flush=True)
+while True:
+    for make in (lambda: os.symlink(target, name + ".new"), lambda: open(name + ".new", "w").close()):
+        make()
+        os.rename(name + ".new", name)
+"""
+    swapper = subprocess.Popen(
+        [sys.executable, "-c", script, str(outside / "victim"), str(root / "f")], stdout=subprocess.PIPE
+    )
+    assert swapper.stdout is not None
+    swapper.stdout.readline()
+    outcomes: set[str] = set()
+    deadline = time.monotonic() + 1.0
+    try:
+        with Workspace(str(root), WorkspacePolicy()) as workspace:
+            while time.monotonic() < deadline:
+                try:
+                    workspace.replace_file("f", b"x", tag="t")
+                    outcomes.add("written")
+                    with workspace.open_file("f") as opened:
+                        assert opened.read_up_to(100) in (b"", b"x")
+                except ToolError as refused:
+                    outcomes.add(refused.code)
+    finally:
+        swapper.kill()
+        swapper.wait()
+        swapper.stdout.close()
+    assert (outside / "victim").read_bytes() == b"kept"
+    assert names(outside) == ["victim"]
+    assert {"written", "praxis.outside_workspace"} <= outcomes
+
+
+def test_a_full_disk_leaves_the_old_file(root: Path) -> None:
+    """The system ends a write in the middle (a limit on file size stands for a full disk): the old content is whole,
+    and nothing is left beside it."""
+    (root / "f").write_bytes(b"old")
+    script = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+from life.aios.errors import ToolError
+from life.praxis.workspace import Workspace, WorkspacePolicy
+with Workspace(sys.argv[1], WorkspacePolicy()) as workspace:
+    for name in ("f", "new"):
+        try:
+            workspace.replace_file(name, b"x" * 200_000, tag="t")
+        except ToolError as refused:
+            print(refused.code, refused.message)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(root)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout.count("praxis.file_access") == 2, ended.stderr
+    assert str(root) not in ended.stdout
+    assert (root / "f").read_bytes() == b"old"
+    assert names(root) == ["f"]
+
+
+def test_what_must_stand_there_is_compared_last(root: Path, workspace: Workspace) -> None:
+    """With `expected`, a file that is another by now, or gone, is left as it is."""
+    (root / "f").write_bytes(b"old")
+    digest = hashlib.sha256(b"old").hexdigest()
+    workspace.replace_file("f", b"new", tag="t", expected=digest)
+    for _ in range(2):
+        with pytest.raises(FileChangedError):
+            workspace.replace_file("f", b"newer", tag="t", expected=digest)
+        assert names(root) in (["f"], [])
+        (root / "f").unlink(missing_ok=True)
+    assert names(root) == []
+
+
+def test_written_bytes_have_a_quota(root: Path) -> None:
+    """The sum of all writes, and what must stay free on the disk."""
+    with Workspace(str(root), WorkspacePolicy(max_written_bytes=10)) as workspace:
+        workspace.replace_file("f", b"123456", tag="t")
+        with pytest.raises(WriteQuotaError):
+            workspace.replace_file("g", b"12345", tag="t")
+        workspace.replace_file("g", b"1234", tag="t")
+    with (
+        Workspace(str(root), WorkspacePolicy(min_free_bytes=1 << 60)) as workspace,
+        pytest.raises(WriteQuotaError, match="nearly full"),
+    ):
+        workspace.replace_file("h", b"", tag="t")
+    assert names(root) == ["f", "g"]
+
+
+def test_hidden_names_in_every_spelling(root: Path) -> None:
+    """Wildcards, upper case, and characters that some file systems take for plain ones."""
+    policy = WorkspacePolicy(hidden_names=("*.pem", "secret", "key[0-9]"))
+    for path in ("a/b.pem", "B.PEM", "SECRET/x", "x/\uff53ecret", "key7", "KEY7/y"):
+        assert policy.hides(path), path
+    for path in ("pem", "secrets", "keys", "a.pem.txt"):
+        assert not policy.hides(path), path
+    default = WorkspacePolicy()
+    for path in (".life/identity", "x/.ssh/known_hosts", ".Life", "home/id_ed25519", ".git-credentials"):
+        with pytest.raises(PolicyViolationError):
+            default.check_read(path)
+    default.check_read("id_ed25519.pub")
+    for path in (".git/hooks/x", "sub/.GIT/config", ".git", f"d/{TEMPORARY_PREFIX}x"):
+        with pytest.raises(PolicyViolationError):
+            default.check_write(path)
+
+
+def test_one_writer_at_a_time(root: Path) -> None:
+    """A file's lock is held by one thread at a time, other files go on, and nothing is kept of a lock that is free."""
+    inside, most = 0, 0
+
+    def work(name: str) -> None:
+        nonlocal inside, most
+        with Workspace(str(root), WorkspacePolicy()) as workspace:
+            for _ in range(50):
+                with workspace.locked(name):
+                    if name == "f":
+                        inside += 1
+                        most = max(most, inside)
+                        time.sleep(0)
+                        inside -= 1
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("f", "f", "f", "g")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert FILE_LOCKS.free

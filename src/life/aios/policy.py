@@ -1,7 +1,8 @@
 """Capabilities and the three-way policy over them (aios.md §8).
 
 A capability is text, `<domain>:<verb>:<target>`: `fs:read:<path>`, `fs:write:<path>`, `net:egress:<host>`,
-`exec:cmd:<name>`, `secrets:read:<scope>`, `payments:initiate`. The set a call needs is computed from the tool and its
+`exec:cmd:<name>`, `secrets:read:<scope>`, `payments:initiate`, `tool:call:<name>` (a function the developer registered). Reading
+everything below a directory is `fs:read:<path>/**/*`. The set a call needs is computed from the tool and its
 arguments, never taken from the caller; evaluation puts each one into allowed, requires_approval or denied.
 
 Patterns: `*` alone matches everything. In `fs` targets `*` stays within one path segment and `**` crosses segments; in
@@ -42,8 +43,16 @@ class PolicyEvaluation(msgspec.Struct, frozen=True):
 
 
 WORKSPACE_POLICY: Final = PolicySet(
-    allow_capabilities=("fs:read:**", "fs:write:**", "net:egress:*"),
-    gate_capabilities=(),
+    allow_capabilities=(
+        "fs:read:**",
+        "fs:write:**",
+        "net:egress:*",
+        "tool:call:*",
+        "memory:read:*",
+        "memory:propose:*",
+        "memory:write:session",
+    ),
+    gate_capabilities=("memory:write:user", "memory:write:agent", "memory:write:org"),
 )
 """What a local agent may do by default: files of its own workspace (the tools refuse anything outside) and HTTP, where
 private addresses need an explicit permit and money has its own policy in Haima. No commands, no secrets."""
@@ -72,13 +81,31 @@ def matches(pattern: str, capability: str) -> bool:
     return pattern == "*" or _compiled(pattern).fullmatch(capability) is not None
 
 
+_SUBTREE: Final = "**/*"
+"""The end of a capability for everything below a directory (`fs:read:src/**/*`), as searches need it."""
+
+
+def touches(pattern: str, capability: str) -> bool:
+    """Whether a pattern covers any part of what a capability asks for.
+
+    A search of a directory also reads the one file in it that is gated, so it is gated itself: whenever the fixed
+    beginning of the pattern and the directory lie on one path.
+    """
+    if matches(pattern, capability):
+        return True
+    if not capability.endswith(_SUBTREE):
+        return False
+    directory, fixed = capability.removesuffix(_SUBTREE), pattern.partition("*")[0]
+    return directory.startswith(fixed) or fixed.startswith(directory)
+
+
 def evaluate(policy: PolicySet, capabilities: tuple[str, ...]) -> PolicyEvaluation:
     """Sort the capabilities: gate list first, then allow list, otherwise denied."""
     allowed: list[str] = []
     gated: list[str] = []
     denied: list[str] = []
     for capability in capabilities:
-        if any(matches(pattern, capability) for pattern in policy.gate_capabilities):
+        if any(touches(pattern, capability) for pattern in policy.gate_capabilities):
             gated.append(capability)
         elif any(matches(pattern, capability) for pattern in policy.allow_capabilities):
             allowed.append(capability)

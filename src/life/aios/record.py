@@ -24,6 +24,7 @@ import msgspec
 from life.aios.events import Kind, decode_kind, encode_kind
 from life.aios.ids import MAIN_BRANCH, new_id
 from life.aios.ports.clock import Clock, Entropy
+from life.aios.ports.telemetry import SpanPlace, working_in
 
 SCHEMA_NAME: Final = "aios-protocol"
 SCHEMA_VERSION: Final = "0.1.0"
@@ -144,8 +145,10 @@ class EventWriter:
         actor: Actor | None = None,
         causation_id: str | None = None,
         correlation_id: str | None = None,
+        place: SpanPlace | None = None,
     ) -> NewEvent:
-        """`kind` as an event of this writer's stream, now."""
+        """`kind` as an event of this writer's stream, now. It carries the ids of `place`, or of the span that this task works in."""
+        place = place or working_in.get()
         return NewEvent(
             event_id=event_id or new_id(self._clock, self._entropy),
             session_id=self._stream.session_id,
@@ -157,6 +160,8 @@ class EventWriter:
             actor=actor or self._actor,
             causation_id=causation_id,
             correlation_id=correlation_id,
+            trace_id=None if place is None else place.trace_id,
+            span_id=None if place is None else place.span_id,
         )
 
 

@@ -22,11 +22,21 @@ EconomicMode = Literal["sovereign", "conserving", "hustle", "hibernate"]
 
 
 class TokenUsage(msgspec.Struct, frozen=True):
-    """Tokens as the provider counted them."""
+    """Tokens as the provider counted them. What a provider does not tell stays unset and is left out on the wire."""
 
     prompt_tokens: int = 0
+    """All of the prompt, what came from a cache or went into one included."""
     completion_tokens: int = 0
+    """All of the answer, reasoning included."""
     total_tokens: int = 0
+    cached_prompt_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    """Of the prompt: read from the vendor's prompt cache."""
+    cache_write_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    """Of the prompt: written into it."""
+    reasoning_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    """Of the answer: thinking that is not shown as text."""
+    cost_micro: int | msgspec.UnsetType = msgspec.UNSET
+    """Micro-USD, rounded up, by the price table in force; unset when the model's price is not known."""
 
 
 class BudgetState(msgspec.Struct, frozen=True):

@@ -17,12 +17,17 @@ INLINE_BYTES: Final = 64 * 1024
 """Reads up to this size run on the event loop: about 10 µs, where the way to a thread and back costs 50."""
 
 
-async def on_thread(work: Callable[[], Result]) -> Result:
-    """The result of `work` run on a thread of the loop's pool; cancellation is passed on once it has ended."""
+async def on_thread(work: Callable[[], Result], *, on_cancel: Callable[[], None] | None = None) -> Result:
+    """The result of `work` run on a thread of the loop's pool; cancellation is passed on once it has ended.
+
+    `on_cancel` tells work that can stop early that it should.
+    """
     running = asyncio.get_running_loop().run_in_executor(None, work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
+        if on_cancel is not None:
+            on_cancel()
         while not running.done():
             try:
                 await asyncio.wait((running,))

@@ -1,7 +1,8 @@
 """The registry: every tool of a runtime behind one door, with the rules that are not left to each tool.
 
 Arguments are validated against the schema before a tool sees them; the declared time limit holds; results have a size
-limit; whatever a tool raises becomes an outcome that a model can read. Cancellation is the caller's and passes through.
+limit, and what is longer is kept whole in the blob store where `read_result` reads it page by page; whatever a tool raises
+becomes an outcome that a model can read. Cancellation is the caller's and passes through.
 Implements the `Toolbox` port (praxis.md §1, "Build").
 """
 
@@ -21,6 +22,7 @@ from life.aios.json import Json
 from life.aios.ports.tools import Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
 from life.praxis.errors import DuplicateToolError, FileAccessError, ToolNotFoundError, ToolTimeoutError
 from life.praxis.failures import failure_output
+from life.praxis.result_store import ResultBlobs, store_result
 from life.praxis.tool import Arguments, Tool, parse_arguments
 
 logger = logging.getLogger("life.praxis")
@@ -29,6 +31,9 @@ DEFAULT_MAX_RESULT_BYTES: Final = 256 * 1024
 """Of JSON, per outcome (praxis.md §10)."""
 
 _MIN_RESULT_BYTES: Final = 1024
+_ENVELOPE_BYTES: Final = 512
+"""At most, around the beginning of a result that is too long."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What every model provider takes as a tool's name."""
 
@@ -86,12 +91,20 @@ class _Entry(NamedTuple):
 class ToolRegistry:
     """Tools by name. Registration is part of start-up; calls may run concurrently."""
 
-    def __init__(self, *, max_result_bytes: int = DEFAULT_MAX_RESULT_BYTES, max_timeout_s: int | None = None) -> None:
-        """`max_timeout_s` lowers the time limit of tools that declare more."""
+    def __init__(
+        self,
+        *,
+        max_result_bytes: int = DEFAULT_MAX_RESULT_BYTES,
+        max_timeout_s: int | None = None,
+        blobs: ResultBlobs | None = None,
+    ) -> None:
+        """`max_timeout_s` lowers the time limit of tools that declare more. `blobs` keeps results that are too long; without
+        it their end is lost, and the model is told so."""
         if max_result_bytes < _MIN_RESULT_BYTES:
             raise ValueError(f"max_result_bytes must be at least {_MIN_RESULT_BYTES}")
         self._max_result_bytes = max_result_bytes
         self._max_timeout_s = max_timeout_s
+        self._blobs = blobs
         self._entries: dict[str, _Entry] = {}
         self._definitions: tuple[ToolDefinition, ...] = ()
 
@@ -152,7 +165,7 @@ class ToolRegistry:
         try:
             async with timer:
                 outcome = await opened.run(context)
-            return self._within_limit(outcome)
+            return await self._within_limit(outcome, context)
         except LifeError as refusal:
             return _failure(refusal)
         except TimeoutError:
@@ -192,19 +205,25 @@ class ToolRegistry:
         declared = entry.definition.timeout_s
         return declared if self._max_timeout_s is None else min(declared, self._max_timeout_s)
 
-    def _within_limit(self, outcome: ToolOutcome) -> ToolOutcome:
-        """The outcome, or, when its JSON is too long, the beginning of that JSON as text with its full size."""
+    async def _within_limit(self, outcome: ToolOutcome, context: ToolContext) -> ToolOutcome:
+        """The outcome, or, when its JSON is too long, the beginning of that JSON as text, and where the whole is kept."""
         encoded = msgspec.json.encode(outcome.output)
         if len(encoded) <= self._max_result_bytes:
             return outcome
         # Inside a string, JSON text grows by its quotes and backslashes only: at most to twice its length.
-        shown = encoded[: self._max_result_bytes // 2 - 256].decode(errors="ignore")
-        cut: Json = {
+        shown = encoded[: (self._max_result_bytes - _ENVELOPE_BYTES) // 2].decode(errors="ignore")
+        cut: dict[str, Json] = {
             "truncated": True,
             "total_bytes": len(encoded),
             "shown_bytes": len(shown.encode()),
             "json_beginning": shown,
+            "note": "The rest of the result was not kept.",
         }
+        if self._blobs is not None:
+            kept = await store_result(self._blobs, context.session_id, encoded)
+            if kept is not None:
+                cut["result"] = kept
+                cut["note"] = f"read_result with this result and offset {len(shown.encode())} gives what follows."
         return msgspec.structs.replace(outcome, output=cut)
 
 

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import functools
 import hashlib
 import os
+import re
 import stat
+import unicodedata
 from collections.abc import Iterator
 from typing import Final, NamedTuple, Self
 
@@ -25,18 +28,39 @@ from life.aios.errors import ToolError
 from life.praxis.beneath import open_beneath
 from life.praxis.errors import (
     FileAccessError,
+    FileChangedError,
     OutsideWorkspaceError,
     PathNotFoundError,
     PolicyViolationError,
     TooLargeError,
     WorkspaceUnavailableError,
+    WriteQuotaError,
     WrongFileKindError,
 )
+from life.praxis.file_locks import FILE_LOCKS, WRITTEN
 from life.praxis.paths import split_last
 
 TEMPORARY_PREFIX: Final = ".life-write-"
 """Names of files that are being written. Listings leave them out; a crash may leave one behind, which the same call, if
 it is run again, removes."""
+
+HIDDEN_NAMES: Final = (
+    ".life",
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".netrc",
+    ".pgpass",
+    ".pypirc",
+    ".git-credentials",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+)
+"""What no tool sees unless the operator says otherwise."""
 
 _BLOCK_BYTES: Final = 1 << 18
 _PERMISSION_BITS: Final = 0o777
@@ -47,14 +71,19 @@ _REGULAR: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 class WorkspacePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What tools may touch inside the workspace, and how much at once."""
 
-    hidden_names: tuple[str, ...] = (".life", ".ssh", ".gnupg", ".aws", ".netrc")
-    """Neither read, listed nor written, at any depth: our data directory and the usual places of credentials."""
+    hidden_names: tuple[str, ...] = HIDDEN_NAMES
+    """Neither read, listed nor written, at any depth: our data directory and the usual places of credentials. A name may
+    hold `*`, `?` and `[…]`."""
     read_only_names: tuple[str, ...] = (".git",)
     """Read but not changed, at any depth: what lies there can run commands (hooks, configuration)."""
     max_file_bytes: int = 64 * 1024 * 1024
     """The largest file that is read in part, or replaced."""
     max_write_bytes: int = 8 * 1024 * 1024
     """The largest content of one write."""
+    max_written_bytes: int = 4 * 1024 * 1024 * 1024
+    """Of all writes of the file tools in one workspace, counted by this process since it started."""
+    min_free_bytes: int = 32 * 1024 * 1024
+    """What a write must leave free on the disk: the journal, which usually shares it, needs room to go on."""
 
     def check_read(self, path: str) -> None:
         """PolicyViolationError when the canonical path is hidden."""
@@ -66,6 +95,10 @@ class WorkspacePolicy(msgspec.Struct, frozen=True, kw_only=True):
         self.check_read(path)
         if _names_any(path, self.read_only_names):
             raise PolicyViolationError(f"'{path}' may be read but not changed by tools.")
+        if split_last(path)[1].startswith(TEMPORARY_PREFIX):
+            raise PolicyViolationError(
+                f"Names that begin with '{TEMPORARY_PREFIX}' are for files that are being written."
+            )
 
     def hides(self, path: str) -> bool:
         """Whether a canonical path, or a single name, is hidden."""
@@ -73,13 +106,23 @@ class WorkspacePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _names_any(path: str, names: tuple[str, ...]) -> bool:
-    """Whether a component is one of `names`; case does not count, since some directories ignore it."""
-    return not _folded(names).isdisjoint(path.casefold().split("/"))
+    """Whether a component is one of `names`; case and Unicode form do not count, since some directories ignore them."""
+    plain, wild = _folded(names)
+    parts = _fold(path).split("/")
+    return not plain.isdisjoint(parts) or (wild is not None and any(wild.fullmatch(part) for part in parts))
 
 
 @functools.lru_cache(maxsize=32)
-def _folded(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(name.casefold() for name in names)
+def _folded(names: tuple[str, ...]) -> tuple[frozenset[str], re.Pattern[str] | None]:
+    """Names as they are compared, and one expression for those with wildcards."""
+    folded = [_fold(name) for name in names]
+    wild = [name for name in folded if any(character in name for character in "*?[")]
+    plain = frozenset(folded).difference(wild)
+    return plain, re.compile("|".join(fnmatch.translate(name) for name in wild)) if wild else None
+
+
+def _fold(text: str) -> str:
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 class OpenFile(NamedTuple):
@@ -169,8 +212,17 @@ class Workspace:
         except PathNotFoundError:
             return None
 
-    def replace_file(self, path: str, content: bytes, *, tag: str) -> Replaced:
+    @contextlib.contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Hold the file's lock of this process, so that reading it and replacing it are one step among our tools."""
+        with FILE_LOCKS.hold((*self._identity(), path)):
+            yield
+
+    def replace_file(self, path: str, content: bytes, *, tag: str, expected: str | None = None) -> Replaced:
         """Make `content` the whole content of `path`, at once; parents are created inside the workspace.
+
+        With `expected`, the SHA-256 of what must stand there, FileChangedError when something else does right before the
+        new content takes its place.
 
         `tag` names the temporary file; two writes that may run at the same time need different ones. Permission bits of
         an existing file are kept (set-user-id and its kin are not), its owner where the system lets us. When this
@@ -184,17 +236,36 @@ class Workspace:
         parent, name = split_last(path)
         if path == ".":
             raise WrongFileKindError("'.' is the workspace itself; name a file in it.")
+        self._require_room(len(content))
         parent_fd = self._open_or_create_directory(parent)
         try:
             existing = _existing_regular(parent_fd, name, path)
             if existing is not None:
                 self._require_size(path, existing.st_size)
-            _write_and_rename(parent_fd, name, content, existing=existing, temporary=f"{TEMPORARY_PREFIX}{tag}")
+            with _temporary_file(parent_fd, content, existing=existing, name=f"{TEMPORARY_PREFIX}{tag}") as temporary:
+                if expected is not None and self.content_sha256(path) != expected:
+                    raise FileChangedError(f"'{path}' was changed by somebody else meanwhile. Nothing was written.")
+                os.rename(temporary, name, src_dir_fd=parent_fd, dst_dir_fd=parent_fd)
+            os.fsync(parent_fd)
+            WRITTEN.add(self._identity(), len(content))
             return Replaced(hashlib.sha256(content).hexdigest(), created=existing is None)
         except OSError as failure:
             raise _access_error(path, failure) from None
         finally:
             os.close(parent_fd)
+
+    def _identity(self) -> tuple[int, int]:
+        """Device and inode of the workspace: the same for every way to name it."""
+        root = os.fstat(self._root_fd)
+        return root.st_dev, root.st_ino
+
+    def _require_room(self, size_bytes: int) -> None:
+        """WriteQuotaError when this write is one too many, for the policy or for the disk."""
+        if WRITTEN.total(self._identity()) + size_bytes > self.policy.max_written_bytes:
+            raise WriteQuotaError(f"The tools may write {self.policy.max_written_bytes} bytes here, and have done so.")
+        disk = os.fstatvfs(self._root_fd)
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize - size_bytes < self.policy.min_free_bytes:
+            raise WriteQuotaError("The disk is nearly full; nothing was written.")
 
     def _open(self, path: str, flags: int) -> int:
         try:
@@ -273,13 +344,12 @@ def _existing_regular(parent_fd: int, name: str, path: str) -> os.stat_result | 
     return found
 
 
-def _write_and_rename(
-    parent_fd: int, name: str, content: bytes, *, existing: os.stat_result | None, temporary: str
-) -> None:
-    """Temporary file, bytes, fsync, rename, fsync of the directory. On failure the temporary file is removed."""
+@contextlib.contextmanager
+def _temporary_file(parent_fd: int, content: bytes, *, existing: os.stat_result | None, name: str) -> Iterator[str]:
+    """The content in a temporary file, on disk. The block renames it; when the block fails, it is removed."""
     with contextlib.suppress(FileNotFoundError):  # left by a run of the same call that was killed
-        os.unlink(temporary, dir_fd=parent_fd)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=parent_fd)
+        os.unlink(name, dir_fd=parent_fd)
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666, dir_fd=parent_fd)
     try:
         try:
             view = memoryview(content)
@@ -290,12 +360,11 @@ def _write_and_rename(
             os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(temporary, name, src_dir_fd=parent_fd, dst_dir_fd=parent_fd)
+        yield name
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary, dir_fd=parent_fd)
+            os.unlink(name, dir_fd=parent_fd)
         raise
-    os.fsync(parent_fd)
 
 
 def _keep_owner_and_mode(fd: int, existing: os.stat_result) -> None:

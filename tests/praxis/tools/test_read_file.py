@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from life.aios.json import Json
 from life.aios.ports.tools import ToolCall, ToolContext
+from life.praxis.hashline import line_tag
 from life.praxis.registry import ToolRegistry
 from life.praxis.tools import read_file
 from life.praxis.tools.read_file import MAX_CONTENT_BYTES, MAX_LINES, ReadFile
@@ -28,6 +29,7 @@ class Read(msgspec.Struct, kw_only=True):
     size_bytes: int
     truncated: bool
     next_line: int | None = None
+    line_ends: str | None = None
     note: str | None = None
 
 
@@ -46,7 +48,7 @@ def call(arguments: Json) -> ToolCall:
 
 async def read(registry: ToolRegistry, context: ToolContext, **arguments: Json) -> Read:
     """The output of a call that must succeed."""
-    outcome = await registry.execute(call({"path": "f", **arguments}), context)
+    outcome = await registry.execute(call({"path": "f", "tags": False, **arguments}), context)
     assert outcome.status == "ok", outcome.output
     assert outcome.mutated_paths == ()
     return msgspec.convert(outcome.output, Read)
@@ -54,7 +56,7 @@ async def read(registry: ToolRegistry, context: ToolContext, **arguments: Json) 
 
 async def failed(registry: ToolRegistry, context: ToolContext, **arguments: Json) -> tuple[str, str]:
     """Code and words of a call that must fail."""
-    outcome = await registry.execute(call({"path": "f", **arguments}), context)
+    outcome = await registry.execute(call({"path": "f", "tags": False, **arguments}), context)
     assert outcome.status == "error"
     output = msgspec.convert(outcome.output, dict[str, object])
     return str(output["code"]), str(output["error"])
@@ -251,3 +253,25 @@ async def test_places_that_are_closed(tmp_path: Path, root: Path, registry: Tool
 def test_capabilities(registry: ToolRegistry, context: ToolContext) -> None:
     """Read access to the canonical path."""
     assert registry.capabilities(call({"path": "./a//b"}), context) == ("fs:read:a/b",)
+
+
+async def test_lines_come_with_their_tags(root: Path, registry: ToolRegistry, context: ToolContext) -> None:
+    """Unless asked otherwise: number, tag and text as praxis.md §3.2 renders them, wherever the window begins."""
+    (root / "f").write_bytes(b"alpha\r\nbeta\ngamma\r")
+    got = await read(registry, context, tags=True)
+    assert (
+        got.content == f"   1 6e15142c | alpha\n   2 0e52a3d2 | beta\n   3 {line_tag(3, 'gamma' + chr(13))} | gamma\r"
+    )
+    assert got.line_ends == "mixed"
+    second = await read(registry, context, tags=True, offset=2, limit=1)
+    assert second.content == "   2 0e52a3d2 | beta"
+    (root / "f").write_bytes(b"")
+    assert (await read(registry, context, tags=True)).content == ""
+
+
+async def test_a_line_that_is_cut_has_no_tag(root: Path, registry: ToolRegistry, context: ToolContext) -> None:
+    """A tag stands for a whole line, and what is shown is not one."""
+    (root / "f").write_text("x" * (MAX_CONTENT_BYTES + 10))
+    got = await read(registry, context, tags=True)
+    assert got.content.startswith(f"   1 {read_file.NO_TAG} | xxx")
+    assert got.truncated

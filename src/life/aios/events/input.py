@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from life.aios.events.kind import Kind
+from life.aios.events.kind import ImageReference, Kind
 from life.aios.json import Json
 
 
@@ -10,6 +10,8 @@ class UserMessage(Kind, frozen=True, kw_only=True):
     """A person (or the program in their place) says something to the agent."""
 
     content: str
+    images: tuple[ImageReference, ...] = ()
+    """Images beside the words; their bytes are blobs."""
 
 
 class ExternalSignal(Kind, frozen=True, kw_only=True):

@@ -17,6 +17,13 @@ class Kind(
     """Base of every event kind."""
 
 
+class ImageReference(msgspec.Struct, frozen=True):
+    """An image in an event: the SHA-256 of its blob (64 hex digits) and what it is (`image/png`, …)."""
+
+    blob: str
+    media_type: str
+
+
 class Custom(Kind, frozen=True, kw_only=True):
     """An event of a subsystem or of somebody else, under a dotted `event_type` (aios.md §4, "Custom event namespaces").
 

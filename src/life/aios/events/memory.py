@@ -29,6 +29,9 @@ class MemoryProposed(Kind, frozen=True, kw_only=True):
     proposal_id: str
     entries_ref: str
     source_run_id: str | None = None
+    key: str | None = None
+    """The name that the memory is to have; without one its id is its name."""
+    expires_at_us: int | None = None
 
 
 class MemoryCommitted(Kind, frozen=True, kw_only=True):
@@ -38,6 +41,11 @@ class MemoryCommitted(Kind, frozen=True, kw_only=True):
     memory_id: str
     committed_ref: str
     supersedes: str | None = None
+    proposal_id: str | None = None
+    path: str | None = None
+    """Where its note stands among the files of its scope."""
+    expires_at_us: int | None = None
+    """When it stops showing; None for never."""
 
 
 class MemoryTombstoned(Kind, frozen=True, kw_only=True):

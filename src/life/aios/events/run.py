@@ -24,6 +24,8 @@ class RunStarted(Kind, frozen=True, kw_only=True):
 
     provider: str
     max_iterations: int
+    specification: str | None = None
+    """The provider specification, when this run has another model than its session."""
 
 
 class RunFinished(Kind, frozen=True, kw_only=True):
@@ -85,11 +87,25 @@ class Message(Kind, frozen=True, kw_only=True):
     content: str
     model: str | None = None
     token_usage: TokenUsage | None = None
+    first_token_ms: int | None = None
+    """From asking the model to the first piece of its answer."""
 
 
 class ContextCompacted(Kind, frozen=True, kw_only=True):
-    """Older turns were shortened to fit the model's window."""
+    """Older turns were shortened to fit the model's window. Where `summary` stands, the conversation goes on with it instead of its
+    `dropped_count` oldest messages; events without one (of other makers) only tell that it happened."""
 
     dropped_count: int
     tokens_before: int
     tokens_after: int
+    summary: str | None = None
+    objective: str | None = None
+    """The user's words, kept beside the summary because they were among the oldest messages."""
+    result_characters: int | None = None
+    """Tool results are given with so many characters from now on, those that are kept included."""
+    covers_through_seq: int | None = None
+    """Sequence of the last event that the summary stands for."""
+    summarised_by: str | None = None
+    """`mechanical`, or the model that wrote it."""
+    token_usage: TokenUsage | None = None
+    """Of the model call that wrote it."""

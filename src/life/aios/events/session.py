@@ -27,11 +27,13 @@ class SessionClosed(Kind, frozen=True, kw_only=True):
 
 
 class BranchCreated(Kind, frozen=True, kw_only=True):
-    """A branch was forked at `fork_point_seq` of its parent."""
+    """A branch was forked at `fork_point_seq` of its parent. It stands on the parent, or is the first event of the new branch;
+    there `parent_branch_id` names the parent (main, where it is left out)."""
 
     new_branch_id: str
     fork_point_seq: int
     name: str
+    parent_branch_id: str | None = None
 
 
 class BranchMerged(Kind, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from life.aios.events.kind import Kind
+from life.aios.events.kind import ImageReference, Kind
 from life.aios.json import Json
 from life.aios.state import ApprovalDecision, PolicyDecisionKind, RiskLevel, SpanStatus
 
@@ -35,6 +35,8 @@ class ToolCallCompleted(Kind, frozen=True, kw_only=True):
     duration_ms: int
     status: SpanStatus
     call_id: str | None = None
+    images: tuple[ImageReference, ...] = ()
+    """Images among the result; their bytes are blobs."""
 
 
 class ToolCallFailed(Kind, frozen=True, kw_only=True):
@@ -62,6 +64,8 @@ class ApprovalRequested(Kind, frozen=True, kw_only=True):
     tool_name: str
     arguments: Json
     risk: RiskLevel
+    capabilities: tuple[str, ...] = ()
+    """What the call needs; one ticket lists all of it."""
 
 
 class ApprovalResolved(Kind, frozen=True, kw_only=True):

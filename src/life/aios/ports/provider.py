@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -19,12 +19,33 @@ class TextBlock(msgspec.Struct, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
+class ImageBlock(msgspec.Struct, frozen=True, tag_field="type", tag="image"):
+    """An image. Its bytes are a blob; only its SHA-256 (64 hex digits) stands here and in the journal."""
+
+    blob: str
+    media_type: str
+    """`image/png`, `image/jpeg`, `image/gif` or `image/webp`."""
+
+
+class ReasoningBlock(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning", omit_defaults=True):
+    """What the model thought before what follows it. Never shown as part of the answer."""
+
+    origin: str
+    """The name of the provider it came from (`anthropic:claude-…`); it means nothing to any other and is not sent there."""
+    text: str = ""
+    """The part that people may read; empty when the vendor shows none."""
+    sealed: Json = None
+    """The vendor's signed or encrypted payload. Only its origin reads it, and it goes back as it came."""
+
+
 class ToolUseBlock(msgspec.Struct, frozen=True, tag_field="type", tag="tool_use"):
     """The assistant asked for a tool. `arguments` is a JSON object; what was not valid JSON is a string."""
 
     call_id: str
     tool_name: str
     arguments: Json
+    vendor_id: str = ""
+    """The id that the vendor gave it, kept beside reasoning; `call_id` is unique in the session, this may not be."""
 
 
 class ToolResultBlock(msgspec.Struct, frozen=True, tag_field="type", tag="tool_result"):
@@ -33,9 +54,10 @@ class ToolResultBlock(msgspec.Struct, frozen=True, tag_field="type", tag="tool_r
     call_id: str
     content: str
     is_error: bool = False
+    images: tuple[ImageBlock, ...] = ()
 
 
-Block = TextBlock | ToolUseBlock | ToolResultBlock
+Block = TextBlock | ImageBlock | ReasoningBlock | ToolUseBlock | ToolResultBlock
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
@@ -60,12 +82,28 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     system: str = ""
     tools: tuple[ToolSpec, ...] = ()
     max_output_tokens: int = 4096
+    earlier_answers: int = 0
+    """Answers of this conversation that are not among the messages, because a summary stands for them. Not sent to vendors."""
+    cache_key: str = ""
+    """The same for all requests of one conversation, for vendors that route by it to a warm cache."""
 
 
 class TextChunk(msgspec.Struct, frozen=True):
     """A piece of the answer's text."""
 
     text: str
+
+
+class ReasoningTextChunk(msgspec.Struct, frozen=True):
+    """A piece of readable thinking, while it comes. The whole follows as a ReasoningChunk."""
+
+    text: str
+
+
+class ReasoningChunk(msgspec.Struct, frozen=True):
+    """A whole piece of reasoning, standing where the model put it among text and calls."""
+
+    block: ReasoningBlock
 
 
 class ToolCallChunk(msgspec.Struct, frozen=True):
@@ -82,9 +120,37 @@ class StopChunk(msgspec.Struct, frozen=True):
     reason: StopReason
     usage: TokenUsage | None = None
     model: str | None = None
+    """The model that answered, as its vendor names it."""
 
 
-Chunk = TextChunk | ToolCallChunk | StopChunk
+NoticeKind = Literal["retried", "fell_back", "waited", "circuit_opened"]
+
+
+class ModelNotice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something about the call that people will want to know later, and that is no part of the answer."""
+
+    what: NoticeKind
+    provider: str
+    """Where it happened."""
+    error: str = ""
+    """`code: message` of the failure behind it."""
+    attempt: int = 0
+    """The attempt that failed, from 1."""
+    wait_ms: int = 0
+    """How long is waited before the next attempt, or was waited for the rate limit."""
+    next_provider: str = ""
+    """Who is asked instead."""
+
+
+class NoticeChunk(msgspec.Struct, frozen=True):
+    """A notice, as soon as it is known; also before an answer that fails in the end."""
+
+    notice: ModelNotice
+
+
+Chunk = TextChunk | ReasoningTextChunk | ReasoningChunk | ToolCallChunk | NoticeChunk | StopChunk
+ANSWER_CHUNKS: Final = (TextChunk, ReasoningTextChunk, ReasoningChunk, ToolCallChunk, StopChunk)
+"""What belongs to an answer: after the first of these it has begun, and is not asked for again unseen."""
 
 
 class ModelProvider(Protocol):

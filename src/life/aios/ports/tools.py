@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
+from life.aios.events.kind import ImageReference
+from life.aios.events.tool import SandboxExecuted, SandboxViolation
 from life.aios.json import Json, JsonObject
 from life.aios.state import SpanStatus
 
@@ -30,6 +32,8 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     annotations: ToolAnnotations = ToolAnnotations()
     category: str = "general"
     timeout_s: int = 30
+    cost_class: Literal["normal", "expensive"] = "normal"
+    """`expensive`: withheld while means are short."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -52,6 +56,20 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
 
 
+class OutcomeNote(msgspec.Struct, frozen=True):
+    """A Custom event that a tool wants in the journal beside its outcome. Only `skill.*` is taken from tools."""
+
+    event_type: str
+    data: Json
+
+
+NOTE_PREFIXES: Final = ("skill.",)
+"""Of the event types that a tool may note."""
+
+ALWAYS_WITHIN_SKILLS: Final = frozenset({"skill"})
+"""Tools that a skill's list of tools does not have to name: the one that reads skills, and changes nothing."""
+
+
 class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a call gave. A failure is an outcome, too: the model reads `output` and goes on."""
 
@@ -59,6 +77,15 @@ class ToolOutcome(msgspec.Struct, frozen=True, kw_only=True):
     output: Json
     mutated_paths: tuple[tuple[str, str], ...] = ()
     """(workspace path, SHA-256 hex of the new content or `deleted`) of every file the call changed."""
+    sandbox: tuple[SandboxExecuted | SandboxViolation, ...] = ()
+    """What a sandbox did and refused during the call; journaled with the outcome."""
+    notes: tuple[OutcomeNote, ...] = ()
+    """Events of the tool's own subsystem that belong to the outcome; they are written with it."""
+    in_doubt: str | None = None
+    """Why nobody can tell whether the call took effect. The run then stands still until a person decides, as after a crash;
+    `output` is not used."""
+    images: tuple[ImageReference, ...] = ()
+    """Images that the model is shown with the output; their bytes are blobs already."""
 
 
 ProbeAnswer = Literal["done", "not_done", "repeatable", "unknown"]

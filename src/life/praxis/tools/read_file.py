@@ -1,6 +1,6 @@
-"""`read_file`: lines of a UTF-8 file of the workspace, as they are.
+"""`read_file`: lines of a UTF-8 file of the workspace, with the tags that `edit_file` takes, or bare.
 
-Lines end at `\\n` and at nothing else; `\\r`, U+2028 and their kin are part of the text (praxis.md §3.1).
+Lines end at `\\n` (or `\\r\\n`) and at nothing else; a lone `\\r`, U+2028 and their kin are part of the text (praxis.md §3.1).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from life.aios.json import Json
 from life.aios.ports.tools import Probe, ToolAnnotations, ToolContext, ToolDefinition, ToolOutcome
 from life.praxis.blocking import INLINE_BYTES, on_thread
 from life.praxis.errors import NotTextError, TooLargeError, ToolInputError
+from life.praxis.hashline import render, split_lines
 from life.praxis.paths import canonical_path
 from life.praxis.tool import input_schema, read_only_probe
 from life.praxis.workspace import OpenFile, Workspace, WorkspacePolicy
@@ -22,6 +23,9 @@ MAX_CONTENT_BYTES: Final = 128 * 1024
 """Of text per call; half of what the registry lets through, since JSON escapes may double it."""
 
 MAX_LINES: Final = 2000
+NO_TAG: Final = "--------"
+"""Stands where the tag of a line that is shown in part would stand."""
+
 _BLOCK_BYTES: Final = 1 << 18
 
 
@@ -31,6 +35,9 @@ class ReadFileArguments(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     path: Annotated[str, msgspec.Meta(description="File, relative to the workspace.")]
     offset: Annotated[int, msgspec.Meta(description="First line to read; the first line of a file is 1.", ge=1)] = 1
     limit: Annotated[int, msgspec.Meta(description="At most this many lines.", ge=1, le=MAX_LINES)] = MAX_LINES
+    tags: Annotated[
+        bool, msgspec.Meta(description="Show each line as '<number> <tag> | <text>', as edit_file needs it.")
+    ] = True
 
 
 class Lines(NamedTuple):
@@ -45,7 +52,7 @@ class Lines(NamedTuple):
 
 
 class ReadFile:
-    """Text by line numbers, with limits and a truncation flag."""
+    """Text by line numbers, with tags, limits and a truncation flag."""
 
     arguments = ReadFileArguments
 
@@ -55,6 +62,7 @@ class ReadFile:
             name="read_file",
             description=(
                 "Read a UTF-8 text file in the workspace. Returns content, first_line, lines, size_bytes and truncated. "
+                "Each line of content is '<number> <tag> | <text>'; edit_file names lines by these tags. "
                 f"One call gives at most {MAX_LINES} lines or {MAX_CONTENT_BYTES} bytes; when truncated is true, go on "
                 "with offset set to next_line."
             ),
@@ -74,7 +82,7 @@ class ReadFile:
         return None
 
     async def run(self, arguments: ReadFileArguments, context: ToolContext) -> ToolOutcome:
-        """`{path, content, first_line, lines, size_bytes, truncated, next_line?, note?}`."""
+        """`{path, content, first_line, lines, size_bytes, truncated, next_line?, line_ends?, note?}`."""
         path = canonical_path(arguments.path)
         with Workspace(context.workspace, self._policy) as workspace, workspace.open_file(path) as opened:
             if opened.size_bytes > self._policy.max_file_bytes:
@@ -85,9 +93,10 @@ class ReadFile:
             lines = read() if opened.size_bytes <= INLINE_BYTES else await on_thread(read)
         if lines is None:
             raise ToolInputError(f"'{path}' has fewer than {arguments.offset} lines.")
+        text = _decode(path, lines)
         output: dict[str, Json] = {
             "path": path,
-            "content": _decode(path, lines),
+            "content": _tagged(text, lines, arguments.offset) if arguments.tags else text,
             "first_line": arguments.offset,
             "lines": lines.number,
             "size_bytes": opened.size_bytes,
@@ -95,6 +104,8 @@ class ReadFile:
         }
         if not lines.reached_end:
             output["next_line"] = arguments.offset + lines.number
+        if (ends := _line_ends(text)) is not None:
+            output["line_ends"] = ends
         if lines.cut_inside_line:
             output["note"] = f"Line {arguments.offset} is longer than {MAX_CONTENT_BYTES} bytes; its end is left out."
         return ToolOutcome(status="ok", output=output)
@@ -159,3 +170,18 @@ def _decode(path: str, lines: Lines) -> str:
             f"'{path}' is not UTF-8 text: byte 0x{lines.content[bad.start]:02x} at offset "
             f"{lines.start_bytes + bad.start} ({bad.reason})."
         ) from None
+
+
+def _tagged(text: str, lines: Lines, first: int) -> str:
+    """The lines with their tags. A line that was cut has none: its tag is that of the whole line."""
+    if lines.cut_inside_line:
+        return f"{first:>4} {NO_TAG} | {text}"
+    return render([line.text for line in split_lines(text)], first=first)
+
+
+def _line_ends(text: str) -> str | None:
+    """`crlf` or `mixed` where that is worth a word; None for plain `\\n`."""
+    crlf, newlines = text.count("\r\n"), text.count("\n")
+    if crlf == 0:
+        return None
+    return "crlf" if crlf == newlines else "mixed"

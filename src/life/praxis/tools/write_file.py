@@ -18,7 +18,7 @@ from life.praxis.blocking import INLINE_BYTES, on_thread
 from life.praxis.errors import ToolInputError
 from life.praxis.paths import canonical_path
 from life.praxis.tool import input_schema
-from life.praxis.workspace import Workspace, WorkspacePolicy
+from life.praxis.workspace import Replaced, Workspace, WorkspacePolicy
 
 ABSENT: Final = "absent"
 """Stands for the digest of a file that does not exist."""
@@ -74,11 +74,15 @@ class WriteFile:
         """`{path, bytes, created}`, with the new digest in `mutated_paths`."""
         path = canonical_path(arguments.path)
         content = _encode(arguments.content)
-        # The same call finds and removes what a killed run of it left; different calls never share a name.
-        tag = hashlib.sha256(f"{context.idempotency_key}\n{path}".encode()).hexdigest()[:24]
+        tag = temporary_tag(context, path)
+
+        def work(workspace: Workspace) -> Replaced:
+            with workspace.locked(path):
+                return workspace.replace_file(path, content, tag=tag)
+
         with Workspace(context.workspace, self._policy) as workspace:
             # On a thread whatever the size: two fsyncs take 0.4 ms on an idle disk and have no upper bound on a busy one.
-            replaced = await on_thread(functools.partial(workspace.replace_file, path, content, tag=tag))
+            replaced = await on_thread(functools.partial(work, workspace))
         return _written(path, len(content), replaced.sha256, created=replaced.created)
 
     async def probe(self, arguments: WriteFileArguments, context: ToolContext, prepared: Json) -> Probe:
@@ -112,6 +116,11 @@ class WriteFile:
             if (workspace.size_bytes(path) or 0) <= INLINE_BYTES:
                 return workspace.content_sha256(path) or ABSENT
             return await on_thread(functools.partial(workspace.content_sha256, path)) or ABSENT
+
+
+def temporary_tag(context: ToolContext, path: str) -> str:
+    """Names a call's temporary file: the same call finds and removes what a killed run of it left; no two calls share one."""
+    return hashlib.sha256(f"{context.idempotency_key}\n{path}".encode()).hexdigest()[:24]
 
 
 async def _digest(content: bytes) -> str:

@@ -1,0 +1,1 @@
+"""Skills: folders with instructions for special tasks, by the Agent Skills convention (SKILL.md)."""
