@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.package-lock.json
+MCP_PEERS := tests/peers/mcp/node_modules/.package-lock.json
 
 .PHONY: help run setup test check format bench peers openbao lock clean
 
@@ -40,11 +41,14 @@ format: setup ## rewrite the sources in the house format
 bench: setup ## every published figure; prints ratios measured in one run
 	@$(BIN)/python -m benches $(ARGS)
 
-peers: $(PEERS) ## the official JavaScript peers, anvil and solc that the slow tests talk to
+peers: $(PEERS) $(MCP_PEERS) ## the official JavaScript peers, anvil and solc that the slow tests talk to
 
 $(PEERS): tests/peers/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing; on Debian and Ubuntu: apt install nodejs npm"; exit 1; }
 	@cd tests/peers && npm ci --no-audit --no-fund
+
+$(MCP_PEERS): tests/peers/mcp/package-lock.json
+	@cd tests/peers/mcp && npm ci --no-audit --no-fund
 
 openbao: ## build a real OpenBao server into .cache for the custody tests (needs Go)
 	@scripts/openbao
@@ -54,4 +58,4 @@ lock: ## write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --group dev --group peers --extra all --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal -o requirements/dev.lock $(ARGS)
 
 clean: ## remove what setup, tests and benches made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache tests/peers/node_modules
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache tests/peers/node_modules tests/peers/mcp/node_modules

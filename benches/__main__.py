@@ -28,7 +28,13 @@ BENCHES = (
     "identity_tokens",
     "custody_signing",
     "custody_soma",
+    "first_token",
+    "sandbox_overhead",
     "agent_turn",
+    "context_build",
+    "session_reconstruct",
+    "stream_idle",
+    "file_search",
     "cold_start",
 )
 

@@ -109,12 +109,14 @@ class OneTool:
 
 def model(turns: int) -> Callable[[ModelRequest], ScriptedTurn]:
     """A model that calls the tool so many times after each objective, and then answers."""
-    call = ScriptedTurn(calls=(ScriptedCall("fetch_row", {"row": 17}),), usage=USAGE)
     last = ScriptedTurn(text="Done.", usage=USAGE)
 
     def turn(request: ModelRequest) -> ScriptedTurn:
         # Two messages per turn after the objective: no need to look at each of them.
-        return last if len(request.messages) > 2 * turns else call
+        row = len(request.messages)  # another one each time: the same call over and over is a loop, and stopped
+        if row > 2 * turns:
+            return last
+        return ScriptedTurn(calls=(ScriptedCall("fetch_row", {"row": row}),), usage=USAGE)
 
     return turn
 

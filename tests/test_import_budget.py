@@ -37,7 +37,7 @@ def test_help_loads_click_and_the_table_of_commands_only() -> None:
 @pytest.mark.parametrize("module", ["life.host.arcand", "life.host.agent"])
 def test_model_vendors_are_imported_when_chosen(module: str) -> None:
     """A daemon with the scripted model never loads an SDK of a model vendor."""
-    assert not modules_after(f"import {module}") & {"anthropic", "openai", "keyring", "httpx"}
+    assert not modules_after(f"import {module}") & {"anthropic", "openai", "google", "keyring", "httpx"}
 
 
 def test_names_of_the_front_door_exist() -> None:

@@ -16,7 +16,9 @@ from life.aios.events import KINDS, Kind, encode_kind
 from life.aios.events.codec import kind_tag
 from life.aios.json import Json
 from life.aios.record import AGENT, DEFAULT_SCHEMA, EventRecord
+from life.arcan import control
 from life.arcan import events as arcan
+from life.arcan.context import events as context
 
 IDS = st.sampled_from(["call-1", "call-2", "call-3", "approval-1", "run-1", "tool-run-1", ""])
 TEXTS = IDS | st.text(max_size=8) | st.sampled_from(["assistant", "user", "completed", "client"])
@@ -33,6 +35,11 @@ _CUSTOMS: Mapping[str, type[msgspec.Struct]] = {
     arcan.TOOL_PROBED: arcan.ToolProbed,
     arcan.RUN_IN_DOUBT: arcan.RunInDoubt,
     arcan.DOUBT_RESOLVED: arcan.DoubtResolved,
+    context.CONTEXT_FROZEN: context.ContextFrozen,
+    context.CONTEXT_NOTED: context.ContextNoted,
+    context.CONTEXT_WINDOW: context.ContextWindow,
+    context.SUMMARY_STARTED: context.SummaryStarted,
+    **control.CONTROL_EVENTS,
 }
 
 

@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from life.aios.errors import LifeError
+from life.aios.ports.journal import Journal
 from life.aios.ports.tools import ToolCall
 from life.aios.record import NewEvent
+from life.arcan.approvals import Edited, Scope
 from life.arcan.conversation import build_request, encode_request
 from life.arcan.providers.scripted import Script, ScriptedProvider
 from life.arcan.reports import RunReport
 from life.arcan.runtime import Runtime
+from life.arcan.session_state import CallState
 from life.arcan.state import encode_state, fold
 from life.lago.journal.memory import MemoryJournal
 from life.testing.clock import ManualClock
@@ -350,3 +353,108 @@ def test_a_real_process_killed_again_and_again(tmp_path: Path) -> None:
         "d.txt": "dee",
         "log.txt": "l1\nl2\nl3\nl4\n",
     }
+
+
+# The same with everything that people do meanwhile
+
+
+def with_people() -> Script:
+    """Fifteen calls, three of which a person is asked about; a message that waits gets an answer of its own."""
+    return script(
+        calls(("write", {"path": "a.txt", "content": "one"}), ("sign", {"text": "first"})),
+        calls(("append", {"path": "log.txt", "line": "l1"}), ("transfer", {"to": "bob"})),
+        calls(
+            ("sign", {"text": "second"}), ("write", {"path": "a.txt", "content": "two"}), ("look", {"path": "a.txt"})
+        ),
+        calls(("fail", {}), ("append", {"path": "log.txt", "line": "l2"})),
+        calls(
+            ("write", {"path": "b.txt", "content": "bee"}), ("transfer", {"to": "carol"}), ("look", {"path": "b.txt"})
+        ),
+        calls(("sign", {"text": "third"}), ("append", {"path": "log.txt", "line": "l3"})),
+        calls(("write", {"path": "c.txt", "content": "sea"})),
+        says("All fifteen are done."),
+        says("The message, too."),
+    )
+
+
+async def _with_people_until_death(journal: Journal, bench: Workbench, seed: str) -> str | None:
+    """One life of a process beside which a person decides: the first signature is edited, the second allowed for the session
+    (and with it the third), doubts are decided by what happened. The last answer, or None when it died."""
+    try:
+        async with runtime_on(journal, bench, with_people(), seed=seed) as runtime:
+            await runtime.create_session("s")
+            state = await runtime.state("s")
+            if state.totals.runs == 0:
+                await runtime.start("s", "Do the fifteen things.", idempotency_key="the-run")
+            else:
+                await runtime.recover_all()
+            for _ in range(100):
+                report = await runtime.wait("s")
+                call = report.pending
+                if call is None:
+                    return report.final_answer
+                await _decide(runtime, bench, call)
+            raise AssertionError("it never ends")
+    except (Killed, LifeError):
+        assert isinstance(journal, DyingJournal) and journal.dead
+        return None
+
+
+async def _decide(runtime: Runtime, bench: Workbench, call: CallState) -> None:
+    assert isinstance(call.arguments, dict)
+    state = await runtime.state("s")
+    if call.phase == "awaiting_approval":
+        if not state.queue and state.totals.runs == 1:
+            await runtime.send("s", "And a message.", steering="followup")
+        edited = Edited({"text": "better"}) if call.arguments["text"] == "first" else None
+        scope: Scope = "session" if call.arguments["text"] == "second" else "once"
+        await runtime.resolve_approval(
+            "s", call.approval_id or "", approved=True, actor="ann", edited=edited, scope=scope
+        )
+        return
+    if call.tool_name == "append":
+        happened = _in_the_log(bench, call.arguments["line"])
+    else:
+        happened = f"sign:{call.arguments['text']}" in bench.effects()
+    await runtime.resolve_doubt("s", call.call_id, "done" if happened else "retry", actor="tester")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_4_killed_at_every_append_with_people_and_a_queue(tmp_path: Path, moment: Moment) -> None:
+    """Acceptance 4: fifteen tools, three approvals (one edited, one for the session), a queued message: whichever append the
+    process dies at, the end is the same, and no effect is repeated."""
+    counting = DyingJournal(MemoryJournal(), at=0, moment="before")
+    whole = Workbench(tmp_path / "whole")
+    assert await _with_people_until_death(counting, whole, "whole") == "The message, too."
+    appends = -counting._left
+    assert appends >= 20
+    assert [line for line in whole.effects() if line.startswith("sign")] == ["sign:better", "sign:second", "sign:third"]
+    for at in range(1, appends + 1):
+        bench, journal = Workbench(tmp_path / f"{moment}-{at}"), MemoryJournal()
+        died = await _with_people_until_death(DyingJournal(journal, at=at, moment=moment), bench, f"first-{at}")
+        assert died is None or at == appends, at
+        assert await _with_people_until_death(journal, bench, f"second-{at}") == "The message, too.", at
+        assert _files(bench) == _files(whole), at
+        assert _effects(bench) == _effects(whole), at
+        state = fold("s", await history(journal, "s"))
+        assert (state.queue, state.run, len(state.rules), state.totals.runs) == ((), None, 1, 2), at
+
+
+async def test_4_every_prefix_with_people_comes_to_rest(tmp_path: Path) -> None:
+    """Acceptance 4: cut off after any event, even inside a batch, the same history, vector, mode, approvals, policy, queue and
+    rules are folded, without a model, and resuming comes to rest."""
+    journal = MemoryJournal()
+    await _with_people_until_death(journal, Workbench(tmp_path / "whole"), "whole")
+    records = await history(journal, "s")
+    for length in range(1, len(records) + 1):
+        prefix = MemoryJournal()
+        await prefix.append([_again(record) for record in records[:length]])
+        assert encode_state(fold("s", records[:length])) == encode_state(fold("s", await history(prefix, "s")))
+        bench = Workbench(tmp_path / f"prefix-{length}")
+        async with runtime_on(prefix, bench, with_people(), seed=f"prefix-{length}") as runtime:
+            await runtime.recover("s")
+            state = await runtime.state("s")
+            if state.run is not None or state.last_run is not None:
+                report = await runtime.wait("s")
+                assert report.status in ("finished", "waiting", "in_doubt"), length
+        assert len(bench.effects()) == len(set(bench.effects())), length

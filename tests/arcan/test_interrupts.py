@@ -88,12 +88,12 @@ async def test_a_tools_time_ends_only_the_tool() -> None:
     with pytest.raises(Interrupted) as caught:
         await guarded
     assert caught.value.reason == "tool_time"
-    interrupts.clear_tool_time()
+    interrupts.clear("tool_time")
     deadlines.run_until_us = clock.monotonic_us() + 1_000_000
     for _ in range(30):
         await asyncio.sleep(0)
         clock.advance_us(100_000)
-    await watching
     with pytest.raises(Interrupted) as caught:
         await interrupts.guard(forever)
     assert caught.value.reason == "time"
+    watching.cancel()

@@ -10,6 +10,7 @@ import pytest
 from life.aios import events
 from life.aios.policy import PolicySet
 from life.aios.ports.provider import ModelRequest
+from life.aios.record import Stream
 from life.aios.state import GatingProfile
 from life.arcan.errors import DecisionNeededError, NothingToDecideError, RunUnfinishedError
 from life.arcan.providers.scripted import ScriptedProvider, ScriptedTurn
@@ -211,7 +212,7 @@ async def test_homeostasis_can_forbid_and_ask(journal: MemoryJournal, bench: Wor
     plan = script(calls(("write", {"path": "a", "content": "1"}), ("look", {"path": "a"})), says("Ok."))
     async with runtime_on(journal, bench, plan) as runtime:
         await runtime.create_session("s")
-        live = runtime._live["s"]
+        live = runtime._desk._live[Stream("s")]
         live.log.add(events.GatesUpdated(gates=GatingProfile(allow_side_effects=False), reason="tired"))
         await live.log.commit()
         assert (await runtime.run("s", "Go.")).reason == "completed"

@@ -224,3 +224,57 @@ async def test_catching_up_reads_every_page() -> None:
     await log.catch_up()
     assert log.state.head == 2500
     assert len(log.state.conversation.messages()) == 2500
+
+
+async def test_a_commit_waits_for_what_its_events_name() -> None:
+    """Contents that a staged event refers to are stored first, also by a commit that nobody waits for."""
+    journal = MemoryJournal()
+    log = log_on(journal)
+    stored = asyncio.Event()
+
+    async def store() -> None:
+        await stored.wait()
+
+    log.add(events.SessionCreated(name="S"))
+    log.hold(asyncio.get_running_loop().create_task(store()))
+    log.commit_soon()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert await history(journal, "s") == []
+    stored.set()
+    await log.commit()
+    assert len(await history(journal, "s")) == 1
+
+
+async def test_contents_that_can_not_be_stored_break_the_log() -> None:
+    """An event never names a content that is not there: nothing of the batch is stored."""
+    journal = MemoryJournal()
+    log = log_on(journal)
+
+    async def store() -> None:
+        raise JournalFullError("The disk is full.")
+
+    log.add(events.SessionCreated(name="S"))
+    log.hold(asyncio.get_running_loop().create_task(store()))
+    with pytest.raises(JournalFullError):
+        await log.commit()
+    assert log.is_broken
+    assert await history(journal, "s") == []
+
+
+async def test_a_neighbours_merge_is_folded_with_its_conversation() -> None:
+    """A merge that another part appends while events are staged is taken in whole: the state is that of a fresh reader."""
+    journal = MemoryJournal()
+    log = log_on(journal)
+    log.add(events.SessionCreated(name="S"))
+    await log.commit()
+    branch = EventWriter(ManualClock(), SeededEntropy("branch"), agent_id="agent-1", stream=Stream("s", "b"))
+    made = events.BranchCreated(new_branch_id="b", fork_point_seq=1, name="b")
+    await journal.append([branch.event(made), branch.event(events.UserMessage(content="On the branch."))])
+    log.add(events.Heartbeat(summary="x"))
+    await elsewhere(journal, events.BranchMerged(source_branch_id="b", merge_seq=2))
+    await log.commit()
+    assert "On the branch." in str(log.state.conversation.messages())
+    fresh = log_on(journal, seed="fresh")
+    await fresh.catch_up()
+    assert encode_state(fresh.state) == encode_state(log.state)

@@ -49,3 +49,20 @@ async def test_foreign_configurations() -> None:
     (summary,) = await index.list()
     assert (summary.session_id, summary.owner) == ("old", "")
     assert await index.list("ann") == []
+
+
+async def test_open_runs_are_found_on_every_branch() -> None:
+    """Recovery looks at branches, too; closed sessions and streams of other parts have none."""
+    journal = MemoryJournal()
+    created = events.SessionCreated(name="S")
+    forked = events.BranchCreated(new_branch_id="b", fork_point_seq=1, name="b")
+    for stream, kinds in (
+        (Stream("s"), [created, STARTED, FINISHED]),
+        (Stream("s", "b"), [forked, STARTED, *NOISE]),
+        (Stream("s", "c"), [forked]),
+        (Stream("closed"), [created, STARTED, events.SessionClosed(reason="x")]),
+        (Stream("ledger"), [STARTED]),
+    ):
+        writer = EventWriter(ManualClock(), SeededEntropy(str(stream)), agent_id="a", stream=stream)
+        await journal.append([writer.event(kind) for kind in kinds])
+    assert list(await SessionIndex(journal).open_streams()) == [Stream("s", "b")]

@@ -22,6 +22,7 @@ from life.aios.ports.journal import EventQuery, Journal
 from life.aios.ports.provider import ModelProvider
 from life.aios.ports.tools import Probe, ToolAnnotations, ToolCall, ToolContext, ToolDefinition, ToolOutcome
 from life.aios.record import EventRecord
+from life.arcan.context.keeper import ContextParts
 from life.arcan.providers.scripted import Script, ScriptedCall, ScriptedProvider, ScriptedTurn
 from life.arcan.runtime import Runtime
 from life.arcan.settings import RuntimeSettings
@@ -235,6 +236,7 @@ async def runtime_on(
     seed: str = "test",
     settings: RuntimeSettings | None = None,
     open_provider: Callable[[str], ModelProvider] | None = None,
+    context: ContextParts | None = None,
 ) -> AsyncIterator[Runtime]:
     """A runtime over this journal and these tools, closed at the end."""
     the_clock = clock or bench.clock
@@ -250,6 +252,7 @@ async def runtime_on(
         workspace_of=lambda session_id: str(bench.workspace),
         settings=settings or RuntimeSettings(policy=EVERYTHING, shutdown_grace_ms=0),
         open_provider=open_provider,
+        context=context,
     )
     try:
         yield runtime

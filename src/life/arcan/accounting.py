@@ -13,12 +13,15 @@ from msgspec.structs import replace
 
 from life.aios.json import Json
 from life.aios.record import EventRecord
-from life.aios.state import BudgetState, OperatingMode
+from life.aios.state import BudgetState, OperatingMode, TokenUsage
 from life.arcan import events as arcan
 from life.arcan import vector as vectors
-from life.arcan.session_state import SessionState, Totals, cost_micro, worked_us
+from life.arcan.session_state import RunState, SessionState, Totals, cost_micro, worked_us
 
 _MAX_COUNT: Final = 2**53 - 1
+
+_ADVISED_COST_MICRO: Final = 5_000_000
+"""What `cost_remaining_usd` counts down from where no limit is set (aios.md §6); advice, not a limit."""
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -31,10 +34,16 @@ def paused(state: SessionState, record: EventRecord) -> SessionState:
     return accounted(replace(state, run=run, vector=vectors.waiting_for_person(state.vector)), record)
 
 
-def resumed(state: SessionState, record: EventRecord) -> SessionState:
-    """The person has decided: the run's clock goes on."""
+def resumed(state: SessionState, record: EventRecord, *, decided: str = "") -> SessionState:
+    """The person has decided: the run's clock goes on, unless it is paused or another decision than that about the call
+    `decided` is open."""
     run = state.run
-    if run is not None and run.active_since_us is None:
+    waits = state.held or bool(state.suspended) or any(
+        call.phase in ("awaiting_approval", "awaiting_client", "in_doubt")
+        for call in state.calls
+        if call.call_id != decided
+    )
+    if run is not None and run.active_since_us is None and not waits:
         run = replace(run, active_since_us=record.timestamp_us)
     return accounted(replace(state, run=run, vector=vectors.person_decided(state.vector)), record)
 
@@ -44,10 +53,9 @@ def accounted(state: SessionState, record: EventRecord) -> SessionState:
     run = state.run
     if run is None:
         return replace(state, mode=mode(state))
-    limits, before = run.limits, state.vector.budget
-    cost_usd = before.cost_remaining_usd
-    if limits.max_cost_micro is not None:
-        cost_usd = max(0, limits.max_cost_micro - cost_micro(run)) / 1_000_000
+    limits = run.limits
+    allowed_micro = limits.max_cost_micro if limits.max_cost_micro is not None else _ADVISED_COST_MICRO
+    cost_usd = max(0, allowed_micro - cost_micro(run)) / 1_000_000
     budget = BudgetState(
         tokens_remaining=max(0, limits.max_tokens - run.prompt_tokens - run.completion_tokens),
         time_remaining_ms=max(0, limits.max_time_ms - worked_us(run, record.timestamp_us) // 1000),
@@ -61,12 +69,24 @@ def accounted(state: SessionState, record: EventRecord) -> SessionState:
 def mode(state: SessionState) -> OperatingMode:
     """The mode that fits the state: advice, never a reason to stop."""
     run = state.run
+    waiting = state.status in ("waiting", "paused", "in_doubt")
+    if state.regulation.mode is not None and run is not None and not waiting:
+        return state.regulation.mode
     return vectors.estimate_mode(
         state.vector,
         open_run=run is not None,
-        waiting=state.status in ("waiting", "in_doubt"),
+        waiting=waiting,
         denied=run is not None and run.denied,
     )
+
+
+def costed(run: RunState, usage: TokenUsage | None) -> RunState:
+    """The run with what one more model call cost; a call that nobody can price is counted as such."""
+    cost = usage.cost_micro if usage is not None else msgspec.UNSET
+    if isinstance(cost, int):
+        return replace(run, cost_micro=count(run.cost_micro + count(cost)))
+    free = usage is not None and usage.prompt_tokens == 0 and usage.completion_tokens == 0
+    return run if free else replace(run, uncosted=count(run.uncosted + 1))
 
 
 def counted(totals: Totals, **added: int) -> Totals:
@@ -76,7 +96,7 @@ def counted(totals: Totals, **added: int) -> Totals:
 
 def count(value: int) -> int:
     """A counter from a journal: not negative, and not beyond what JSON readers can hold."""
-    return min(max(value, 0), _MAX_COUNT)
+    return value if 0 <= value <= _MAX_COUNT else min(max(value, 0), _MAX_COUNT)
 
 
 def bounded_budget(budget: BudgetState) -> BudgetState:

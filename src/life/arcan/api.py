@@ -1,41 +1,57 @@
-"""The session API: sessions, runs, events, state at a position, decisions of people (arcan.md §8, our superset).
+"""The session API: sessions, runs, events, state at a position (arcan.md §8, our superset). What people decide and say while a run
+goes on is `life.arcan.people_api`.
 
 Every handler is thin: read the request, call the runtime, answer. Errors are LifeErrors; the host turns them into problem
 details. A run answers when nothing drives it any more (finished, or waiting for a person), or at once with
-`"wait": false`; it goes on when the client leaves. A run on a session that does not exist creates it.
+`"wait": false` (or `"async": true`); it goes on when the client leaves. A run on a session that does not exist creates it.
+
+`owner_of` says whose sessions a caller may use; None means everybody's (the operator). Somebody else's session is answered as if it
+did not exist (404), and its id can't be taken (409). Only the operator names owners and providers, and nobody raises the limits that
+the runtime was started with but the operator.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from life.aios.errors import InvalidInputError, NotFoundError
+from life.aios.errors import InvalidInputError
 from life.aios.ids import MAIN_BRANCH
+from life.aios.json import Json, JsonObject
+from life.aios.policy import PolicySet
 from life.aios.ports.http import Operation, Parameter
 from life.aios.ports.journal import EventQuery, Journal
-from life.aios.record import EventRecord, encode_record
-from life.aios.state import AgentStateVector, OperatingMode
+from life.aios.ports.provider import ToolSpec
+from life.aios.record import Actor, EventRecord, Stream, encode_record
+from life.aios.state import AgentStateVector, OperatingMode, Phase
+from life.arcan.checkpoints import SessionHistory
 from life.arcan.errors import SessionNotFoundError
-from life.arcan.events import DoubtDecision, RunLimits
+from life.arcan.events import RunLimits
+from life.arcan.http_requests import BRANCH, answer_json, branch_of, number_of, read_body, session_of
+from life.arcan.limits import within
+from life.arcan.people_api import SCOPE, Callers, PeopleApi, RunAccepted
 from life.arcan.reports import RunReport, past_report, report_of
-from life.arcan.runtime import Runtime
-from life.arcan.session_state import CallState, FinishedRun, RunState, SessionState, SessionStatus, Totals
+from life.arcan.runtime import ProposedCall, Runtime
+from life.arcan.session_state import (
+    CallState,
+    FinishedRun,
+    QueuedMessage,
+    RunState,
+    SessionRule,
+    SessionState,
+    SessionStatus,
+    Totals,
+)
 from life.arcan.sessions import SessionSummary
-from life.arcan.state import advance
 
-MAX_BODY_BYTES: Final = 1_048_576
 MAX_PAGE: Final = 10_000
-_PAGE: Final = 1000
 
 StreamResponse = Callable[[Request, Callable[[int], AsyncIterator[EventRecord]]], Response]
 """Makes a server-sent event stream: given the request and "events after this sequence"."""
-
-_T = TypeVar("_T")
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,15 +64,34 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     system_prompt: str | None = None
 
 
-class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Proposed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call to begin with. What it needs is found out here; the gate decides, as about a call of the model."""
+
+    tool_name: str
+    arguments: Json = None
+
+
+class ClientTool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tool that the client executes itself; the run waits for its result."""
+
+    name: str
+    description: str = ""
+    input_schema: JsonObject = msgspec.field(default_factory=lambda: {"type": "object"})
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"background": "async"}):
     """Body of POST /sessions/{session_id}/runs."""
 
     objective: str
     limits: RunLimits | None = None
     wait: bool = True
-    """False: answer 202 as soon as the objective is durable."""
+    """False: answer 202 as soon as the objective is durable. `"async": true` says the same."""
+    background: bool = False
     idempotency_key: str | None = None
     """The same key with the same objective is the same run. The header Idempotency-Key says the same."""
+    branch: str = MAIN_BRANCH
+    proposed_tool: Proposed | None = None
+    client_tools: tuple[ClientTool, ...] = ()
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,25 +100,10 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     reason: str = "closed"
 
 
-class ApprovalAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of POST /sessions/{session_id}/approvals/{approval_id}."""
+class ProviderChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of PUT /sessions/{session_id}/provider: a provider specification, or empty for the daemon's own."""
 
-    approved: bool
-    reason: str | None = None
-
-
-class DoubtAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Body of POST /sessions/{session_id}/doubts/{call_id}."""
-
-    decision: DoubtDecision
-    note: str = ""
-
-
-class RunAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that goes on."""
-
-    session_id: str
-    run_id: str
+    provider: str = ""
 
 
 class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -95,6 +115,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     name: str
     status: SessionStatus
     mode: OperatingMode
+    phase: Phase
     state: AgentStateVector
     totals: Totals
     agent_id: str
@@ -104,6 +125,9 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     run: RunState | None = None
     last_run: FinishedRun | None = None
     calls: tuple[CallState, ...] = ()
+    queue: tuple[QueuedMessage, ...] = ()
+    rules: tuple[SessionRule, ...] = ()
+    breaker_open: bool = False
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,13 +140,6 @@ class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     next_sequence: int | None = None
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls that a person has to decide about."""
-
-    session_id: str
-    calls: tuple[CallState, ...]
-
-
 def session_view(state: SessionState) -> SessionView:
     """What clients are told of a session."""
     return SessionView(
@@ -132,6 +149,7 @@ def session_view(state: SessionState) -> SessionView:
         name=state.name,
         status=state.status,
         mode=state.mode,
+        phase=state.phase,
         state=state.vector,
         totals=state.totals,
         agent_id=state.agent_id,
@@ -141,6 +159,9 @@ def session_view(state: SessionState) -> SessionView:
         run=state.run,
         last_run=state.last_run,
         calls=state.calls,
+        queue=state.queue,
+        rules=state.rules,
+        breaker_open=state.breaker_open,
     )
 
 
@@ -149,46 +170,72 @@ async def state_at(journal: Journal, session_id: str, *, branch: str, at: int | 
 
     NotFoundError when the branch has no events or ends before `at`.
     """
-    state = SessionState(session_id=session_id, branch_id=branch)
-    while at is None or state.head < at:
-        query = EventQuery(
-            session_id, branch, after_sequence=state.head, before_sequence=None if at is None else at + 1
-        )
-        page = await journal.read(query, limit=_PAGE)
-        for record in page:
-            state = advance(state, record)
-        if len(page) < _PAGE:
-            break
-    if state.head == 0:
+    state = await SessionHistory(journal).state(Stream(session_id, branch), at=at)
+    if state.head == 0 or state.deleted:
         raise SessionNotFoundError(session_id)
-    if at is not None and state.head < at:
-        raise NotFoundError(f"The branch ends at sequence {state.head}.")
     return state
 
 
 class SessionApi:
     """The handlers over one runtime and its journal."""
 
-    def __init__(self, runtime: Runtime, journal: Journal, stream_response: StreamResponse) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        journal: Journal,
+        stream_response: StreamResponse,
+        *,
+        owner_of: Callable[[Request], str | None] | None = None,
+        actor_of: Callable[[Request], str] = lambda _request: "api",
+        policy_of: Callable[[Request], PolicySet | None] = lambda _request: None,
+    ) -> None:
+        """`owner_of`: whose sessions the caller may use, None for everybody's; without it nobody but the operator is let in (no route
+        names a scope). `actor_of`: their name in the journal.
+        `policy_of`: what they may do, computed from who they are at each run; None leaves the session's policy."""
         self._runtime = runtime
         self._journal = journal
         self._stream_response = stream_response
+        self._scope = None if owner_of is None else SCOPE
+        self._callers = Callers(runtime, owner_of or _everybody, actor_of)
+        self._policy_of = policy_of
+        self._people = PeopleApi(runtime, self._callers)
 
     def operations(self) -> list[Operation[Request, Response]]:
         """The routes."""
         session = "/sessions/{session_id}"
-        branch = Parameter("branch", "Which branch; `main` unless told otherwise.")
-        return [
+        own = [
             Operation(
-                "POST", "/sessions", "Create a session", self.create, NewSession, SessionView, status=201, errors=(400,)
+                "POST",
+                "/sessions",
+                "Create a session",
+                self.create,
+                NewSession,
+                SessionView,
+                status=201,
+                errors=(400, 409),
             ),
-            Operation("GET", "/sessions", "List the sessions, newest first", self.list, None, list[SessionSummary]),
+            Operation(
+                "GET",
+                "/sessions",
+                "List the sessions, newest first",
+                self.list,
+                None,
+                list[SessionSummary],
+                (Parameter("owner", "Whose; for the operator."),),
+            ),
             Operation("GET", session, "A session's state now", self.show, None, SessionView, errors=(404,)),
             Operation(
                 "POST", f"{session}/close", "Refuse further runs", self.close, Closing, SessionView, errors=(404, 409)
             ),
             Operation(
-                "POST", f"{session}/runs", "Run an objective", self.run, NewRun, RunReport, errors=(400, 404, 409)
+                "POST",
+                f"{session}/runs",
+                "Run an objective",
+                self.run,
+                NewRun,
+                RunReport,
+                errors=(400, 403, 404, 409),
+                others=((202, RunAccepted),),
             ),
             Operation(
                 "GET", f"{session}/runs/{{run_id}}", "How a run stands", self.show_run, None, RunReport, errors=(404,)
@@ -210,7 +257,7 @@ class SessionApi:
                 self.state,
                 None,
                 SessionView,
-                (Parameter("at", "Sequence of the last event to fold.", "integer"), branch),
+                (Parameter("at", "Sequence of the last event to fold.", "integer"), BRANCH),
                 errors=(400, 404),
             ),
             Operation(
@@ -223,7 +270,7 @@ class SessionApi:
                 (
                     Parameter("from_sequence", "First sequence to return; 1 unless told otherwise.", "integer"),
                     Parameter("limit", f"How many, 1 to {MAX_PAGE}; 256 unless told otherwise.", "integer"),
-                    branch,
+                    BRANCH,
                 ),
                 errors=(400, 404),
             ),
@@ -235,111 +282,156 @@ class SessionApi:
                 self.stream,
                 None,
                 None,
-                (Parameter("cursor", "The last sequence the client has.", "integer"),),
+                (Parameter("cursor", "The last sequence the client has.", "integer"), BRANCH),
                 media_type="text/event-stream",
                 errors=(400, 404),
             ),
             Operation(
-                "GET",
-                f"{session}/approvals",
-                "Calls that wait for approval",
-                self.approvals,
+                "DELETE",
+                session,
+                "Delete a session: nobody sees it any more, and its id is not given out again",
+                self.delete,
                 None,
-                Pending,
-                errors=(404,),
+                None,
+                status=204,
+                errors=(404, 409),
             ),
             Operation(
-                "POST",
-                f"{session}/approvals/{{approval_id}}",
-                "Approve or refuse a waiting call",
-                self.decide_approval,
-                ApprovalAnswer,
-                RunAccepted,
-                status=202,
+                "PUT",
+                f"{session}/provider",
+                "Choose the session's model, from its next run on",
+                self.choose_provider,
+                ProviderChoice,
+                SessionView,
                 errors=(400, 404, 409),
             ),
-            Operation("GET", f"{session}/doubts", "Calls in doubt", self.doubts, None, Pending, errors=(404,)),
             Operation(
-                "POST",
-                f"{session}/doubts/{{call_id}}",
-                "Say what became of a call in doubt: done, not_done or retry",
-                self.decide_doubt,
-                DoubtAnswer,
-                RunAccepted,
-                status=202,
-                errors=(400, 404, 409),
+                "GET",
+                f"{session}/journal",
+                "The newest events, oldest of them first",
+                self.journal,
+                None,
+                EventPage,
+                (Parameter("limit", f"How many, 1 to {MAX_PAGE}; 100 unless told otherwise.", "integer"), BRANCH),
+                errors=(400, 404),
             ),
         ]
+        return [item._replace(scope=self._scope) for item in (*own, *self._people.operations())]
 
     async def create(self, request: Request) -> Response:
-        """POST /sessions; an id that exists is answered as it is."""
-        body = await _body(request, NewSession)
+        """POST /sessions; an id that exists and is the caller's is answered as it is."""
+        body = await read_body(request, NewSession)
+        owner = self._callers.owner_of(request)
+        if owner is not None and (body.owner not in ("", owner) or body.provider):
+            raise InvalidInputError("Only the operator names owners and providers.")
         state = await self._runtime.create_session(
             body.session_id,
             name=body.name,
-            owner=body.owner,
+            owner=body.owner if owner is None else owner,
             provider=body.provider,
             system_prompt=body.system_prompt,
         )
-        return _json(session_view(state), 201)
+        return answer_json(session_view(state), 201)
 
     async def list(self, request: Request) -> Response:
-        """GET /sessions"""
-        return _json(await self._runtime.sessions(request.query_params.get("owner")))
+        """GET /sessions; of the caller's own, or for the operator of everybody's."""
+        owner = self._callers.owner_of(request)
+        return answer_json(await self._runtime.sessions(request.query_params.get("owner") if owner is None else owner))
 
     async def show(self, request: Request) -> Response:
         """GET /sessions/{session_id}"""
-        return _json(session_view(await self._runtime.state(_session(request))))
+        session_id = await self._callers.session(request)
+        return answer_json(session_view(await self._runtime.state(session_id)))
 
     async def close(self, request: Request) -> Response:
         """POST /sessions/{session_id}/close"""
-        body = await _body(request, Closing)
-        await self._runtime.close_session(_session(request), body.reason)
+        body = await read_body(request, Closing)
+        await self._runtime.close_session(await self._callers.session(request), body.reason)
+        return await self.show(request)
+
+    async def delete(self, request: Request) -> Response:
+        """DELETE /sessions/{session_id}"""
+        session_id = await self._callers.session(request)
+        await self._runtime.delete_session(session_id, actor=self._callers.actor_of(request))
+        return Response(status_code=204)
+
+    async def choose_provider(self, request: Request) -> Response:
+        """PUT /sessions/{session_id}/provider; for the operator."""
+        body = await read_body(request, ProviderChoice)
+        session_id = await self._callers.session(request)
+        if self._callers.owner_of(request) is not None:
+            raise InvalidInputError("Only the operator names providers.")
+        await self._runtime.set_provider(session_id, body.provider, actor=self._callers.actor_of(request))
         return await self.show(request)
 
     async def run(self, request: Request) -> Response:
         """POST /sessions/{session_id}/runs"""
-        body = await _body(request, NewRun)
-        session_id = _session(request)
-        if body.objective.strip():  # an empty one is refused below, and shall not leave a session behind
-            await self._runtime.create_session(session_id)
-        key = request.headers.get("idempotency-key") or body.idempotency_key
-        run_id = await self._runtime.start(session_id, body.objective, limits=body.limits, idempotency_key=key)
-        if not body.wait:
-            return _json(RunAccepted(session_id=session_id, run_id=run_id), 202)
-        return _json(await self._runtime.wait(session_id, run_id))
+        body = await read_body(request, NewRun)
+        session_id, owner = session_of(request), self._callers.owner_of(request)
+        limits = body.limits
+        if owner is not None and limits is not None:
+            limits = within(limits, self._runtime.settings.limits)
+        if not body.objective.strip():  # shall not leave a session behind
+            raise InvalidInputError("The objective is empty.")
+        await self._callers.session(request, make=body.branch == MAIN_BRANCH)
+        proposed = body.proposed_tool
+        run_id = await self._runtime.start(
+            session_id,
+            body.objective,
+            limits=limits,
+            idempotency_key=request.headers.get("idempotency-key") or body.idempotency_key,
+            actor=Actor("user", None if owner is None else owner),
+            branch=body.branch,
+            policy=self._policy_of(request),
+            proposed=None if proposed is None else ProposedCall(proposed.tool_name, proposed.arguments),
+            client_tools=[ToolSpec(tool.name, tool.description, tool.input_schema) for tool in body.client_tools],
+        )
+        if body.background or not body.wait:
+            return answer_json(RunAccepted(session_id=session_id, run_id=run_id), 202)
+        return answer_json(await self._runtime.wait(session_id, run_id, branch=body.branch))
 
     async def show_run(self, request: Request) -> Response:
         """GET /sessions/{session_id}/runs/{run_id}; answers at once, also about a run that goes on."""
-        session_id, run_id = _session(request), str(request.path_params["run_id"])
-        report = report_of(await self._runtime.state(session_id), run_id)
-        return _json(report or await past_report(self._journal, session_id, run_id))
+        session_id, run_id = await self._callers.session(request), str(request.path_params["run_id"])
+        branch = branch_of(request)
+        report = report_of(await self._runtime.state(session_id, branch=branch), run_id)
+        return answer_json(report or await past_report(self._journal, session_id, run_id, branch=branch))
 
     async def resume(self, request: Request) -> Response:
         """POST /sessions/{session_id}/resume; answers at once, null when no run is open."""
-        session_id = _session(request)
-        run_id = await self._runtime.recover(session_id)
-        return _json(None if run_id is None else report_of(await self._runtime.state(session_id), run_id))
+        session_id, branch = await self._callers.session(request), branch_of(request)
+        run_id = await self._runtime.recover(session_id, branch=branch)
+        if run_id is None:
+            return answer_json(None)
+        return answer_json(report_of(await self._runtime.state(session_id, branch=branch), run_id))
 
     async def cancel(self, request: Request) -> Response:
         """POST /sessions/{session_id}/cancel; null when no run is open."""
-        return _json(await self._runtime.cancel(_session(request)))
+        session_id = await self._callers.session(request)
+        return answer_json(await self._runtime.cancel(session_id, branch=branch_of(request)))
 
     async def state(self, request: Request) -> Response:
         """GET /sessions/{session_id}/state"""
-        at = _number(request, "at", None, 0, 2**53)
-        branch = request.query_params.get("branch", MAIN_BRANCH)
-        return _json(session_view(await state_at(self._journal, _session(request), branch=branch, at=at)))
+        at = number_of(request, "at", None, 0, 2**53)
+        session_id = await self._callers.session(request)
+        return answer_json(session_view(await state_at(self._journal, session_id, branch=branch_of(request), at=at)))
 
     async def events(self, request: Request) -> Response:
         """GET /sessions/{session_id}/events"""
-        session_id = _session(request)
-        branch = request.query_params.get("branch", MAIN_BRANCH)
-        first = _number(request, "from_sequence", 1, 1, 2**53) or 1
-        limit = _number(request, "limit", 256, 1, MAX_PAGE) or 256
+        first = number_of(request, "from_sequence", 1, 1, 2**53) or 1
+        limit = number_of(request, "limit", 256, 1, MAX_PAGE) or 256
+        return await self._page(request, first, limit)
+
+    async def journal(self, request: Request) -> Response:
+        """GET /sessions/{session_id}/journal"""
+        limit = number_of(request, "limit", 100, 1, MAX_PAGE) or 100
+        session_id = await self._callers.session(request)
+        head = (await self._journal.head(Stream(session_id, branch_of(request)))).sequence
+        return await self._page(request, max(1, head - limit + 1), limit)
+
+    async def _page(self, request: Request, first: int, limit: int) -> Response:
+        session_id, branch = await self._callers.session(request), branch_of(request)
         records = await self._journal.read(EventQuery(session_id, branch, after_sequence=first - 1), limit=limit)
-        if not records:
-            await self._runtime.state(session_id)  # an unknown session is not an empty one
         full = len(records) == limit
         page = EventPage(
             session_id=session_id,
@@ -348,75 +440,15 @@ class SessionApi:
             events=[msgspec.Raw(encode_record(record)) for record in records],
             next_sequence=records[-1].sequence + 1 if full else None,
         )
-        return _json(page)
+        return answer_json(page)
 
     async def stream(self, request: Request) -> Response:
         """GET /sessions/{session_id}/events/stream"""
-        session_id = _session(request)
-        await self._runtime.state(session_id)
-        return self._stream_response(request, lambda after: self._runtime.subscribe(session_id, after))
-
-    async def approvals(self, request: Request) -> Response:
-        """GET /sessions/{session_id}/approvals"""
-        return await self._pending(request, "awaiting_approval")
-
-    async def doubts(self, request: Request) -> Response:
-        """GET /sessions/{session_id}/doubts"""
-        return await self._pending(request, "in_doubt")
-
-    async def decide_approval(self, request: Request) -> Response:
-        """POST /sessions/{session_id}/approvals/{approval_id}"""
-        body = await _body(request, ApprovalAnswer)
-        session_id = _session(request)
-        run_id = await self._runtime.resolve_approval(
-            session_id, str(request.path_params["approval_id"]), approved=body.approved, actor="api", reason=body.reason
-        )
-        return _json(RunAccepted(session_id=session_id, run_id=run_id), 202)
-
-    async def decide_doubt(self, request: Request) -> Response:
-        """POST /sessions/{session_id}/doubts/{call_id}"""
-        body = await _body(request, DoubtAnswer)
-        session_id = _session(request)
-        run_id = await self._runtime.resolve_doubt(
-            session_id, str(request.path_params["call_id"]), body.decision, actor="api", note=body.note
-        )
-        return _json(RunAccepted(session_id=session_id, run_id=run_id), 202)
-
-    async def _pending(self, request: Request, phase: str) -> Response:
-        state = await self._runtime.state(_session(request))
-        calls = tuple(call for call in state.calls if call.phase == phase)
-        return _json(Pending(session_id=state.session_id, calls=calls))
+        session_id, branch = await self._callers.session(request), branch_of(request)
+        await self._runtime.state(session_id, branch=branch)
+        return self._stream_response(request, lambda after: self._runtime.subscribe(session_id, after, branch=branch))
 
 
-def _session(request: Request) -> str:
-    return str(request.path_params["session_id"])
-
-
-async def _body(request: Request, kind: type[_T]) -> _T:
-    """The JSON body; an empty one counts as `{}`. InvalidInputError names what does not fit."""
-    raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY_BYTES:
-            raise InvalidInputError(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    try:
-        return msgspec.json.decode(bytes(raw) or b"{}", type=kind)
-    except msgspec.DecodeError as error:
-        raise InvalidInputError(f"The body does not fit: {error}.") from None
-    except UnicodeDecodeError:
-        raise InvalidInputError("The body is not UTF-8.") from None
-    except RecursionError:
-        raise InvalidInputError("The body is nested too deeply.") from None
-
-
-def _number(request: Request, name: str, default: int | None, low: int, high: int) -> int | None:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
-        raise InvalidInputError(f"The parameter '{name}' must be a whole number from {low} to {high}.")
-    return int(text)
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, {"cache-control": "no-store"}, "application/json")
+def _everybody(_request: Request) -> str | None:
+    """Whose sessions the operator may use."""
+    return None

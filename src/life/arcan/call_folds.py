@@ -12,21 +12,30 @@ from life.aios import events
 from life.aios.record import EventRecord
 from life.aios.state import AgentStateVector
 from life.arcan import events as arcan
+from life.arcan import loop_guard
 from life.arcan import vector as vectors
 from life.arcan.accounting import accounted, converted, count, counted, paused, resumed
 from life.arcan.conversation import result_text
 from life.arcan.session_state import CallState, SessionState, Totals
 
 
-def call_requested(state: SessionState, kind: events.ToolCallRequested, _record: EventRecord) -> SessionState:
+def call_requested(state: SessionState, kind: events.ToolCallRequested, record: EventRecord) -> SessionState:
     """The model asks for a tool."""
     conversation = state.conversation.tool_requested(kind.call_id, kind.tool_name, kind.arguments)
     asked = replace(state, conversation=conversation, totals=counted(state.totals, calls_requested=1))
     run = state.run
-    if run is None or kind.category == "client" or state.call(kind.call_id) is not None:
+    if run is None or state.call(kind.call_id) is not None:
         return asked
     call = CallState(call_id=kind.call_id, tool_name=kind.tool_name, arguments=kind.arguments)
-    return replace(asked, calls=(*state.calls, call), run=replace(run, step_calls=count(run.step_calls + 1)))
+    run = replace(run, step_calls=count(run.step_calls + 1))
+    if kind.category == "client":
+        if all(tool.name != kind.tool_name for tool in run.client_tools):
+            return asked  # of a run that handed its calls out by other means
+        waiting = replace(call, phase="awaiting_client", asked_us=record.timestamp_us)
+        return paused(replace(asked, calls=(*state.calls, waiting), run=run), record)
+    recent = loop_guard.remembered(run.recent, loop_guard.signature(kind.tool_name, kind.arguments))
+    call = replace(call, repetitions=loop_guard.repetitions(recent))
+    return replace(asked, calls=(*state.calls, call), run=replace(run, recent=recent))
 
 
 def policy_evaluated(state: SessionState, kind: events.PolicyEvaluated, _record: EventRecord) -> SessionState:
@@ -42,7 +51,12 @@ def approval_requested(state: SessionState, kind: events.ApprovalRequested, reco
     if call is None:
         return state
     asked = replace(
-        call, phase="awaiting_approval", approval_id=kind.approval_id, risk=kind.risk, asked_us=record.timestamp_us
+        call,
+        phase="awaiting_approval",
+        approval_id=kind.approval_id,
+        risk=kind.risk,
+        asked_us=record.timestamp_us,
+        capabilities=kind.capabilities,
     )
     return paused(_with_call(state, asked), record)
 
@@ -85,7 +99,8 @@ def call_completed(state: SessionState, kind: events.ToolCallCompleted, record: 
     if call is None:
         call = next((each for each in state.calls if each.tool_run_id == kind.tool_run_id), None)
     call_id = kind.call_id or (call.call_id if call is not None else kind.tool_run_id)
-    conversation = state.conversation.tool_answered(call_id, result_text(kind.result), is_error=kind.status != "ok")
+    text = _with_note(call, result_text(kind.result))
+    conversation = state.conversation.tool_answered(call_id, text, is_error=kind.status != "ok", images=kind.images)
     answered = replace(state, conversation=conversation)
     if call is None:
         return answered
@@ -99,9 +114,9 @@ def call_completed(state: SessionState, kind: events.ToolCallCompleted, record: 
 
 def call_failed(state: SessionState, kind: events.ToolCallFailed, record: EventRecord) -> SessionState:
     """A call without result: refused, unfit, or stopped."""
-    conversation = state.conversation.tool_answered(kind.call_id, kind.error, is_error=True)
-    answered = replace(state, conversation=conversation)
     call = state.call(kind.call_id)
+    conversation = state.conversation.tool_answered(kind.call_id, _with_note(call, kind.error), is_error=True)
+    answered = replace(state, conversation=conversation)
     if call is None:
         return answered
     denied = call.phase == "refused" or (state.run is not None and state.run.denied)
@@ -133,7 +148,12 @@ def doubt_resolved(state: SessionState, resolved: arcan.DoubtResolved, record: E
     if resolved.decision == "retry":
         state = _with_call(state, replace(call, phase="approved", explanation=resolved.note))
     # `done` and `not_done` come with the call's outcome in the same batch.
-    return resumed(state, record)
+    return resumed(state, record, decided=call.call_id)
+
+
+def _with_note(call: CallState | None, text: str) -> str:
+    """A result as the model reads it: what it has to know about the call stands first."""
+    return f"[{call.note}]\n{text}" if call is not None and call.note else text
 
 
 def _with_call(state: SessionState, changed: CallState) -> SessionState:

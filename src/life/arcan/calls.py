@@ -1,6 +1,6 @@
 """One tool call: the intent is on disk, then the effect, then the outcome; and the honest answer after a stop or a crash.
 
-    gate      what the call needs and whether the session may do it
+    gate      the loop guard, hooks and middleware, then what the call needs and whether the session may do it
     start     the intent, with what a later probe needs to know
     execute   run it once; a person, a time limit or a shutdown may stop it
     reconcile after a crash: ask the toolbox what happened, and never run it again on a guess
@@ -19,14 +19,20 @@ from life.aios import events
 from life.aios.errors import ToolError
 from life.aios.ids import derived_event_id, new_id
 from life.aios.json import Json
-from life.aios.ports.tools import Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
+from life.aios.ports.tools import NOTE_PREFIXES, Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
+from life.aios.record import Stream
 from life.aios.state import SpanStatus
+from life.arcan.control import CallEdited, LoopFound, Violation, control, loop_found
 from life.arcan.events import CallIntent, RunInDoubt, ToolProbed, run_in_doubt, tool_probed
 from life.arcan.gate import Unfit, rule_on
 from life.arcan.interrupts import Deadlines, Interrupted, InterruptReason, Interrupts
+from life.arcan.loop_guard import STOP_AT, WARN_AT
+from life.arcan.middleware import MiddlewareChain, Veto
+from life.arcan.queue import STEER_TIMEOUT_US, most_urgent
 from life.arcan.session_log import SessionLog
-from life.arcan.session_state import CallState
+from life.arcan.session_state import CallState, SessionState
 from life.arcan.settings import Parts
+from life.arcan.skill_scope import outside_skills
 
 _SLACK_US = 1_000_000
 """The toolbox enforces each tool's own limit and says so better; the session's limit strikes a little later."""
@@ -45,8 +51,14 @@ class CallRunner:
         self._interrupts = interrupts
         self._deadlines = deadlines
         self._definitions = {definition.name: definition for definition in parts.toolbox.definitions()}
-        self._workspace = parts.workspace_of(log.state.session_id)
+        self._workspace = parts.workspace(Stream(log.state.session_id, log.state.branch_id))
         self._abandoned: set[asyncio.Task[ToolOutcome]] = set()
+        self._middleware = MiddlewareChain(parts.middleware, log)
+
+    @property
+    def workspace(self) -> str:
+        """The absolute path of the session's workspace."""
+        return self._workspace
 
     @property
     def definitions(self) -> dict[str, ToolDefinition]:
@@ -54,10 +66,21 @@ class CallRunner:
         return self._definitions
 
     async def gate(self, call: CallState) -> None:
-        """Ask the policy; run the call, refuse it, or ask a person."""
+        """Look for circles, ask hooks and middleware, then the policy; run the call, refuse it, or ask a person."""
+        outside = outside_skills(self._log.state.skills, call.tool_name, runs=self._log.state.totals.runs)
+        if outside is not None:
+            self.fail(call, outside)
+            return
+        if call.repetitions >= WARN_AT and self._goes_round(call):
+            return
+        context = self._context(call)
+        if self._middleware:
+            intercepted = await self._intercepted(call, context)
+            if intercepted is None:
+                return
+            call = intercepted
         state = self._log.state
         assert state.run is not None
-        context = self._context(call)
         try:
             ruling = rule_on(
                 call,
@@ -67,6 +90,7 @@ class CallRunner:
                 policy=state.config.policy or self._parts.settings.policy,
                 gates=state.gates,
                 run=state.run,
+                rules=state.rules,
             )
         except Exception as error:
             ruling = Unfit(_defect("What this call needs could not be determined", call, error))
@@ -82,6 +106,8 @@ class CallRunner:
             )
         )
         if ruling.decision == "deny":
+            for capability in ruling.capabilities:
+                self._violated(call, capability)
             self.fail(call, ruling.explanation or "Not permitted.")
         elif ruling.decision == "require_approval":
             self._log.add(
@@ -91,6 +117,7 @@ class CallRunner:
                     tool_name=call.tool_name,
                     arguments=call.arguments,
                     risk=ruling.risk,
+                    capabilities=ruling.capabilities,
                 )
             )
         else:
@@ -115,15 +142,79 @@ class CallRunner:
         tool_run_id = self._start(call, context, prepared)
         await self._log.commit()
         started_us = self._parts.clock.monotonic_us()
-        outcome = await self._execute(call, context, prepared)
+        with self._log.marks.tool(tool_run_id):
+            outcome = await self._execute(call, context, prepared)
         duration_ms = (self._parts.clock.monotonic_us() - started_us) // 1000
+        if self._middleware and self._interrupts.reason is None:
+            outcome = await self._middleware.after_tool(_tool_call(call), context, outcome)
+        if outcome.in_doubt is not None:
+            doubt = RunInDoubt(
+                tool_run_id=tool_run_id,
+                call_id=call.call_id,
+                tool_name=call.tool_name,
+                explanation=outcome.in_doubt,
+            )
+            self._log.add(run_in_doubt(doubt))
+            return
         self.complete(call, tool_run_id, outcome, duration_ms=duration_ms)
+        await self._keep_versions(outcome)
+
+    def _goes_round(self, call: CallState) -> bool:
+        """Say that the same calls come again and again; whether this one is therefore not run."""
+        run = self._log.state.run
+        stopped = call.repetitions >= STOP_AT
+        words = f"The same calls came {call.repetitions} times in a row"
+        found = LoopFound(
+            call_id=call.call_id,
+            tool_name=call.tool_name,
+            signature=run.recent[-1] if run is not None and run.recent else "",
+            repetitions=call.repetitions,
+            message=f"{words}. This one was not run: do something else, or say what is missing."
+            if stopped
+            else f"{words}. Repeating them again will not help.",
+        )
+        self._log.add(loop_found(found, stopped=stopped))
+        if stopped:
+            self.fail(call, found.message)
+        return stopped
+
+    async def _intercepted(self, call: CallState, context: ToolContext) -> CallState | None:
+        """The call as hooks and middleware leave it; None when they vetoed it or gave its result themselves."""
+        try:
+            found = await self._interrupts.guard(lambda: self._middleware.before_tool(_tool_call(call), context))
+        except Interrupted:
+            return None  # nothing was started; the loop sees the interruption
+        if isinstance(found, Veto):
+            self.fail(call, found.reason)
+            return None
+        if isinstance(found, ToolOutcome):
+            self.complete(call, call.call_id, found, duration_ms=0)
+            return None
+        if found.arguments == call.arguments:
+            return call
+        edited = CallEdited(call_id=call.call_id, before=call.arguments, arguments=found.arguments, by="middleware")
+        self._log.add(control(edited))
+        return self._log.state.call(call.call_id)
+
+    def _violated(self, call: CallState, capability: str) -> None:
+        """Put a refused capability on record, without the paths of this machine."""
+        domain, _, target = capability.rpartition(":")
+        shown = target.rpartition("/")[2] if target.startswith("/") else target
+        violation = Violation(
+            violation_type="capability_blocked",
+            subject=call.tool_name,
+            capability=f"{domain}:{shown}",
+            attempted_value=shown,
+        )
+        self._log.add(control(violation))
 
     async def reconcile(self, call: CallState) -> None:
         """An intent without outcome: take over what happened, run what did not, ask a person about the rest."""
         probe = await self.probe(call)
         if probe.answer == "done":
             self.complete_probed(call, probe)
+            if probe.outcome is not None:
+                await self._keep_versions(probe.outcome)
         elif probe.answer in ("not_done", "repeatable"):
             await self.run(call)
         else:
@@ -167,10 +258,16 @@ class CallRunner:
                 result=_as_json(outcome.output),
                 duration_ms=duration_ms,
                 status=outcome.status,
+                images=outcome.images,
             )
         )
         for path, content_hash in outcome.mutated_paths:
             self._log.add(events.FileMutated(path=path, content_hash=content_hash))
+        for fact in outcome.sandbox:
+            self._log.add(fact)
+        for note in outcome.notes:
+            if note.event_type.startswith(NOTE_PREFIXES):
+                self._log.add(events.Custom(event_type=note.event_type, data=_as_json(note.data)))
 
     def complete_probed(self, call: CallState, probe: Probe) -> None:
         """Stage the outcome of a call that the probe found done."""
@@ -179,7 +276,15 @@ class CallRunner:
 
     def fail(self, call: CallState, error: str) -> None:
         """The call gives no result; the model reads why."""
+        if call.phase == "awaiting_approval" and call.approval_id is not None:
+            # Nobody needs to decide about it any more.
+            resolved = events.ApprovalResolved(approval_id=call.approval_id, decision="denied", reason=error)
+            self._log.add(resolved)
         self._log.add(events.ToolCallFailed(call_id=call.call_id, tool_name=call.tool_name, error=error))
+
+    def exceed_events(self, call: CallState) -> None:
+        """Put on record that a step had all the events that its policy allows."""
+        self._log.add(control(Violation(violation_type="event_budget_exceeded", subject=call.tool_name)))
 
     def _start(self, call: CallState, context: ToolContext, prepared: Json) -> str:
         """Stage the intent. The attempt's id is its event's."""
@@ -205,6 +310,8 @@ class CallRunner:
         task = asyncio.get_running_loop().create_task(self._run_tool(call, context))
         limit_us = policy.max_tool_runtime_secs * 1_000_000 + _SLACK_US
         self._deadlines.tool_until_us = self._parts.clock.monotonic_us() + limit_us
+        if self._log.state.queue and most_urgent(self._log.state.queue) is not None:
+            self._deadlines.hurry(STEER_TIMEOUT_US)  # it came while the intent was being written
         try:
             await self._interrupts.guard(lambda: asyncio.wait({task}))
         except Interrupted as stop:
@@ -216,7 +323,7 @@ class CallRunner:
             raise
         finally:
             self._deadlines.tool_until_us = None
-            self._interrupts.clear_tool_time()
+            self._interrupts.clear("tool_time")
         return task.result()
 
     async def _run_tool(self, call: CallState, context: ToolContext) -> ToolOutcome:
@@ -261,6 +368,20 @@ class CallRunner:
         }[probe.answer]
         return ToolOutcome(status=status, output={"error": f"{words} {effect}"})
 
+    async def _keep_versions(self, outcome: ToolOutcome) -> None:
+        """Stage the new versions of the files that a call changed, for branches and ways back. The contents are stored while the
+        run goes on; the next commit waits for them."""
+        files = self._parts.files
+        if files is None or not outcome.mutated_paths:
+            return
+        state = self._log.state
+        stream = Stream(state.session_id, state.branch_id)
+        recorded = await files.copies.written(stream, [path for path, _ in outcome.mutated_paths])
+        for kind in recorded.kinds:
+            self._log.add(kind)
+        if recorded.stored is not None:
+            self._log.hold(recorded.stored)
+
     async def _asked(self, call: CallState, context: ToolContext, prepared: Json) -> Probe:
         try:
             return await self._parts.toolbox.probe(_tool_call(call), context, prepared)
@@ -270,21 +391,25 @@ class CallRunner:
             return Probe(answer="unknown", explanation=_defect("The probe crashed", call, error))
 
     def _context(self, call: CallState) -> ToolContext:
-        state = self._log.state
-        assert state.run is not None
-        run_id = state.run.run_id
-        key = call.idempotency_key or derived_event_id("arcan.tool", state.session_id, run_id, call.call_id)
-        return ToolContext(
-            session_id=state.session_id,
-            branch_id=state.branch_id,
-            agent_id=state.agent_id,
-            run_id=run_id,
-            workspace=self._workspace,
-            idempotency_key=key,
-        )
+        return context_of(self._log.state, call, self._workspace)
 
     def _new_id(self) -> str:
         return new_id(self._parts.clock, self._parts.entropy)
+
+
+def context_of(state: SessionState, call: CallState, workspace: str) -> ToolContext:
+    """Where a call of the open run runs, with the same idempotency key for every attempt."""
+    assert state.run is not None
+    run_id = state.run.run_id
+    key = call.idempotency_key or derived_event_id("arcan.tool", state.session_id, run_id, call.call_id)
+    return ToolContext(
+        session_id=state.session_id,
+        branch_id=state.branch_id,
+        agent_id=state.agent_id,
+        run_id=run_id,
+        workspace=workspace,
+        idempotency_key=key,
+    )
 
 
 def _tool_call(call: CallState) -> ToolCall:

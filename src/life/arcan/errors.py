@@ -10,8 +10,21 @@
     ├── SessionDrivenElsewhereError arcan.session_driven_elsewhere 409  another process writes this session
     ├── RunKeyConflictError        arcan.run_key_conflict         409  same idempotency key, other objective
     ├── RunNotFoundError           arcan.run_not_found            404
+    ├── RunPausedError             arcan.run_paused               409
+    ├── NoOpenRunError             arcan.no_open_run              409
+    ├── QueueFullError             arcan.queue_full               429
+    ├── PromptRefusedError         arcan.prompt_refused           403  a hook said no
+    ├── EditRefusedError           arcan.edit_refused             403
+    ├── SessionTakenError          arcan.session_taken            409
     ├── ScriptError                arcan.bad_script               400
     ├── UnknownProviderError       arcan.unknown_provider         400
+    ├── BranchNotFoundError        arcan.branch_not_found         404
+    ├── BranchExistsError          arcan.branch_exists            409  another branch has this name
+    ├── BranchMergedError          arcan.branch_merged            409  a merged branch is read-only
+    ├── BranchNotMergeableError    arcan.branch_not_mergeable     409  main, itself, nothing new, or merged elsewhere
+    ├── FileConflictsError         arcan.file_conflicts           409  both sides changed a file
+    ├── BranchFilesMissingError    arcan.branch_files_missing     409  no working copies are kept here
+    ├── RecordingError             arcan.bad_recording            400
     └── RuntimeClosedError         arcan.closed                   503
     ProviderError                  arcan.provider_failed          (life.aios.errors)
     ├── ProviderKeyMissingError    arcan.provider_key_missing     500
@@ -20,6 +33,8 @@
     ├── ProviderRateLimitedError   arcan.provider_rate_limited    503  retryable, perhaps with a time to wait
     ├── ProviderUnavailableError   arcan.provider_unavailable     503  retryable
     ├── ProviderUnreachableError   arcan.provider_unreachable     503  retryable
+    ├── ProviderCircuitOpenError   arcan.provider_circuit_open    503  retryable: it failed so often that it is left alone
+    ├── ModelRecordingError        arcan.model_recording          400  a recording of answers that can't be played or kept
     └── ProviderInterruptedError   arcan.provider_interrupted     502  retryable: the answer broke off
 
 Messages never hold keys: only the vendor's own words about the request, cut short.
@@ -27,9 +42,10 @@ Messages never hold keys: only the vendor's own words about the request, cut sho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from life.aios.errors import LifeError, ProviderError
+from life.aios.ports.working_copies import FileConflict
 
 
 class ArcanError(LifeError):
@@ -152,6 +168,73 @@ class RunNotFoundError(ArcanError):
         )
 
 
+class RunPausedError(ArcanError):
+    """The open run is paused."""
+
+    code = "arcan.run_paused"
+    status = 409
+
+    def __init__(self, session_id: str, run_id: str) -> None:
+        super().__init__(
+            f"The run of session {session_id} is paused.",
+            next_step="Continue it, or cancel it.",
+            details={"session_id": session_id, "run_id": run_id},
+        )
+
+
+class NoOpenRunError(ArcanError):
+    """The session has no open run."""
+
+    code = "arcan.no_open_run"
+    status = 409
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"Session {session_id} has no open run.", details={"session_id": session_id})
+
+
+class QueueFullError(ArcanError):
+    """As many messages wait as may."""
+
+    code = "arcan.queue_full"
+    status = 429
+    retryable = True
+
+    def __init__(self, session_id: str, depth: int) -> None:
+        super().__init__(
+            f"{depth} messages wait in session {session_id} already.",
+            next_step="Wait until the run has taken one, or cancel it.",
+            details={"session_id": session_id, "depth": depth},
+        )
+
+
+class PromptRefusedError(ArcanError):
+    """A hook refused the message."""
+
+    code = "arcan.prompt_refused"
+    status = 403
+
+
+class EditRefusedError(ArcanError):
+    """The policy denies the call with these arguments; it waits as it was."""
+
+    code = "arcan.edit_refused"
+    status = 403
+
+
+class SessionTakenError(ArcanError):
+    """The session id belongs to somebody else, or to a session that was deleted."""
+
+    code = "arcan.session_taken"
+    status = 409
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(
+            f"The session id {session_id} is taken.",
+            next_step="Choose another one.",
+            details={"session_id": session_id},
+        )
+
+
 class ScriptError(ArcanError):
     """A script for the scripted provider that can't be played."""
 
@@ -163,6 +246,90 @@ class UnknownProviderError(ArcanError):
     """A provider specification that names no provider."""
 
     code = "arcan.unknown_provider"
+    status = 400
+
+
+class BranchNotFoundError(ArcanError):
+    """The session has no branch of this id or name."""
+
+    code = "arcan.branch_not_found"
+    status = 404
+
+    def __init__(self, session_id: str, branch: str) -> None:
+        super().__init__(
+            f"Session {session_id} has no such branch.", details={"session_id": session_id, "branch": branch[:200]}
+        )
+
+
+class BranchExistsError(ArcanError):
+    """The name belongs to a branch that was forked elsewhere."""
+
+    code = "arcan.branch_exists"
+    status = 409
+
+    def __init__(self, session_id: str, branch: str) -> None:
+        super().__init__(
+            f"Session {session_id} has another branch of this name.",
+            next_step="Choose another name.",
+            details={"session_id": session_id, "branch": branch},
+        )
+
+
+class BranchMergedError(ArcanError):
+    """The branch was merged; from then on it can be read, compared and forked, and nothing else."""
+
+    code = "arcan.branch_merged"
+    status = 409
+
+    def __init__(self, session_id: str, branch: str, target: str) -> None:
+        super().__init__(
+            f"The branch {branch} was merged into {target} and is read-only.",
+            next_step=f"Go on with {target}, or fork it.",
+            details={"session_id": session_id, "branch": branch, "merged_into": target},
+        )
+
+
+class BranchNotMergeableError(ArcanError):
+    """These two branches can't be merged in this direction."""
+
+    code = "arcan.branch_not_mergeable"
+    status = 409
+
+
+class FileConflictsError(ArcanError):
+    """Both sides changed these files, each to something else. Nothing was stored."""
+
+    code = "arcan.file_conflicts"
+    status = 409
+
+    def __init__(self, conflicts: Sequence[FileConflict]) -> None:
+        self.conflicts = tuple(conflicts)
+        paths = ", ".join(conflict.path for conflict in self.conflicts[:5])
+        more = "" if len(self.conflicts) <= 5 else f" and {len(self.conflicts) - 5} more"
+        super().__init__(
+            f"Both branches changed {paths}{more}.",
+            next_step="Say whose version wins: ours (the target's) or theirs.",
+            details={
+                "conflicts": len(self.conflicts),
+                "paths": "\n".join(conflict.path for conflict in self.conflicts[:100]),
+            },
+        )
+
+
+class BranchFilesMissingError(ArcanError):
+    """This runtime keeps no versions of files, so a branch can't get a working copy of its own."""
+
+    code = "arcan.branch_files_missing"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__("This runtime keeps no versions of files, so branches can be read but not run.")
+
+
+class RecordingError(ArcanError):
+    """A recording that can't be replayed: no session in it, or what it holds does not fit together."""
+
+    code = "arcan.bad_recording"
     status = 400
 
 
@@ -249,3 +416,40 @@ class ProviderInterruptedError(ProviderError):
 
     code = "arcan.provider_interrupted"
     retryable = True
+
+
+class ProviderCircuitOpenError(ProviderError):
+    """The provider failed several times in a row; nobody asks it until its rest is over."""
+
+    code = "arcan.provider_circuit_open"
+    status = 503
+    retryable = True
+
+    def __init__(self, provider: str, *, retry_after_us: int) -> None:
+        super().__init__(f"{provider} failed several times in a row and is left alone for now.")
+        self.retry_after_us = retry_after_us
+
+
+class ModelRecordingError(ProviderError):
+    """A recording that can't be read, can't be written, or does not hold the request."""
+
+    code = "arcan.model_recording"
+    status = 400
+
+
+def replayed_error(code: str, message: str, *, retry_after_us: int | None = None) -> ProviderError:
+    """The provider's failure that was recorded under this code."""
+    if code == ProviderRateLimitedError.code:
+        return ProviderRateLimitedError(message, retry_after_us=retry_after_us)
+    if code == ProviderUnavailableError.code:
+        return ProviderUnavailableError(message, retry_after_us=retry_after_us)
+    plain: tuple[type[ProviderError], ...] = (
+        ProviderUnauthorizedError,
+        ProviderRejectedError,
+        ProviderUnreachableError,
+        ProviderInterruptedError,
+    )
+    for kind in plain:
+        if kind.code == code:
+            return kind(message)
+    return ProviderError(message)

@@ -5,6 +5,8 @@
     arcan.tool_probed    ToolProbed     on recovery: what the probe said about an interrupted call
     arcan.run_in_doubt   RunInDoubt     nobody but a person can tell whether a call took effect; the run stands still
     arcan.doubt_resolved DoubtResolved  the person's word
+    arcan.reasoning      Reasoning      after a Message: what the model thought, to go back to its vendor unchanged
+    arcan.model_notice   ModelNotice    a model call was repeated, waited, or went to another provider, and why
 
 Everything else the loop writes is a kind of the contract (`life.aios.events`). The events of one run share its id as
 `correlation_id`, and the run's id is the event id of its RunStarted.
@@ -19,6 +21,7 @@ import msgspec
 from life.aios.events import Custom
 from life.aios.events.codec import custom
 from life.aios.json import Json
+from life.aios.ports.provider import ModelNotice, ReasoningBlock
 from life.aios.ports.tools import ProbeAnswer
 
 RUN_LIMITS: Final = "arcan.run_limits"
@@ -26,6 +29,8 @@ LIMIT_REACHED: Final = "arcan.limit_reached"
 TOOL_PROBED: Final = "arcan.tool_probed"
 RUN_IN_DOUBT: Final = "arcan.run_in_doubt"
 DOUBT_RESOLVED: Final = "arcan.doubt_resolved"
+REASONING: Final = "arcan.reasoning"
+MODEL_NOTICE: Final = "arcan.model_notice"
 
 PREFIX: Final = "arcan."
 
@@ -53,7 +58,8 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_errors: int = 8
     """Failed, refused and denied calls, and model calls that broke off."""
     max_cost_micro: int | None = None
-    """Needs `price`; without a price nothing can be counted and the runtime refuses the combination."""
+    """In micro-USD. Counted by `price`, or else by what the provider says of each call (`TokenUsage.cost_micro`); a call that
+    nobody can price ends a run that has this limit."""
     price: TokenPrice | None = None
 
 
@@ -99,6 +105,32 @@ class DoubtResolved(msgspec.Struct, frozen=True, kw_only=True):
     decision: DoubtDecision
     actor: str
     note: str = ""
+
+
+class PlacedReasoning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A reasoning block and its place in the answer: after so many characters of text and so many tool calls."""
+
+    block: ReasoningBlock
+    after_characters: int = 0
+    after_calls: int = 0
+
+
+class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
+    """The reasoning of one answer, in order. It stands right after the answer's Message. Never part of its text."""
+
+    blocks: tuple[PlacedReasoning, ...]
+    vendor_calls: tuple[str, ...] = ()
+    """The vendor's own ids of the answer's calls, in their order: signatures may cover them."""
+
+
+def reasoning(payload: Reasoning) -> Custom:
+    """The event for the reasoning of an answer."""
+    return custom(REASONING, payload)
+
+
+def model_notice(payload: ModelNotice) -> Custom:
+    """The event for a notice of a model call."""
+    return custom(MODEL_NOTICE, payload)
 
 
 def run_limits(payload: RunLimits) -> Custom:

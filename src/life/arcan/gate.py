@@ -2,18 +2,20 @@
 
 Capabilities come from the toolbox, which computes them from the tool and its real arguments; nobody can declare them.
 The session's policy sorts them; what homeostasis currently forbids (GatesUpdated, once there was one) is added; a tool
-that asks to be confirmed always is.
+that asks to be confirmed always is. What a person allowed for the rest of the session (SessionRule) is not asked about again; a rule
+never lifts a denial.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from life.aios.errors import ToolError
-from life.aios.policy import PolicySet, evaluate
+from life.aios.policy import PolicySet, evaluate, matches
 from life.aios.ports.tools import Toolbox, ToolCall, ToolContext, ToolDefinition
 from life.aios.state import GatingProfile, PolicyDecisionKind, RiskLevel
-from life.arcan.session_state import CallState, RunState
+from life.arcan.session_state import CallState, RunState, SessionRule
 
 _WORDS = 300
 """Longest list of capabilities that is written with a permission."""
@@ -28,6 +30,8 @@ class Ruling(NamedTuple):
     rule_id: str
     explanation: str | None
     risk: RiskLevel
+    capabilities: tuple[str, ...] = ()
+    """What the call needs; of a denial by the policy, what is denied."""
 
 
 class Unfit(NamedTuple):
@@ -45,6 +49,7 @@ def rule_on(
     policy: PolicySet,
     gates: GatingProfile | None,
     run: RunState,
+    rules: Sequence[SessionRule] = (),
 ) -> Ruling | Unfit:
     """Allow, deny or ask, with the reason that the journal and the model get."""
     if definition is None:
@@ -58,18 +63,38 @@ def rule_on(
     risk = risk_of(definition, needed)
     evaluation = evaluate(policy, needed)
     if evaluation.denied:
-        return Ruling("deny", "policy", f"Not permitted: {', '.join(evaluation.denied)}.", risk)
+        return Ruling("deny", "policy", f"Not permitted: {', '.join(evaluation.denied)}.", risk, evaluation.denied)
     forbidden = _forbidden_now(gates, definition, needed, run)
     if forbidden is not None:
         return Ruling("deny", "gates", forbidden, risk)
+    asked: tuple[str, str] | None = None
     if evaluation.requires_approval:
-        words = f"Needs approval: {', '.join(evaluation.requires_approval)}."
-        return Ruling("require_approval", "policy", words, risk)
-    if definition.annotations.requires_confirmation:
-        return Ruling("require_approval", "tool", "The tool asks to be confirmed.", risk)
-    if gates is not None and _RISKS.index(risk) >= _RISKS.index(gates.require_approval_for_risk):
-        return Ruling("require_approval", "gates", f"Calls of {risk} risk need approval now.", risk)
-    return Ruling("allow", "policy", ", ".join(needed)[:_WORDS] or None, risk)
+        asked = ("policy", f"Needs approval: {', '.join(evaluation.requires_approval)}.")
+    elif definition.annotations.requires_confirmation:
+        asked = ("tool", "The tool asks to be confirmed.")
+    elif gates is not None and _RISKS.index(risk) >= _RISKS.index(gates.require_approval_for_risk):
+        asked = ("gates", f"Calls of {risk} risk need approval now.")
+    if asked is None:
+        return Ruling("allow", "policy", ", ".join(needed)[:_WORDS] or None, risk, needed)
+    rule = covering_rule(rules, call.tool_name, needed, policy)
+    if rule is not None:
+        return Ruling("allow", f"session_rule:{rule.rule_id}", "Allowed for this session.", risk, needed)
+    return Ruling("require_approval", asked[0], asked[1], risk, needed)
+
+
+def covering_rule(
+    rules: Sequence[SessionRule], tool_name: str, needed: tuple[str, ...], policy: PolicySet
+) -> SessionRule | None:
+    """The first rule of this tool under which everything `needed` is allowed by the policy itself or fits one of the rule's
+    patterns; None without one."""
+    allowed = set(evaluate(policy, needed).allowed)
+    for rule in rules:
+        if rule.tool_name == tool_name and all(
+            capability in allowed or any(matches(pattern, capability) for pattern in rule.patterns)
+            for capability in needed
+        ):
+            return rule
+    return None
 
 
 def risk_of(definition: ToolDefinition, capabilities: tuple[str, ...]) -> RiskLevel:

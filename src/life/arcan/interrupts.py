@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from life.aios.ports.clock import Clock
 
-InterruptReason = Literal["cancelled", "time", "tool_time", "shutdown"]
+InterruptReason = Literal["cancelled", "time", "tool_time", "steering", "shutdown"]
 
 _POLL_US = 500_000
 
@@ -48,9 +48,9 @@ class Interrupts:
             self._delivered = True
             self._guarded.cancel()
 
-    def clear_tool_time(self) -> None:
-        """The tool that took too long was dealt with; the run goes on."""
-        if self._reason == "tool_time":
+    def clear(self, reason: InterruptReason) -> None:
+        """What this reason stopped was dealt with; work goes on."""
+        if self._reason == reason:
             self._reason = None
 
     async def guard(self, operation: Callable[[], Awaitable[_T]]) -> _T:
@@ -83,13 +83,18 @@ class Deadlines:
         self.tool_until_us: int | None = None
         """When the running tool has to be stopped, on the monotonic clock."""
 
+    def hurry(self, within_us: int) -> None:
+        """Somebody waits for the running tool: give it so much longer at most."""
+        if self.tool_until_us is not None:
+            self.tool_until_us = min(self.tool_until_us, self._clock.monotonic_us() + within_us)
+
     async def watch(self) -> None:
         """Look at least twice a second, until cancelled."""
         while True:
             now_us = self._clock.monotonic_us()
             if self.run_until_us is not None and now_us >= self.run_until_us:
+                self.run_until_us = None
                 self._interrupts.interrupt("time")
-                return
             if self.tool_until_us is not None and now_us >= self.tool_until_us:
                 self.tool_until_us = None
                 self._interrupts.interrupt("tool_time")

@@ -30,7 +30,9 @@ def exceeded(run: RunState, now_us: int) -> LimitReached | None:
         ("errors", limits.max_errors, run.errors),
     ]
     if limits.max_cost_micro is not None:
-        used.append(("cost", limits.max_cost_micro, cost_micro(run)))
+        # What can't be counted can't be limited: a call without a known cost uses up all of it.
+        unknown = limits.price is None and run.uncosted > 0
+        used.append(("cost", limits.max_cost_micro, limits.max_cost_micro if unknown else cost_micro(run)))
     for name, allowed, amount in used:
         if amount >= allowed:
             return LimitReached(limit=name, allowed=allowed, used=amount)
@@ -54,16 +56,27 @@ def no_more_steps(run: RunState, now_us: int) -> LimitReached | None:
     return None
 
 
+def within(limits: RunLimits, bounds: RunLimits) -> RunLimits:
+    """`limits`, but nowhere beyond `bounds`; the price is that of `bounds`."""
+    cost = limits.max_cost_micro if bounds.max_cost_micro is None else bounds.max_cost_micro
+    if limits.max_cost_micro is not None and cost is not None:
+        cost = min(cost, limits.max_cost_micro)
+    return RunLimits(
+        max_steps=min(limits.max_steps, bounds.max_steps),
+        max_tokens=min(limits.max_tokens, bounds.max_tokens),
+        max_time_ms=min(limits.max_time_ms, bounds.max_time_ms),
+        max_tool_calls=min(limits.max_tool_calls, bounds.max_tool_calls),
+        max_errors=min(limits.max_errors, bounds.max_errors),
+        max_cost_micro=cost,
+        price=bounds.price,
+    )
+
+
 def check_limits(limits: RunLimits) -> RunLimits:
     """`limits`, when a run can start under them; otherwise an InvalidInputError."""
     for name in ("max_steps", "max_tokens", "max_time_ms", "max_tool_calls", "max_errors"):
         if getattr(limits, name) < (0 if name == "max_tool_calls" else 1):
             raise InvalidInputError(f"The limit {name} must be positive.")
-    if limits.max_cost_micro is not None:
-        if limits.price is None:
-            raise InvalidInputError(
-                "A cost limit needs the model's price.", next_step="Give a price, or limit the tokens instead."
-            )
-        if limits.max_cost_micro < 1:
-            raise InvalidInputError("The limit max_cost_micro must be positive.")
+    if limits.max_cost_micro is not None and limits.max_cost_micro < 1:
+        raise InvalidInputError("The limit max_cost_micro must be positive.")
     return limits

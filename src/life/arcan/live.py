@@ -9,10 +9,13 @@ from collections.abc import Callable
 from life.aios.errors import LifeError
 from life.aios.ports.provider import ModelProvider
 from life.aios.record import Stream
+from life.aios.state import SteeringMode
+from life.arcan.checkpoints import EVERY_EVENTS, SessionHistory
 from life.arcan.errors import RuntimeClosedError
 from life.arcan.interrupts import Interrupts
 from life.arcan.loop import RunDriver
 from life.arcan.session_log import SessionLog
+from life.arcan.session_state import SessionState
 from life.arcan.settings import Parts
 from life.arcan.stream import SessionFeed
 
@@ -22,9 +25,10 @@ _log = logging.getLogger("life.arcan")
 class LiveSession:
     """One loaded session. `lock` is held by whoever decides what happens next; the driver runs without it."""
 
-    def __init__(self, parts: Parts, session_id: str, *, agent_id: str, paused: Callable[[LiveSession], None]) -> None:
+    def __init__(self, parts: Parts, stream: Stream, *, agent_id: str, paused: Callable[[LiveSession], None]) -> None:
         """`paused` hears when the driver has come to rest, whatever the reason."""
-        self.stream = Stream(session_id)
+        self.stream = stream
+        self.history = SessionHistory(parts.journal, parts.checkpoints)
         self.feed = SessionFeed(parts.journal, self.stream, agent_id=agent_id)
         self._agent_id = agent_id
         self._paused = paused
@@ -35,6 +39,8 @@ class LiveSession:
         self._task: asyncio.Task[None] | None = None
         self._driver: RunDriver | None = None
         self._interrupts: Interrupts | None = None
+        self._checkpointed = 0
+        self._saving: asyncio.Task[None] | None = None
         self.log = self._new_log()
 
     @property
@@ -47,16 +53,12 @@ class LiveSession:
         """Whether it may be forgotten and read again later."""
         return not (self.is_driven or self.lock.locked() or self.feed.has_subscribers or self.expiry is not None)
 
-    @property
-    def can_drive(self) -> bool:
-        """Whether anything can be done in the open run without a person."""
-        return self.log.state.run is not None and self.log.state.status == "running"
-
     async def sync(self) -> None:
         """Fold what the journal holds beyond what is known here. Only while nothing drives the session."""
         if self.log.is_broken:
             self.log = self._new_log()
         await self.log.catch_up()
+        self._checkpoint_later()
 
     def drive(self, provider: ModelProvider, *, cancelled: bool = False) -> None:
         """Begin to drive the open run; with `cancelled`, only to its orderly end."""
@@ -66,6 +68,20 @@ class LiveSession:
         self._driver = RunDriver(self._parts, self.log, self.feed, self._interrupts, provider)
         self._task = asyncio.get_running_loop().create_task(_watched(self._driver))
         self._task.add_done_callback(self._ended)
+
+    def heed(self, mode: SteeringMode) -> None:
+        """A message of this mode was queued: whoever drives shall come to it."""
+        if self.is_driven and self._driver is not None:
+            self._driver.heed(mode)
+
+    async def run_over(self, run_id: str) -> None:
+        """Wait until this run has ended or nothing drives it. Raises what ended the driver, if it was not a run's own end."""
+        while self.is_driven and self._task is not None and self._driver is not None:
+            run = self.log.durable_state.run
+            if run is None or run.run_id != run_id:
+                return
+            await asyncio.wait({self._task, self._driver.next_end()}, return_when=asyncio.FIRST_COMPLETED)
+        await self.driven()
 
     def cancel(self) -> None:
         """Stop the driven run."""
@@ -98,7 +114,24 @@ class LiveSession:
             grace.cancel()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        if self._saving is not None:
+            await asyncio.gather(self._saving, return_exceptions=True)
         await self.feed.aclose()
+
+    def _checkpoint_later(self) -> None:
+        """Keep a checkpoint beside whatever comes next, when enough is new."""
+        state = self.log.durable_state
+        if self._parts.checkpoints is None or state.head - self._checkpointed < EVERY_EVENTS:
+            return
+        if self._saving is None or self._saving.done():
+            self._checkpointed = state.head
+            self._saving = asyncio.get_running_loop().create_task(self._checkpoint(state))
+
+    async def _checkpoint(self, state: SessionState) -> None:
+        try:
+            await self.history.save(state)
+        except LifeError as error:
+            _log.warning("A checkpoint of %s could not be kept: %s", self.stream, error.message)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A driver that failed with nobody waiting must not fail in silence."""
@@ -106,6 +139,7 @@ class LiveSession:
         if error is not None:
             words = error.message if isinstance(error, LifeError) else type(error).__name__
             _log.error("The run of session %s stopped: %s It can be recovered.", self.stream.session_id, words)
+        self._checkpoint_later()
         self._paused(self)
 
     def _new_log(self) -> SessionLog:
@@ -116,6 +150,8 @@ class LiveSession:
             clock=self._parts.clock,
             entropy=self._parts.entropy,
             published=self.feed.publish,
+            history=self.history,
+            telemetry=self._parts.telemetry,
         )
 
 

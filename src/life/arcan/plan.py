@@ -1,7 +1,8 @@
 """What comes next in a session: a pure function of its folded state.
 
 The loop asks after every step, and so does recovery after a crash. There is no other program counter, which is why a run
-can be taken up at any event.
+can be taken up at any event. Modes do not appear here: they advise, and nothing ends a run while its model has results to
+read but a person, a limit, or the breaker, which lets the model speak once more.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ from typing import NamedTuple
 
 from life.arcan.events import LimitReached
 from life.arcan.limits import no_more_steps, no_more_tools
-from life.arcan.session_state import CallState, SessionState
+from life.arcan.queue import Group, most_urgent, next_groups
+from life.arcan.session_state import CallState, QueuedMessage, RunState, SessionState
+from life.arcan.vector import BREAKER_STREAK
+
+NEW_MESSAGE = "Not run: a new message came in first."
+TOO_MANY_ERRORS = "Not run: too many errors in a row. Say what went wrong; the user decides how to go on."
 
 
 class CallModel(NamedTuple):
@@ -32,16 +38,29 @@ class RunCall(NamedTuple):
 
 
 class RefuseCall(NamedTuple):
-    """Tell the model why this call will not run."""
+    """Tell the model why this call will not run. `over_budget`: the step had all the events that the policy allows."""
 
     call: CallState
     reason: str
+    over_budget: bool = False
 
 
 class ReconcileCall(NamedTuple):
     """An intent without outcome: find out what happened."""
 
     call: CallState
+
+
+class TripBreaker(NamedTuple):
+    """Too many errors in a row."""
+
+    streak: int
+
+
+class TakeUp(NamedTuple):
+    """Say a steering message in the open run."""
+
+    message: QueuedMessage
 
 
 class FinishStep(NamedTuple):
@@ -57,49 +76,110 @@ class FinishRun(NamedTuple):
     limit: LimitReached | None = None
 
 
+class StartQueued(NamedTuple):
+    """Begin a run with messages that waited for the last one's end."""
+
+    groups: tuple[Group, ...]
+
+
 class Pause(NamedTuple):
-    """A person has to decide about this call."""
+    """A person, or the caller, has to say something about this call."""
 
     call: CallState
+
+
+class Hold(NamedTuple):
+    """A person paused the run, or the regulator let it stand still."""
 
 
 class Rest(NamedTuple):
     """No run is open."""
 
 
-Action = CallModel | GateCall | RunCall | RefuseCall | ReconcileCall | FinishStep | FinishRun | Pause | Rest
+Action = (
+    CallModel
+    | GateCall
+    | RunCall
+    | RefuseCall
+    | ReconcileCall
+    | TripBreaker
+    | TakeUp
+    | FinishStep
+    | FinishRun
+    | StartQueued
+    | Pause
+    | Hold
+    | Rest
+)
 
 
 def next_action(state: SessionState, now_us: int) -> Action:
     """The next thing to do. `now_us` is asked for the time limit only."""
     run = state.run
-    if run is None or state.closed:
+    if state.closed:
         return Rest()
+    if run is None:
+        if not state.queue or (state.last_run is not None and state.last_run.reason == "error"):
+            return Rest()  # a model that can't be asked would only use the messages up
+        groups = next_groups(state.queue)
+        return StartQueued(groups) if groups else Rest()
+    if state.vector.error_streak >= BREAKER_STREAK and not state.breaker_open:
+        return TripBreaker(state.vector.error_streak)
+    urgent = most_urgent(state.queue) if state.queue else None
     if state.calls:
-        return _next_for_call(state, state.calls[0], now_us)
-    if run.open_step is not None:
-        if not run.answered:
-            return CallModel(run.open_step)
+        return _next_for_call(state, run, state.calls[0], urgent, now_us)
+    if state.held or state.suspended:
+        return Hold()
+    if urgent is not None and urgent.mode == "interrupt":
+        return FinishRun("interrupted")
+    if run.open_step is not None and run.answered:
         return FinishStep(run.open_step)
+    if urgent is not None:
+        return TakeUp(urgent)
+    return _next_for_model(state, run, now_us)
+
+
+def moves_alone(state: SessionState, now_us: int) -> bool:
+    """Whether anything can be done in the session without a person."""
+    return not isinstance(next_action(state, now_us), Pause | Hold | Rest)
+
+
+def _next_for_model(state: SessionState, run: RunState, now_us: int) -> Action:
+    if run.open_step is not None:
+        return CallModel(run.open_step)
     if run.answered and run.step_calls == 0:
-        return FinishRun("completed")
+        return FinishRun("circuit_breaker" if state.breaker_open else "completed")
+    if state.breaker_open and run.explained:
+        return FinishRun("circuit_breaker")
     reached = no_more_steps(run, now_us)
     if reached is not None:
         return FinishRun("max_iterations" if reached.limit == "steps" else "budget_exceeded", reached)
     return CallModel(run.steps)
 
 
-def _next_for_call(state: SessionState, call: CallState, now_us: int) -> Action:
+def _next_for_call(
+    state: SessionState, run: RunState, call: CallState, urgent: QueuedMessage | None, now_us: int
+) -> Action:
     """Calls are handled in the order the model asked for them; this one is the first without a result."""
-    run = state.run
-    assert run is not None
-    if call.phase in ("awaiting_approval", "in_doubt"):
+    if call.phase == "in_doubt":
         return Pause(call)
     if call.phase == "running":
         return ReconcileCall(call)
     if call.phase == "refused":
         return RefuseCall(call, call.explanation)
+    if urgent is not None and (urgent.mode == "interrupt" or call.phase == "requested"):
+        return RefuseCall(call, NEW_MESSAGE)
+    if call.phase in ("awaiting_approval", "awaiting_client"):
+        return Pause(call)
+    if state.held or state.suspended:
+        return Hold()
+    if state.breaker_open:
+        return RefuseCall(call, TOO_MANY_ERRORS)
     reached = no_more_tools(run, now_us)
     if reached is not None:
         return FinishRun("budget_exceeded", reached)
+    policy = state.config.policy
+    if policy is not None and run.open_step is not None and state.head - run.step_head >= policy.max_events_per_turn:
+        words = f"Not run: one step may write {policy.max_events_per_turn} events, and this one has."
+        return RefuseCall(call, words, over_budget=True)
     return RunCall(call) if call.phase == "approved" else GateCall(call)

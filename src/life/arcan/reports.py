@@ -13,7 +13,7 @@ from life.aios.state import TokenUsage
 from life.arcan.errors import RunNotFoundError
 from life.arcan.session_state import CallState, SessionState
 
-ReportStatus = Literal["finished", "running", "waiting", "in_doubt"]
+ReportStatus = Literal["finished", "running", "paused", "waiting", "in_doubt"]
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,10 +41,13 @@ def report_of(state: SessionState, run_id: str) -> RunReport | None:
         return RunReport(
             session_id=state.session_id,
             run_id=run_id,
-            status="waiting" if status == "waiting" else "in_doubt" if status == "in_doubt" else "running",
+            status=status if status in ("paused", "waiting", "in_doubt") else "running",
             steps=run.steps,
             usage=TokenUsage(run.prompt_tokens, run.completion_tokens, run.prompt_tokens + run.completion_tokens),
-            pending=next((call for call in state.calls if call.phase in ("awaiting_approval", "in_doubt")), None),
+            pending=next(
+                (call for call in state.calls if call.phase in ("awaiting_approval", "awaiting_client", "in_doubt")),
+                None,
+            ),
         )
     if last is not None and last.run_id == run_id:
         return RunReport(
@@ -60,15 +63,15 @@ def report_of(state: SessionState, run_id: str) -> RunReport | None:
     return None
 
 
-async def past_report(journal: Journal, session_id: str, run_id: str) -> RunReport:
+async def past_report(journal: Journal, session_id: str, run_id: str, *, branch: str = MAIN_BRANCH) -> RunReport:
     """The report about an older run, read from its last events. RunNotFoundError when the session has no such run."""
     started = await journal.get(run_id)
-    if started is None or started.session_id != session_id or started.kind_name != "RunStarted":
+    if started is None or started.stream != (session_id, branch) or started.kind_name != "RunStarted":
         raise RunNotFoundError(session_id, run_id)
     error: str | None = None
     after = started.sequence
     while True:
-        query = EventQuery(session_id, MAIN_BRANCH, after_sequence=after, kinds=("RunErrored", "RunFinished"))
+        query = EventQuery(session_id, branch, after_sequence=after, kinds=("RunErrored", "RunFinished"))
         page = await journal.read(query, limit=50)
         if not page:
             raise RunNotFoundError(session_id, run_id)

@@ -12,52 +12,67 @@ that the process that drove it before is dead, so whoever opens the journal hold
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Final, NamedTuple
 
 import msgspec
 
 from life.aios import events
-from life.aios.errors import EventConflictError, InvalidInputError, JournalError, LifeError, SequenceConflictError
-from life.aios.ids import check_id, check_path_id, derived_event_id, new_id
+from life.aios.errors import EventConflictError, InvalidInputError, LifeError, SequenceConflictError
+from life.aios.events.kind import ImageReference
+from life.aios.ids import MAIN_BRANCH, check_id, check_path_id, derived_event_id
+from life.aios.json import Json
 from life.aios.policy import PolicySet
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
-from life.aios.ports.provider import ModelProvider
+from life.aios.ports.provider import ModelProvider, ToolSpec
+from life.aios.ports.regulator import Regulator
+from life.aios.ports.snapshots import Snapshots
+from life.aios.ports.telemetry import Telemetry
 from life.aios.ports.tools import Toolbox
+from life.aios.ports.working_copies import SessionFiles
 from life.aios.record import USER, Actor, EventRecord, EventWriter, Stream
-from life.aios.state import ApprovalDecision
-from life.arcan.decisions import add_doubt_outcome
+from life.aios.state import SteeringMode, TokenUsage
+from life.arcan.approvals import Approvals, Edited, PendingApproval, Scope, stop_expiry
+from life.arcan.branching import Branches
+from life.arcan.context.keeper import ContextParts
+from life.arcan.control import ClientTools, PolicySetNow, ProviderSet, SessionDeleted, control
+from life.arcan.desk import Desk, check_text
 from life.arcan.errors import (
-    DecisionNeededError,
-    NothingToDecideError,
-    RunInProgressError,
     RunKeyConflictError,
     RunNotFoundError,
-    RuntimeClosedError,
-    RunUnfinishedError,
     SessionClosedError,
-    SessionDrivenElsewhereError,
     SessionNotFoundError,
-    UnknownProviderError,
+    SessionTakenError,
 )
 from life.arcan.events import DoubtDecision, RunLimits, run_limits
+from life.arcan.hooks import TOOL_EVENTS, Hooks, ToolHooks
 from life.arcan.limits import check_limits
-from life.arcan.live import LiveSession
+from life.arcan.messages import Messages, QueuedReceipt, check_message, prompt_allowed
+from life.arcan.middleware import Middleware
+from life.arcan.plan import moves_alone
+from life.arcan.recovery import RecoveryReport, read_recoveries
 from life.arcan.reports import RunReport, past_report, report_of
-from life.arcan.session_log import ARCAN
+from life.arcan.session_log import ARCAN, SessionLog
 from life.arcan.session_state import SessionConfig, SessionState
 from life.arcan.sessions import SessionIndex, SessionSummary
 from life.arcan.settings import Parts, RuntimeSettings
-from life.arcan.unicode import whole_characters
 
 _log = logging.getLogger("life.arcan")
 
 MAX_OBJECTIVE_CHARACTERS: Final = 200_000
 """Longest objective that is accepted."""
+
+_MOST_CLIENT_TOOLS: Final = 128
+
+
+class ProposedCall(NamedTuple):
+    """A call that whoever starts a run wants first. It passes the gate like a call of the model."""
+
+    tool_name: str
+    arguments: Json
 
 
 class Runtime:
@@ -75,18 +90,61 @@ class Runtime:
         workspace_of: Callable[[str], str],
         open_provider: Callable[[str], ModelProvider] | None = None,
         settings: RuntimeSettings | None = None,
+        context: ContextParts | None = None,
+        files: SessionFiles | None = None,
+        checkpoints: Snapshots | None = None,
+        middleware: Sequence[Middleware] = (),
+        hooks: Hooks | None = None,
+        regulator: Regulator | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
-        """`provider` serves sessions that name none; `open_provider` makes the one a session's specification names."""
+        """`provider` serves sessions that name none; `open_provider` makes the one a session's specification names. `context`: what models
+        are given besides the conversation, and when it is shortened. `files`: working copies, so that branches can be run.
+        `checkpoints`: where folded states are kept. `middleware` and `hooks` stand around every model and tool call
+        (`life.arcan.middleware`, `life.arcan.hooks`); `regulator`: homeostasis, asked before every step."""
         settings = settings or RuntimeSettings()
         check_limits(settings.limits)
-        self._parts = Parts(journal, toolbox, clock, entropy, workspace_of, settings)
-        self._agent_id = check_id(agent_id, what="agent id")
-        self._provider = provider
-        self._open_provider = open_provider
-        self._providers: dict[str, ModelProvider] = {}
-        self._live: dict[str, LiveSession] = {}
+        hooks = hooks or Hooks()
+        chain = (ToolHooks(hooks), *middleware) if any(map(hooks.listens, TOOL_EVENTS)) else tuple(middleware)
+        parts = Parts(
+            journal,
+            toolbox,
+            clock,
+            entropy,
+            workspace_of,
+            settings,
+            context or ContextParts(),
+            files,
+            checkpoints,
+            middleware=chain,
+            hooks=hooks,
+            regulator=regulator,
+            telemetry=telemetry,
+        )
+        self._desk = Desk(
+            parts,
+            agent_id=check_id(agent_id, what="agent id"),
+            provider=provider,
+            open_provider=open_provider,
+            paused=lambda live: self._approvals.expire_later(live),
+        )
+        self._parts = self._desk.parts
         self._index = SessionIndex(journal)
-        self._closing = False
+        self._approvals = Approvals(self._desk, self._index)
+        self._messages = Messages(self._desk)
+        self.branches = Branches(
+            self._parts,
+            agent_id=self._desk.agent_id,
+            deciding=self._desk.deciding,
+            check_at_rest=self._desk.check_at_rest,
+            start=self.start,
+        )
+        """Fork, compare, merge, restore (`life.arcan.branching`). Everything else here takes a `branch`: main unless told."""
+
+    @property
+    def parts(self) -> Parts:
+        """What every run of this runtime uses."""
+        return self._parts
 
     async def __aenter__(self) -> Runtime:
         return self
@@ -97,14 +155,8 @@ class Runtime:
     async def aclose(self) -> None:
         """Stop driving. Open runs stay open in the journal and can be recovered; subscriptions end. Providers that were
         opened for sessions are closed; the one that was passed in belongs to the caller."""
-        self._closing = True
-        live, self._live = list(self._live.values()), {}
-        grace_ms = self._parts.settings.shutdown_grace_ms
-        await asyncio.gather(*(session.shut_down(grace_ms=grace_ms) for session in live))
-        for provider in self._providers.values():
-            close = getattr(provider, "aclose", None)
-            if close is not None:
-                await close()
+        await self._desk.aclose()
+        await self._parts.hooks.aclose()
 
     # Sessions
 
@@ -119,12 +171,13 @@ class Runtime:
         system_prompt: str | None = None,
     ) -> SessionState:
         """A new session, or the one of this id as it is. What is not given is taken from the runtime's settings now and
-        stays with the session. An unknown `provider` is refused here, not at the first run."""
-        self._check_open()
-        session_id = check_path_id(session_id) if session_id is not None else self._new_id()
-        _check_text(name, owner, system_prompt or "")
+        stays with the session. An unknown `provider` is refused here, not at the first run. A session is bound to its owner once:
+        SessionTakenError for an id that belongs to another owner (or to nobody), or to a session that was deleted."""
+        self._desk.check_open()
+        session_id = check_path_id(session_id) if session_id is not None else self._desk.new_id()
+        check_text(name, owner, system_prompt or "")
         if provider:
-            self._provider_of(provider)
+            self._desk.provider_of(provider)
         settings = self._parts.settings
         config = SessionConfig(
             owner=owner,
@@ -134,7 +187,7 @@ class Runtime:
         )
         stream = Stream(session_id)
         writer = EventWriter(
-            self._parts.clock, self._parts.entropy, agent_id=self._agent_id, stream=stream, actor=ARCAN
+            self._parts.clock, self._parts.entropy, agent_id=self._desk.agent_id, stream=stream, actor=ARCAN
         )
         created = writer.event(
             events.SessionCreated(name=name or session_id, config=msgspec.to_builtins(config)),
@@ -143,26 +196,88 @@ class Runtime:
         try:
             await self._parts.journal.append([created], expected={stream: 0})
         except (SequenceConflictError, EventConflictError):
-            pass  # it exists
-        return await self.state(session_id)
+            return await self._existing(session_id, owner)
+        state = await self._existing(session_id, owner)
+        await self._parts.hooks.fire("session_start", {"name": name, "owner": owner}, session_id=session_id)
+        return state
+
+    async def _existing(self, session_id: str, owner: str) -> SessionState:
+        try:
+            state = await self.state(session_id)
+        except SessionNotFoundError:
+            raise SessionTakenError(session_id) from None
+        if owner and state.config.owner != owner:
+            raise SessionTakenError(session_id)
+        return state
 
     async def sessions(self, owner: str | None = None) -> list[SessionSummary]:
         """All sessions (of one owner), newest first."""
-        self._check_open()
+        self._desk.check_open()
         return await self._index.list(owner)
 
-    async def state(self, session_id: str) -> SessionState:
+    async def state(self, session_id: str, *, branch: str = MAIN_BRANCH) -> SessionState:
         """The durable state of a session. Reading it never calls a model."""
-        return (await self._synced(session_id)).log.durable_state
+        return (await self._desk.synced(session_id, branch)).log.durable_state
 
     async def close_session(self, session_id: str, reason: str = "closed") -> None:
         """Refuse further runs. A session with an open run can't be closed; closing twice is fine."""
-        async with self._deciding(session_id) as live:
+        check_text(reason)
+        async with self._desk.deciding(session_id) as live:
             if live.log.state.closed:
                 return
-            self._check_at_rest(live)
+            self._desk.check_at_rest(live)
             live.log.add(events.SessionClosed(reason=reason))
             await live.log.commit()
+        await self._parts.hooks.fire("session_end", {"reason": reason}, session_id=session_id)
+
+    async def delete_session(self, session_id: str, *, actor: str) -> None:
+        """Close the session and let nobody see it any more. Its events stay in the journal under a tombstone; its id is never given out
+        again. A session with an open run can't be deleted: cancel it first."""
+        check_text(actor)
+        streams = await self._parts.journal.streams(session_id)
+        branches = [stream.branch_id for stream in streams if stream.branch_id != MAIN_BRANCH]
+        for branch in (*branches, MAIN_BRANCH):
+            async with self._desk.deciding(session_id, branch) as live:
+                await self._desk.at_rest(live)
+                if not live.log.state.closed:
+                    live.log.add(events.SessionClosed(reason="deleted"))
+                live.log.add(control(SessionDeleted(by=actor)), actor=Actor("user", actor))
+                await live.log.commit()
+        await self._parts.hooks.fire("session_end", {"reason": "deleted"}, session_id=session_id)
+
+    async def set_provider(self, session_id: str, provider: str, *, actor: str, branch: str = MAIN_BRANCH) -> None:
+        """The session's model from its next run on: a provider specification, or empty for the runtime's own."""
+        check_text(actor)
+        self._desk.provider_of(provider)
+        async with self._desk.deciding(session_id, branch) as live:
+            await self._desk.at_rest(live)
+            if live.log.state.closed:
+                raise SessionClosedError(session_id)
+            if live.log.state.config.provider != provider:
+                live.log.add(control(ProviderSet(provider=provider, by=actor)), actor=Actor("user", actor))
+                await live.log.commit()
+        await self._parts.hooks.fire("config_change", {"change": "provider_set"}, session_id=session_id)
+
+    async def require_owner(self, session_id: str, owner: str | None) -> None:
+        """Return when the session is this owner's (None: anybody's); SessionNotFoundError otherwise, as if it did not exist."""
+        state = await self.state(session_id)
+        if owner is not None and state.config.owner != owner:
+            raise SessionNotFoundError(session_id)
+
+    async def workspace(self, session_id: str, *, branch: str = MAIN_BRANCH) -> str:
+        """The absolute path of a branch's workspace."""
+        await self.state(session_id, branch=branch)
+        return self._parts.workspace(Stream(session_id, branch))
+
+    @property
+    def tool_names(self) -> frozenset[str]:
+        """The names of the toolbox's tools."""
+        return frozenset(definition.name for definition in self._parts.toolbox.definitions())
+
+    @property
+    def settings(self) -> RuntimeSettings:
+        """What holds where a session or a run says nothing else."""
+        return self._parts.settings
 
     # Runs
 
@@ -174,53 +289,79 @@ class Runtime:
         limits: RunLimits | None = None,
         idempotency_key: str | None = None,
         actor: Actor = USER,
+        branch: str = MAIN_BRANCH,
+        policy: PolicySet | None = None,
+        proposed: ProposedCall | None = None,
+        client_tools: Sequence[ToolSpec] = (),
+        provider: str = "",
+        images: Sequence[ImageReference] = (),
     ) -> str:
         """Begin a run; its id, once objective and intent are durable. The same key with the same objective gives the
-        same run, whatever became of it, also after a restart."""
+        same run, whatever became of it, also after a restart.
+
+        `policy`: what the verified caller may do, computed by the server; it holds from this run on and is journaled when it
+        differs. `proposed`: a call that is made first, through the gate. `client_tools`: tools that the caller executes
+        (`answer_client_call`); a name that the toolbox has is the toolbox's. `provider`: a specification for this run only,
+        instead of the session's; it is journaled, so a resumed run keeps its model. `images`: shown with the objective; their
+        bytes are blobs already."""
         if not objective.strip() or len(objective) > MAX_OBJECTIVE_CHARACTERS:
             raise InvalidInputError(f"The objective must have 1 to {MAX_OBJECTIVE_CHARACTERS} characters.")
-        _check_text(objective)
+        check_text(objective)
         run_limits_ = check_limits(limits or self._parts.settings.limits)
-        async with self._deciding(session_id) as live:
-            run_id = self._new_id()
+        offered = self._client_tools(client_tools)
+        async with self._desk.deciding(session_id, branch) as live:
+            run_id = self._desk.new_id()
             message_id: str | None = None
             if idempotency_key is not None:
                 check_id(idempotency_key, what="idempotency key")
-                run_id = derived_event_id("arcan.run", session_id, idempotency_key)
-                message_id = derived_event_id("arcan.objective", session_id, idempotency_key)
+                place = (session_id,) if branch == MAIN_BRANCH else (session_id, branch)
+                run_id = derived_event_id("arcan.run", *place, idempotency_key)
+                message_id = derived_event_id("arcan.objective", *place, idempotency_key)
                 if await self._is_known_run(session_id, run_id, message_id, objective):
                     return run_id
             if live.log.state.closed:
                 raise SessionClosedError(session_id)
-            self._check_at_rest(live)
-            provider = self._provider_of(live.log.state.config.provider)
+            await self._desk.at_rest(live)
+            model = self._desk.provider_of(provider or live.log.state.config.provider)
+            await self.branches.get_ready(live)
+            await prompt_allowed(self._desk, live.stream, objective)
             log = live.log
-            log.add(events.UserMessage(content=objective), event_id=message_id, actor=actor, run_id=run_id)
+            if policy is not None and policy != log.state.config.policy:
+                log.add(control(PolicySetNow(policy=policy, caller=actor.component or actor.type)))
+            said = events.UserMessage(content=objective, images=tuple(images))
+            log.add(said, event_id=message_id, actor=actor, run_id=run_id)
             log.add(
-                events.RunStarted(provider=provider.name, max_iterations=run_limits_.max_steps),
+                events.RunStarted(
+                    provider=model.name, max_iterations=run_limits_.max_steps, specification=provider or None
+                ),
                 event_id=run_id,
                 run_id=run_id,
             )
             log.add(run_limits(run_limits_))
+            if offered:
+                log.add(control(ClientTools(tools=offered)))
+            if proposed is not None:
+                _propose(log, proposed, actor)
             await log.commit()
-            live.drive(provider)
+            self._desk.drive(live, model)
             return run_id
 
-    async def wait(self, session_id: str, run_id: str | None = None) -> RunReport:
-        """How the run stands once nothing drives it: finished, or waiting for a person. Without `run_id` the open run,
-        or the last one. Cancelling the waiter leaves the run alone."""
-        live = await self._synced(session_id)
+    async def wait(self, session_id: str, run_id: str | None = None, *, branch: str = MAIN_BRANCH) -> RunReport:
+        """How the run stands once nothing drives it: finished, or waiting for a person. Without `run_id` the last one, queued
+        messages included. Cancelling the waiter leaves the run alone."""
+        live = await self._desk.synced(session_id, branch)
         if run_id is None:
-            state = live.log.state
+            await live.driven()
+            state = live.log.durable_state
             known = state.run.run_id if state.run else state.last_run.run_id if state.last_run else None
             if known is None:
                 raise RunNotFoundError(session_id, "any")
             run_id = known
         run = live.log.state.run
         if run is not None and run.run_id == run_id:
-            await live.driven()
+            await live.run_over(run_id)
         report = report_of(live.log.durable_state, run_id)
-        return report or await past_report(self._parts.journal, session_id, run_id)
+        return report or await past_report(self._parts.journal, session_id, run_id, branch=branch)
 
     async def run(
         self,
@@ -230,168 +371,199 @@ class Runtime:
         limits: RunLimits | None = None,
         idempotency_key: str | None = None,
         actor: Actor = USER,
+        branch: str = MAIN_BRANCH,
+        provider: str = "",
+        images: Sequence[ImageReference] = (),
     ) -> RunReport:
         """Start a run and wait for it. Cancelling this call cancels the run."""
-        run_id = await self.start(session_id, objective, limits=limits, idempotency_key=idempotency_key, actor=actor)
+        run_id = await self.start(
+            session_id,
+            objective,
+            limits=limits,
+            idempotency_key=idempotency_key,
+            actor=actor,
+            branch=branch,
+            provider=provider,
+            images=images,
+        )
         try:
-            return await self.wait(session_id, run_id)
+            return await self.wait(session_id, run_id, branch=branch)
         except asyncio.CancelledError:
-            await asyncio.shield(self.cancel(session_id))
+            await asyncio.shield(self.cancel(session_id, branch=branch))
             raise
 
-    async def cancel(self, session_id: str) -> RunReport | None:
+    async def cancel(self, session_id: str, *, branch: str = MAIN_BRANCH) -> RunReport | None:
         """Stop the open run: the model's stream, a running tool, or the waiting. The report of its end, or None when no
         run is open. What a stopped tool did is probed, and said."""
-        live = await self._synced(session_id)
+        live = await self._desk.synced(session_id, branch)
         run = live.log.state.run
         if run is None:
             return None
         if live.is_driven:
             live.cancel()
         else:
-            async with self._deciding(session_id) as live:
+            async with self._desk.deciding(session_id, branch) as live:
                 if live.log.state.run is None:
                     return report_of(live.log.durable_state, run.run_id)
                 if not live.is_driven:
-                    self._stop_expiry(live)
-                    live.drive(self._provider, cancelled=True)
+                    stop_expiry(live)
+                    # No model is asked any more, so the runtime's own provider will do.
+                    self._desk.drive(live, self._desk.provider_of(""), cancelled=True)
         await live.driven()
         return report_of(live.log.durable_state, run.run_id) or await past_report(
-            self._parts.journal, session_id, run.run_id
+            self._parts.journal, session_id, run.run_id, branch=branch
         )
 
-    async def recover(self, session_id: str) -> str | None:
+    async def recover(self, session_id: str, *, branch: str = MAIN_BRANCH) -> str | None:
         """Take up a run that a crash cut off; its id, or None when none is open. Interrupted tool calls are probed before
         anything else happens; a run that waits for a person goes on waiting. Returns at once: `wait` for the end."""
-        async with self._deciding(session_id) as live:
-            run = live.log.state.run
-            if run is None or live.log.state.closed or live.is_driven:
-                return run.run_id if run is not None and live.is_driven else None
-            provider = self._provider_of(live.log.state.config.provider)
+        async with self._desk.deciding(session_id, branch) as live:
+            state = live.log.state
+            if live.is_driven or state.closed or (state.run is None and not state.queue):
+                return state.run.run_id if state.run is not None and live.is_driven else None
+            provider = self._desk.provider_of(state.model)
             live.log.add(events.SessionResumed())
             await live.log.commit()
-            if live.can_drive:
-                live.drive(provider)
+            await self.branches.get_ready(live)
+            if moves_alone(live.log.state, self._parts.clock.now_us()):
+                self._desk.drive(live, provider)
             else:
-                self._expire_later(live)
-            return run.run_id
+                self._approvals.expire_later(live)
+            return None if state.run is None else state.run.run_id
 
     async def recover_all(self) -> list[str]:
         """Recover every session with an open run; their ids. For the start of a process, before new work is taken. A
         session that can't be recovered now (its provider's key is missing, say) is logged and keeps its open run."""
-        recovered = []
-        for summary in await self._index.list():
-            if summary.state != "open":
-                continue
+        recovered: list[str] = []
+        for session_id, branch in await self._index.open_streams():
             try:
-                if await self.recover(summary.session_id) is not None:
-                    recovered.append(summary.session_id)
+                if await self.recover(session_id, branch=branch) is not None and session_id not in recovered:
+                    recovered.append(session_id)
             except LifeError as error:
-                _log.warning("Session %s can't be recovered now: %s", summary.session_id, error.message)
+                _log.warning("Session %s can't be recovered now: %s", session_id, error.message)
         return recovered
 
-    async def resume(self, session_id: str) -> RunReport | None:
+    async def resume(self, session_id: str, *, branch: str = MAIN_BRANCH) -> RunReport | None:
         """Recover and wait."""
-        run_id = await self.recover(session_id)
-        return None if run_id is None else await self.wait(session_id, run_id)
+        run_id = await self.recover(session_id, branch=branch)
+        return None if run_id is None else await self.wait(session_id, run_id, branch=branch)
+
+    async def recovery_report(self, session_id: str, *, branch: str = MAIN_BRANCH) -> RecoveryReport:
+        """What became of everything that was running when a process died or a run was stopped; from the events alone."""
+        await self.state(session_id, branch=branch)
+        return await read_recoveries(self._parts.journal, Stream(session_id, branch))
+
+    # Messages while a run goes on
+
+    async def send(
+        self,
+        session_id: str,
+        message: str,
+        *,
+        steering: SteeringMode = "collect",
+        actor: Actor = USER,
+        branch: str = MAIN_BRANCH,
+        limits: RunLimits | None = None,
+    ) -> QueuedReceipt:
+        """Say something to a session, whatever it does: without an open run it begins one, otherwise it waits its turn
+        (`life.arcan.queue`). QueueFullError when ten messages wait already."""
+        check_message(message)
+        stream = Stream(session_id, branch)
+        receipt = await self._messages.enqueue(stream, message, steering, actor=actor)
+        if receipt is not None:
+            return receipt
+        run_id = await self.start(session_id, message, limits=limits, actor=actor, branch=branch)
+        return QueuedReceipt(session_id=session_id, queued=False, run_id=run_id)
+
+    async def pause(self, session_id: str, *, actor: str, branch: str = MAIN_BRANCH) -> str:
+        """Let the open run begin nothing new until `go_on`, also after a restart; its id. Its clock stops."""
+        return await self._messages.pause(Stream(session_id, branch), actor=actor)
+
+    async def go_on(self, session_id: str, *, actor: str, branch: str = MAIN_BRANCH) -> str:
+        """Continue a paused run; its id."""
+        return await self._messages.go_on(Stream(session_id, branch), actor=actor)
 
     # Decisions of people
 
+    async def pending_approvals(self, owner: str | None = None) -> list[PendingApproval]:
+        """All calls that wait for approval (of one owner's sessions), oldest first."""
+        self._desk.check_open()
+        return await self._approvals.pending(owner)
+
     async def resolve_approval(
-        self, session_id: str, approval_id: str, *, approved: bool, actor: str, reason: str | None = None
+        self,
+        session_id: str,
+        approval_id: str,
+        *,
+        approved: bool,
+        actor: str,
+        reason: str | None = None,
+        branch: str = MAIN_BRANCH,
+        edited: Edited | None = None,
+        scope: Scope = "once",
+        patterns: tuple[str, ...] = (),
     ) -> str:
         """Decide about a waiting call; the run's id. The decision is durable before anything runs. Approved, that very
-        call runs once; refused, the model is told. NothingToDecideError when it is not waiting (any more)."""
-        _check_text(actor, reason or "")
-        return await self._resolve_approval(
-            session_id, approval_id, "approved" if approved else "denied", actor=actor, reason=reason
+        call runs once (with the arguments of `edited`, when given; scope "session" allows calls like it for the rest of the
+        session); refused, the model is told. NothingToDecideError when it is not waiting (any more)."""
+        return await self._approvals.resolve(
+            Stream(session_id, branch),
+            approval_id,
+            "approved" if approved else "denied",
+            actor=actor,
+            reason=reason,
+            edited=edited,
+            scope=scope,
+            patterns=patterns,
         )
 
+    async def revoke_rule(self, session_id: str, rule_id: str, *, actor: str, branch: str = MAIN_BRANCH) -> None:
+        """Take back what was allowed for the session; `state.rules` shows what is."""
+        await self._approvals.revoke(Stream(session_id, branch), rule_id, actor=actor)
+
     async def resolve_doubt(
-        self, session_id: str, call_id: str, decision: DoubtDecision, *, actor: str, note: str = ""
+        self,
+        session_id: str,
+        call_id: str,
+        decision: DoubtDecision,
+        *,
+        actor: str,
+        note: str = "",
+        branch: str = MAIN_BRANCH,
     ) -> str:
         """Say what became of a call in doubt; the run's id. `done`: go on with your note as its result. `not_done`: the
         model is told that it did not happen. `retry`: run it again with the same idempotency key."""
-        _check_text(actor, note)
-        async with self._deciding(session_id) as live:
-            call = live.log.state.call(call_id)
-            if call is None or call.phase != "in_doubt" or live.is_driven:
-                raise NothingToDecideError(session_id, call_id)
-            provider = self._provider_of(live.log.state.config.provider)
-            add_doubt_outcome(live.log, call, decision, actor=actor, note=note)
-            await live.log.commit()
-            return self._drive_on(live, provider)
+        return await self._approvals.resolve_doubt(
+            Stream(session_id, branch), call_id, decision, actor=actor, note=note
+        )
+
+    async def answer_client_call(
+        self,
+        session_id: str,
+        call_id: str,
+        output: Json,
+        *,
+        is_error: bool = False,
+        actor: str = "",
+        branch: str = MAIN_BRANCH,
+    ) -> str:
+        """Give the result of a tool that the caller executes; the run's id."""
+        return await self._approvals.answer_client_call(
+            Stream(session_id, branch), call_id, output, is_error=is_error, actor=actor
+        )
 
     # Streams
 
-    async def subscribe(self, session_id: str, after_sequence: int = 0) -> AsyncGenerator[EventRecord, None]:
+    async def subscribe(
+        self, session_id: str, after_sequence: int = 0, *, branch: str = MAIN_BRANCH
+    ) -> AsyncGenerator[EventRecord, None]:
         """The session's events after `after_sequence`, then live with text as it is written (`life.arcan.stream`)."""
-        live = await self._synced(session_id)
+        live = await self._desk.synced(session_id, branch)
         async with aclosing(live.feed.subscribe(after_sequence)) as records:
             async for record in records:
                 yield record
 
     # Inside
-
-    async def _synced(self, session_id: str) -> LiveSession:
-        """The session, loaded; while nothing drives it here, with what others have appended since."""
-        live = self._live.get(session_id)
-        if live is None or not live.is_driven:
-            async with self._deciding(session_id) as live:
-                return live
-        self._check_open()
-        return live
-
-    @asynccontextmanager
-    async def _deciding(self, session_id: str) -> AsyncIterator[LiveSession]:
-        """The session with its lock held and, unless it is driven, at the journal's head."""
-        self._check_open()
-        live = self._live.get(session_id)
-        if live is None:
-            check_path_id(session_id)
-            live = self._live[session_id] = LiveSession(
-                self._parts, session_id, agent_id=self._agent_id, paused=self._expire_later
-            )
-        async with live.lock:
-            self._check_open()
-            if not live.is_driven:
-                await live.sync()
-            if live.log.state.head == 0:
-                self._live.pop(session_id, None)
-                raise SessionNotFoundError(session_id)
-            self._live[session_id] = self._live.pop(session_id, live)
-            self._forget_idle()
-            yield live
-
-    def _check_open(self) -> None:
-        if self._closing:
-            raise RuntimeClosedError("The runtime is closing.")
-
-    def _check_at_rest(self, live: LiveSession) -> None:
-        """No run is open, so that a new one may start."""
-        state = live.log.state
-        run = state.run
-        if run is None:
-            return
-        if live.is_driven:
-            raise RunInProgressError(state.session_id, run.run_id)
-        for call in state.calls:
-            if call.phase == "awaiting_approval":
-                raise DecisionNeededError(
-                    state.session_id, run.run_id, waiting_for="approval", subject=call.approval_id or ""
-                )
-            if call.phase == "in_doubt":
-                raise DecisionNeededError(state.session_id, run.run_id, waiting_for="doubt", subject=call.call_id)
-        raise RunUnfinishedError(state.session_id, run.run_id)
-
-    def _provider_of(self, specification: str) -> ModelProvider:
-        if not specification:
-            return self._provider
-        if specification not in self._providers:
-            if self._open_provider is None:
-                raise UnknownProviderError(f"This runtime has one provider and can't open '{specification}'.")
-            self._providers[specification] = self._open_provider(specification)
-        return self._providers[specification]
 
     async def _is_known_run(self, session_id: str, run_id: str, message_id: str, objective: str) -> bool:
         """Whether the key was used for this objective; RunKeyConflictError when for another one."""
@@ -403,68 +575,29 @@ class Runtime:
             raise RunKeyConflictError(session_id, run_id)
         return True
 
-    async def _resolve_approval(
-        self, session_id: str, approval_id: str, decision: ApprovalDecision, *, actor: str, reason: str | None
-    ) -> str:
-        async with self._deciding(session_id) as live:
-            call = next((each for each in live.log.state.calls if each.approval_id == approval_id), None)
-            if call is None or call.phase != "awaiting_approval" or live.is_driven:
-                raise NothingToDecideError(session_id, approval_id)
-            provider = self._provider_of(live.log.state.config.provider)
-            who = ARCAN if decision == "timeout" else Actor("user", actor)
-            live.log.add(events.ApprovalResolved(approval_id=approval_id, decision=decision, reason=reason), actor=who)
-            await live.log.commit()
-            if decision != "timeout":
-                self._stop_expiry(live)
-            return self._drive_on(live, provider)
-
-    def _drive_on(self, live: LiveSession, provider: ModelProvider) -> str:
-        """Go on with the open run after a person's decision; its id."""
-        run = live.log.state.run
-        assert run is not None
-        if live.can_drive:
-            live.drive(provider)
-        return run.run_id
-
-    def _expire_later(self, live: LiveSession) -> None:
-        """Count down the open approval, once."""
-        timeout_s = self._parts.settings.approval_timeout_s
-        call = next((each for each in live.log.state.calls if each.phase == "awaiting_approval"), None)
-        if timeout_s is None or call is None or live.expiry is not None or self._closing:
-            return
-        due_us = call.asked_us + timeout_s * 1_000_000
-        live.expiry = asyncio.get_running_loop().create_task(self._expire(live, call.approval_id or "", due_us))
-
-    async def _expire(self, live: LiveSession, approval_id: str, due_us: int) -> None:
-        clock = self._parts.clock
-        await clock.sleep_us(max(0, due_us - clock.now_us()))
-        live.expiry = None
-        try:
-            await self._resolve_approval(
-                live.stream.session_id, approval_id, "timeout", actor="", reason="Nobody decided in time."
+    def _client_tools(self, tools: Sequence[ToolSpec]) -> tuple[ToolSpec, ...]:
+        """The caller's tools without those whose names the toolbox has; InvalidInputError for what is no tool."""
+        if len(tools) > _MOST_CLIENT_TOOLS or len({tool.name for tool in tools}) < len(tools):
+            raise InvalidInputError(
+                f"A run has at most {_MOST_CLIENT_TOOLS} tools of its caller, each with its own name."
             )
-        except (NothingToDecideError, RuntimeClosedError, SessionDrivenElsewhereError, JournalError):
-            pass  # decided at the last moment, or not ours to decide any more
-
-    def _stop_expiry(self, live: LiveSession) -> None:
-        if live.expiry is not None:
-            live.expiry.cancel()
-            live.expiry = None
-
-    def _forget_idle(self) -> None:
-        """Keep the number of loaded sessions bounded, longest unused first."""
-        excess = len(self._live) - self._parts.settings.loaded_sessions
-        if excess > 0:
-            idle = (session_id for session_id, live in self._live.items() if live.is_idle)
-            for session_id in list(itertools.islice(idle, excess)):
-                del self._live[session_id]
-
-    def _new_id(self) -> str:
-        return new_id(self._parts.clock, self._parts.entropy)
+        for tool in tools:
+            check_id(tool.name, what="tool name")
+            check_text(tool.description)
+        known = {definition.name for definition in self._parts.toolbox.definitions()}
+        for tool in tools:
+            if tool.name in known:
+                _log.warning("The caller's tool %s is left out: the toolbox has one of this name.", tool.name)
+        return tuple(tool for tool in tools if tool.name not in known)
 
 
-def _check_text(*texts: str) -> None:
-    """Refuse text that UTF-8 can't hold (lone surrogates), before it reaches the journal."""
-    for text in texts:
-        if whole_characters(text) != text:
-            raise InvalidInputError("The text holds half a character (a lone surrogate).")
+def _propose(log: SessionLog, proposed: ProposedCall, actor: Actor) -> None:
+    """Stage a step that asks for the proposed call, as if the model had: the gate comes next, whoever asked."""
+    log.add(events.StepStarted(index=0))
+    log.say(events.Message(role="assistant", content="", model="proposed", token_usage=TokenUsage()))
+    requested = events.ToolCallRequested(
+        call_id=f"call-{log.state.totals.calls_requested + 1}",
+        tool_name=proposed.tool_name,
+        arguments=proposed.arguments,
+    )
+    log.add(requested, actor=actor)

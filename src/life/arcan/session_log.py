@@ -13,22 +13,25 @@ After a failed commit the log is broken. What is durable is in the journal; the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from life.aios import events
 from life.aios.errors import JournalUnavailableError, LifeError, SequenceConflictError
 from life.aios.events import Kind
+from life.aios.ids import new_id
 from life.aios.ports.clock import Clock, Entropy
-from life.aios.ports.journal import EventQuery, Journal
+from life.aios.ports.journal import Journal
+from life.aios.ports.telemetry import Telemetry
 from life.aios.record import AGENT, Actor, EventRecord, EventWriter, NewEvent, Stream
+from life.arcan.branches import records_of
+from life.arcan.checkpoints import SessionHistory
 from life.arcan.errors import SessionDrivenElsewhereError
 from life.arcan.events import PREFIX
 from life.arcan.session_state import SessionState
 from life.arcan.state import advance
-
-PAGE: Final = 1000
-"""Events per read while a session is folded."""
+from life.arcan.trace_marks import TraceMarks
 
 ARCAN: Final = Actor("system", "arcan")
 
@@ -52,6 +55,9 @@ _RUN_KINDS: Final[frozenset[str]] = frozenset(
         events.ToolCallFailed,
         events.ApprovalRequested,
         events.ApprovalResolved,
+        events.Queued,
+        events.Steered,
+        events.QueueDrained,
     )
 )
 """Kinds that only the driver of a session writes."""
@@ -77,15 +83,26 @@ class SessionLog:
         clock: Clock,
         entropy: Entropy,
         published: Callable[[Sequence[EventRecord]], None],
+        history: SessionHistory | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
+        """`history` reads the stream, from a checkpoint where it has one; without it, from the beginning."""
         self._journal = journal
+        self._history = history or SessionHistory(journal)
+        self._loaded = False
         self._stream = stream
         self._published = published
         self._writer = EventWriter(clock, entropy, agent_id=agent_id, stream=stream, actor=ARCAN)
+        self._new_id = partial(new_id, clock, entropy)
+        self.marks = TraceMarks(telemetry)
+        """The spans that events belong to."""
         self._durable = SessionState(session_id=stream.session_id, branch_id=stream.branch_id)
         self._state = self._durable
         self._staged: list[_Staged] = []
         self._in_flight: asyncio.Task[None] | None = None
+        self._appending = asyncio.Lock()
+        """A message may be queued while the driver commits: one append at a time, in the order of staging."""
+        self._held: list[Awaitable[None]] = []
         self._failure: LifeError | None = None
 
     @property
@@ -104,16 +121,15 @@ class SessionLog:
         return self._failure is not None
 
     async def catch_up(self) -> None:
-        """Fold what the journal holds beyond the durable head. What is staged but was never committed is dropped."""
+        """Fold what the journal holds beyond the durable head. What is staged but was never committed is dropped.
+        BranchNotFoundError for a branch that the session does not have."""
         self._staged = []
-        state = self._durable
-        while True:
-            page = await self._read_after(state.head)
-            for record in page:
-                state = advance(state, record)
-            if len(page) < PAGE:
-                break
+        if self._loaded:
+            state = await self._history.fold_on(self._durable, self._stream)
+        else:
+            state = await self._history.load(self._stream)
         self._durable = self._state = state
+        self._loaded = True
 
     def add(
         self, kind: Kind, *, event_id: str | None = None, actor: Actor = ARCAN, run_id: str | None = None
@@ -121,12 +137,20 @@ class SessionLog:
         """Stage one event and fold it. It becomes durable with the next commit."""
         run = self._state.run
         correlation_id = run_id or (run.run_id if run is not None else None)
-        event = self._writer.event(kind, event_id=event_id, actor=actor, correlation_id=correlation_id)
+        event_id = event_id or self._new_id()
+        place = self.marks.mark(kind, event_id, correlation_id, self._state)
+        event = self._writer.event(
+            kind, event_id=event_id, actor=actor, correlation_id=correlation_id, place=place
+        )
         return self._stage(event).record
 
     def say(self, kind: Kind, *, event_id: str | None = None) -> EventRecord:
         """Stage something the agent says or asks for."""
         return self.add(kind, event_id=event_id, actor=AGENT)
+
+    def hold(self, work: Awaitable[None]) -> None:
+        """The next commit waits for this work (contents that a staged event names) and fails with it."""
+        self._held.append(work)
 
     async def commit(self) -> None:
         """Return once everything staged is durable."""
@@ -134,7 +158,7 @@ class SessionLog:
             await self._in_flight
         if self._failure is not None:
             raise self._failure
-        if self._staged:
+        if self._staged or self._appending.locked():
             await self._append()
 
     def commit_soon(self) -> None:
@@ -144,8 +168,18 @@ class SessionLog:
             self._in_flight.add_done_callback(_seen)
 
     async def _append(self) -> None:
+        async with self._appending:
+            if self._failure is not None:
+                raise self._failure
+            if self._staged:
+                await self._append_staged()
+
+    async def _append_staged(self) -> None:
         batch, self._staged = self._staged, []
+        held, self._held = self._held, []
         try:
+            for work in held:
+                await work
             records = await self._append_on_head(batch)
         except LifeError as error:
             self._failure = error
@@ -173,16 +207,12 @@ class SessionLog:
 
     async def _admit_neighbours(self, batch: list[_Staged]) -> list[_Staged]:
         """Fold in what others appended, or raise when they drive this session; ours are folded again after it."""
-        state = self._durable
-        while True:
-            page = await self._read_after(state.head)
-            for record in page:
-                if _drives(record):
-                    raise SessionDrivenElsewhereError(self._stream.session_id)
-                state = advance(state, record)
-            if len(page) < PAGE:
-                break
-        self._durable = self._state = state
+        checked = self._durable.head
+        async for record in records_of(self._journal, self._stream, after=checked):
+            if _drives(record):
+                raise SessionDrivenElsewhereError(self._stream.session_id)
+            checked = record.sequence
+        self._durable = self._state = await self._history.fold_on(self._durable, self._stream, upto=checked)
         later, self._staged = self._staged, []
         renewed = [self._stage(staged.event) for staged in batch]
         self._staged = []
@@ -196,10 +226,6 @@ class SessionLog:
         staged = _Staged(event, record, self._state)
         self._staged.append(staged)
         return staged
-
-    async def _read_after(self, sequence: int) -> list[EventRecord]:
-        session_id, branch_id = self._stream
-        return await self._journal.read(EventQuery(session_id, branch_id, after_sequence=sequence), limit=PAGE)
 
 
 def _drives(record: EventRecord) -> bool:
@@ -225,6 +251,8 @@ def _record(event: NewEvent, sequence: int) -> EventRecord:
         payload=event.payload,
         causation_id=event.causation_id,
         correlation_id=event.correlation_id,
+        trace_id=event.trace_id,
+        span_id=event.span_id,
     )
 
 

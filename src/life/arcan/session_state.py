@@ -18,12 +18,24 @@ import msgspec
 from life.aios.ids import MAIN_BRANCH
 from life.aios.json import Json
 from life.aios.policy import PolicySet
-from life.aios.state import AgentStateVector, GatingProfile, OperatingMode, RiskLevel, TokenUsage
+from life.aios.ports.provider import ToolSpec
+from life.aios.state import (
+    AgentStateVector,
+    GatingProfile,
+    OperatingMode,
+    Phase,
+    RiskLevel,
+    SteeringMode,
+    TokenUsage,
+)
+from life.arcan.context.state import ContextState
+from life.arcan.control import Regulated, RequestEdited
 from life.arcan.conversation import Conversation
 from life.arcan.events import RunLimits
+from life.arcan.skill_scope import ActiveSkill
 
-SessionStatus = Literal["idle", "running", "waiting", "in_doubt", "closed"]
-CallPhase = Literal["requested", "awaiting_approval", "approved", "refused", "running", "in_doubt"]
+SessionStatus = Literal["idle", "running", "paused", "waiting", "in_doubt", "closed"]
+CallPhase = Literal["requested", "awaiting_approval", "awaiting_client", "approved", "refused", "running", "in_doubt"]
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,6 +67,31 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int = 0
     explanation: str = ""
     """Why it is in doubt, or why it was refused."""
+    note: str = ""
+    """What the model is told before the result: that somebody changed the arguments, that it goes round in circles."""
+    repetitions: int = 0
+    """How many times in a row the pattern that this call ends was asked for (`life.arcan.loop_guard`)."""
+    capabilities: tuple[str, ...] = ()
+    """What it needs, once a person is asked."""
+
+
+class QueuedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that came while a run was going on and that no turn holds yet."""
+
+    queue_id: str
+    mode: SteeringMode
+    message: str
+    queued_us: int
+
+
+class SessionRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Calls that a person allowed for the rest of the session."""
+
+    rule_id: str
+    tool_name: str
+    patterns: tuple[str, ...] = ()
+    by: str = ""
+    since_us: int = 0
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,6 +124,21 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the last call was denied."""
     limit: str | None = None
     """The limit that was reached and ends it."""
+    specification: str = ""
+    """The provider specification of this very run; empty: the session's."""
+    cost_micro: int = 0
+    """What its model calls cost, in micro-USD."""
+    uncosted: int = 0
+    """Model calls whose cost nobody knows."""
+    step_head: int = 0
+    """Sequence of the event that began the open step."""
+    recent: tuple[str, ...] = ()
+    """Signatures of the last calls, for the loop guard."""
+    edit: RequestEdited | None = None
+    """How middleware changed the open step's request."""
+    explained: bool = False
+    """Whether the model has spoken since the breaker opened."""
+    client_tools: tuple[ToolSpec, ...] = ()
 
 
 class FinishedRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +150,9 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     final_answer: str | None = None
     error: str | None = None
     usage: TokenUsage = TokenUsage()
+    cost_micro: int = 0
+    limits: RunLimits = RunLimits()
+    """What it was allowed; a queued message that follows it is allowed as much."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -113,6 +168,13 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completion_tokens: int = 0
     files_changed: int = 0
     recoveries: int = 0
+
+
+class MergedRange(msgspec.Struct, frozen=True, kw_only=True):
+    """A branch that was merged into this one, up to which of its events."""
+
+    source: str
+    through: int
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,7 +200,26 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The vector as it was last written to the journal."""
     gates: GatingProfile | None = None
     """What homeostasis permits, once it has spoken."""
+    queue: tuple[QueuedMessage, ...] = ()
+    """Messages that wait for their turn, in the order they came."""
+    held: bool = False
+    """Whether a person paused the open run."""
+    suspended: str = ""
+    """Why the regulator lets the open run stand still; empty while it does not."""
+    breaker_open: bool = False
+    """Whether too many errors in a row stopped the session until its user speaks again."""
+    rules: tuple[SessionRule, ...] = ()
+    regulation: Regulated = Regulated()
+    deleted: bool = False
+    merged_into: str = ""
+    """The branch that this one was merged into; it is read-only since."""
+    merges: tuple[MergedRange, ...] = ()
+    unplaced: int | None = None
+    """The event after which the working copy of this branch is behind its files, while it is (`life.arcan.branching`)."""
     totals: Totals = Totals()
+    context: ContextState = ContextState()
+    skills: tuple[ActiveSkill, ...] = ()
+    """Those that are, or were last, active (`life.arcan.skill_scope`)."""
     conversation: Conversation = Conversation()
 
     @property
@@ -152,9 +233,28 @@ class SessionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         for call in self.calls:
             if call.phase == "in_doubt":
                 return "in_doubt"
-            if call.phase == "awaiting_approval":
+            if call.phase in ("awaiting_approval", "awaiting_client"):
                 status = "waiting"
-        return status
+        return "paused" if (self.held or self.suspended) and status == "running" else status
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the tick (aios.md §14) that the state stands in. Every phase begins with an event that is written
+        anyway: StepStarted (deliberate), ToolCallRequested (gate), ToolCallStarted (execute), the last result
+        (commit), StepFinished (reflect), RunFinished (sleep); a run begins by perceiving."""
+        run = self.run
+        if run is None or self.closed:
+            return "sleep"
+        if self.calls:
+            return "execute" if self.calls[0].phase == "running" else "gate"
+        if run.open_step is not None:
+            return "commit" if run.answered else "deliberate"
+        return "reflect" if run.steps else "perceive"
+
+    @property
+    def model(self) -> str:
+        """The provider specification in force: the open run's own, or the session's; empty: the runtime's provider."""
+        return (self.run.specification if self.run is not None else "") or self.config.provider
 
     def call(self, call_id: str) -> CallState | None:
         """The unresolved call of this id."""
@@ -169,10 +269,11 @@ def worked_us(run: RunState, now_us: int) -> int:
 
 
 def cost_micro(run: RunState) -> int:
-    """What the run's tokens cost in micro-credits, rounded up; 0 without a price."""
+    """What the run's model calls cost in micro-USD: by the run's own price, rounded up, when it has one, else as the
+    provider said call by call."""
     price = run.limits.price
     if price is None:
-        return 0
+        return run.cost_micro
     millionths = (
         run.prompt_tokens * price.prompt_micro_per_million + run.completion_tokens * price.completion_micro_per_million
     )

@@ -6,7 +6,7 @@ the last one when it was used and whether a run is open; both are one small read
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,7 +14,11 @@ from life.aios import events
 from life.aios.ids import MAIN_BRANCH
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import EventRecord, Stream
+from life.arcan.control import SESSION_DELETED
 from life.arcan.session_state import SessionConfig
+
+_ENDS: Final = ("SessionCreated", "RunFinished", "RunErrored")
+"""Behind these no run is open."""
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,19 @@ class SessionIndex:
         found.sort(key=lambda summary: (summary.created_us, summary.session_id), reverse=True)
         return found
 
+    async def open_streams(self) -> tuple[Stream, ...]:
+        """Every branch of every session with an open run; sessions in the order they were begun."""
+        found: tuple[Stream, ...] = ()
+        for stream in await self._journal.streams():
+            if await self._first_event(stream.session_id) is None:
+                continue
+            head = (await self._journal.head(stream)).sequence
+            last = await self._last_event(stream, head)
+            over = last is None or last.kind_name == "SessionClosed" or _is_tombstone(last)
+            if last is not None and not over and await self._has_open_run(stream, last):
+                found = (*found, stream)
+        return found
+
     async def _summary(self, stream: Stream) -> SessionSummary | None:
         first = await self._first_event(stream.session_id)
         if first is None:
@@ -57,6 +74,8 @@ class SessionIndex:
         assert isinstance(created, events.SessionCreated)
         head = (await self._journal.head(stream)).sequence
         last = await self._last_event(stream, head) or first
+        if _is_tombstone(last):
+            return None
         state: Literal["idle", "open", "closed"] = "open"
         if last.kind_name == "SessionClosed":
             state = "closed"
@@ -89,7 +108,7 @@ class SessionIndex:
 
     async def _has_open_run(self, stream: Stream, last: EventRecord) -> bool:
         """Whether a run is open after `last`: the newest event that starts, ends or belongs to a run decides."""
-        if last.kind_name in ("SessionCreated", "RunFinished", "RunErrored"):
+        if last.kind_name in _ENDS:
             return False
         session_id, branch_id = stream
         before = last.sequence + 1
@@ -97,12 +116,24 @@ class SessionIndex:
             first = max(0, before - 1 - 64)
             query = EventQuery(session_id, branch_id, after_sequence=first, before_sequence=before)
             for record in reversed(await self._journal.read(query, limit=64)):
-                if record.kind_name in ("SessionCreated", "RunFinished", "RunErrored"):
+                if record.kind_name in _ENDS:
                     return False
-                if record.kind_name in ("RunStarted", "StepStarted", "Message", "ToolCallRequested", "SessionResumed"):
+                if record.kind_name in (
+                    "Queued",
+                    "RunStarted",
+                    "StepStarted",
+                    "Message",
+                    "ToolCallRequested",
+                    "SessionResumed",
+                ):
                     return True
             before = first + 1
         return False
+
+
+def _is_tombstone(record: EventRecord) -> bool:
+    kind = record.kind
+    return isinstance(kind, events.Custom) and kind.event_type == SESSION_DELETED
 
 
 def _owner(created: events.SessionCreated) -> str:

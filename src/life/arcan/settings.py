@@ -7,11 +7,22 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from life.aios.ids import MAIN_BRANCH
 from life.aios.policy import WORKSPACE_POLICY, PolicySet
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
+from life.aios.ports.provider import ModelProvider
+from life.aios.ports.regulator import ModelTier, Regulator
+from life.aios.ports.snapshots import Snapshots
+from life.aios.ports.telemetry import Telemetry
 from life.aios.ports.tools import Toolbox
+from life.aios.ports.working_copies import SessionFiles
+from life.aios.record import Stream
+from life.arcan.context.keeper import ContextParts
+from life.arcan.errors import BranchFilesMissingError
 from life.arcan.events import RunLimits
+from life.arcan.hooks import Hooks
+from life.arcan.middleware import Middleware
 
 DEFAULT_SYSTEM_PROMPT: Final = (
     "You are an agent that works in a workspace of its own through the tools you are given. "
@@ -35,6 +46,10 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a tool that was told to stop may take."""
     shutdown_grace_ms: int = 5_000
     """How long running tools may take to finish when the runtime closes."""
+    regulator_timeout_ms: int = 500
+    """How long the regulator may think; then the safe profile holds."""
+    tier_providers: dict[ModelTier, str] = {}
+    """Provider specifications of the regulator's model tiers; a tier without one changes nothing."""
     loaded_sessions: int = 512
     """Sessions kept folded in memory; idle ones beyond this are read again when needed."""
 
@@ -49,3 +64,23 @@ class Parts(NamedTuple):
     workspace_of: Callable[[str], str]
     """The absolute path of a session's workspace; it exists when this returns."""
     settings: RuntimeSettings
+    context: ContextParts = ContextParts()
+    files: SessionFiles | None = None
+    """Working copies and versions of files; without it branches can't be run."""
+    checkpoints: Snapshots | None = None
+    """Where folded states are kept, so that a long session is not folded from its beginning."""
+    middleware: tuple[Middleware, ...] = ()
+    hooks: Hooks = Hooks()
+    regulator: Regulator | None = None
+    telemetry: Telemetry | None = None
+    """When it is on, events carry the ids of the spans that they belong to."""
+    provider_of: Callable[[str], ModelProvider] | None = None
+    """Opens the provider of a specification; None where a runtime has only the one."""
+
+    def workspace(self, stream: Stream) -> str:
+        """The absolute path of a branch's workspace; main has the session's own."""
+        if stream.branch_id == MAIN_BRANCH:
+            return self.workspace_of(stream.session_id)
+        if self.files is None:
+            raise BranchFilesMissingError
+        return self.files.copies.directory(stream)

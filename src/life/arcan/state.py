@@ -26,10 +26,14 @@ from life.aios.events.codec import read_custom
 from life.aios.ids import MAIN_BRANCH
 from life.aios.record import EventRecord
 from life.aios.state import TokenUsage
-from life.arcan import call_folds
+from life.arcan import branch_events as branching
+from life.arcan import branch_folds, call_folds, control_folds
 from life.arcan import events as arcan
 from life.arcan import vector as vectors
-from life.arcan.accounting import accounted, bounded_budget, bounded_limits, converted, count, counted, mode
+from life.arcan.accounting import accounted, bounded_budget, bounded_limits, converted, costed, count, counted, mode
+from life.arcan.context import events as context
+from life.arcan.context.tokens import estimate_tokens, tokens_of_bytes
+from life.arcan.queue import without_turn
 from life.arcan.session_state import (
     CallState,
     FinishedRun,
@@ -41,6 +45,7 @@ from life.arcan.session_state import (
     cost_micro,
     worked_us,
 )
+from life.arcan.skill_scope import SKILL_FOLDS
 
 __all__ = [
     "CallState",
@@ -56,8 +61,6 @@ __all__ = [
     "fold",
     "worked_us",
 ]
-
-_CHARACTERS_PER_TOKEN: Final = 4
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -81,7 +84,10 @@ def advance(state: SessionState, record: EventRecord) -> SessionState:
         transition = _TRANSITIONS.get(type(kind))
         if transition is not None:
             changed = transition(state, kind, record)
-    return replace(changed, head=record.sequence, updated_us=record.timestamp_us)
+    conversation = changed.conversation
+    if len(conversation.ends) != len(conversation.sealed):
+        conversation = conversation.placed(record.sequence)
+    return replace(changed, conversation=conversation, head=record.sequence, updated_us=record.timestamp_us)
 
 
 def encode_state(state: SessionState) -> bytes:
@@ -110,14 +116,23 @@ def _session_resumed(state: SessionState, _kind: events.SessionResumed, record: 
 
 
 def _session_closed(state: SessionState, _kind: events.SessionClosed, _record: EventRecord) -> SessionState:
-    return replace(state, closed=True, run=None, calls=(), conversation=state.conversation.seal())
+    sealed = state.conversation.seal()
+    return replace(state, closed=True, run=None, calls=(), queue=(), rules=(), held=False, suspended="", conversation=sealed)
 
 
 # What the user says
 
 
-def _user_message(state: SessionState, kind: events.UserMessage, _record: EventRecord) -> SessionState:
-    return replace(state, conversation=state.conversation.user_said(kind.content))
+def _user_message(state: SessionState, kind: events.UserMessage, record: EventRecord) -> SessionState:
+    if state.breaker_open:
+        state = replace(state, breaker_open=False, vector=replace(state.vector, error_streak=0))
+    if state.queue:
+        queue = without_turn(state.queue, record.event_id)
+        if len(queue) < len(state.queue) and state.run is not None:
+            # A message that was steered in asks for another answer.
+            state = replace(state, run=replace(state.run, answered=False))
+        state = replace(state, queue=queue)
+    return replace(state, conversation=state.conversation.user_said(kind.content, kind.images))
 
 
 def _deliberation_proposed(
@@ -133,6 +148,7 @@ def _run_started(state: SessionState, kind: events.RunStarted, record: EventReco
     run = RunState(
         run_id=record.event_id,
         provider=kind.provider,
+        specification=kind.specification or "",
         limits=arcan.RunLimits(max_steps=count(kind.max_iterations)),
         started_us=record.timestamp_us,
         active_since_us=record.timestamp_us,
@@ -158,11 +174,20 @@ def _limit_reached(state: SessionState, reached: arcan.LimitReached, _record: Ev
     return state if state.run is None else replace(state, run=replace(state.run, limit=reached.limit))
 
 
-def _step_started(state: SessionState, kind: events.StepStarted, _record: EventRecord) -> SessionState:
+def _step_started(state: SessionState, kind: events.StepStarted, record: EventRecord) -> SessionState:
     conversation = state.conversation.seal()
     if state.run is None:
         return replace(state, conversation=conversation)
-    run = replace(state.run, open_step=count(kind.index), step_calls=0, step_runs=0, step_mutations=0, answered=False)
+    run = replace(
+        state.run,
+        open_step=count(kind.index),
+        step_calls=0,
+        step_runs=0,
+        step_mutations=0,
+        answered=False,
+        step_head=record.sequence,
+        edit=None,
+    )
     return replace(state, conversation=conversation, run=run)
 
 
@@ -173,19 +198,21 @@ def _message(
         return replace(state, conversation=state.conversation.user_said(kind.content))
     if kind.role != "assistant":
         return state
-    conversation = state.conversation.assistant_said(kind.content)
+    before = state.conversation
     usage = kind.token_usage
     if usage is None:
         usage = TokenUsage(
-            prompt_tokens=state.conversation.characters // _CHARACTERS_PER_TOKEN,
-            completion_tokens=len(kind.content) // _CHARACTERS_PER_TOKEN,
+            prompt_tokens=tokens_of_bytes(before.size_bytes), completion_tokens=estimate_tokens(kind.content)
         )
+    else:
+        before = before.counted(count(usage.prompt_tokens))
+    conversation = before.assistant_said(kind.content)
     prompt, completion = count(usage.prompt_tokens), count(usage.completion_tokens)
     answered = replace(
         state,
         conversation=conversation,
         totals=counted(state.totals, steps=1, prompt_tokens=prompt, completion_tokens=completion),
-        vector=vectors.prompt_counted(state.vector, prompt),
+        vector=vectors.prompt_counted(state.vector, prompt, state.context.window_tokens),
     )
     run = state.run
     if run is None:
@@ -197,8 +224,13 @@ def _message(
         steps=count(run.steps + 1),
         prompt_tokens=count(run.prompt_tokens + prompt),
         completion_tokens=count(run.completion_tokens + completion),
+        explained=state.breaker_open,
     )
-    return accounted(replace(answered, run=run), record)
+    return accounted(replace(answered, run=costed(run, kind.token_usage)), record)
+
+
+def _reasoning(state: SessionState, reasoning: arcan.Reasoning, _record: EventRecord) -> SessionState:
+    return replace(state, conversation=state.conversation.reasoned(reasoning.blocks, reasoning.vendor_calls))
 
 
 def _text_delta(
@@ -228,7 +260,7 @@ def _run_finished(state: SessionState, kind: events.RunFinished, record: EventRe
         if last is None or last.run_id != record.correlation_id:
             return state
         return replace(state, last_run=replace(last, reason=kind.reason))
-    finished = state
+    finished = replace(state, held=False) if state.held else state
     if kind.final_answer and not state.conversation.answered:
         finished = replace(state, conversation=state.conversation.assistant_said(kind.final_answer))
     if kind.reason == "completed":
@@ -247,6 +279,45 @@ def _error_raised(state: SessionState, _kind: events.ErrorRaised, record: EventR
         return state  # another subsystem's trouble is not this run's
     failed = replace(state, run=replace(run, errors=count(run.errors + 1)), vector=vectors.call_refused(state.vector))
     return accounted(failed, record)
+
+
+# Context
+
+
+def _context_compacted(state: SessionState, kind: events.ContextCompacted, record: EventRecord) -> SessionState:
+    """Older turns give way to their summary; what a model took to write it is the run's."""
+    if kind.summary is None:
+        return state
+    conversation = state.conversation.compacted(
+        count(kind.dropped_count), kind.summary, objective=kind.objective, result_characters=kind.result_characters
+    )
+    changed = replace(state, conversation=conversation, context=state.context.compacted())
+    if kind.token_usage is None:
+        return changed
+    prompt, completion = count(kind.token_usage.prompt_tokens), count(kind.token_usage.completion_tokens)
+    changed = replace(changed, totals=counted(changed.totals, prompt_tokens=prompt, completion_tokens=completion))
+    run = changed.run
+    if run is None:
+        return changed
+    prompt, completion = count(run.prompt_tokens + prompt), count(run.completion_tokens + completion)
+    run = costed(replace(run, prompt_tokens=prompt, completion_tokens=completion), kind.token_usage)
+    return accounted(replace(changed, run=run), record)
+
+
+def _context_frozen(state: SessionState, payload: context.ContextFrozen, _record: EventRecord) -> SessionState:
+    return replace(state, context=state.context.freeze(payload))
+
+
+def _context_noted(state: SessionState, payload: context.ContextNoted, _record: EventRecord) -> SessionState:
+    return replace(state, context=state.context.note(payload), conversation=state.conversation.noted(payload.text))
+
+
+def _context_window(state: SessionState, payload: context.ContextWindow, _record: EventRecord) -> SessionState:
+    return replace(state, context=state.context.fit(payload))
+
+
+def _summary_started(state: SessionState, _payload: context.SummaryStarted, _record: EventRecord) -> SessionState:
+    return replace(state, context=state.context.try_summary())
 
 
 # State, budget, homeostasis
@@ -279,7 +350,13 @@ def _mode_changed(state: SessionState, kind: events.ModeChanged, _record: EventR
 
 
 def _gates_updated(state: SessionState, kind: events.GatesUpdated, _record: EventRecord) -> SessionState:
-    return replace(state, gates=kind.gates)
+    gates = kind.gates
+    bounded = replace(
+        gates,
+        max_tool_calls_per_tick=count(gates.max_tool_calls_per_tick),
+        max_file_mutations_per_tick=count(gates.max_file_mutations_per_tick),
+    )
+    return replace(state, gates=bounded)
 
 
 def _custom(state: SessionState, kind: events.Custom, record: EventRecord) -> SessionState:
@@ -294,7 +371,9 @@ def _custom(state: SessionState, kind: events.Custom, record: EventRecord) -> Se
 def _ended(state: SessionState, record: EventRecord, ending: FinishedRun) -> SessionState:
     """The run is over."""
     ended = accounted(state, record)
-    ended = replace(ended, run=None, calls=(), last_run=ending, conversation=state.conversation.seal())
+    if state.run is not None:
+        ending = replace(ending, limits=state.run.limits, cost_micro=cost_micro(state.run))
+    ended = replace(ended, run=None, calls=(), held=False, suspended="", last_run=ending, conversation=state.conversation.seal())
     return replace(ended, mode=mode(ended))
 
 
@@ -314,6 +393,9 @@ _TRANSITIONS: Final[dict[type[Kind], Callable[..., SessionState]]] = {
     events.RunErrored: _run_errored,
     events.RunFinished: _run_finished,
     events.ErrorRaised: _error_raised,
+    events.ContextCompacted: _context_compacted,
+    events.BranchMerged: branch_folds.branch_merged,
+    events.CheckpointRestored: branch_folds.checkpoint_restored,
     events.ToolCallRequested: call_folds.call_requested,
     events.PolicyEvaluated: call_folds.policy_evaluated,
     events.ApprovalRequested: call_folds.approval_requested,
@@ -322,6 +404,9 @@ _TRANSITIONS: Final[dict[type[Kind], Callable[..., SessionState]]] = {
     events.ToolCallCompleted: call_folds.call_completed,
     events.ToolCallFailed: call_folds.call_failed,
     events.FileMutated: call_folds.file_mutated,
+    events.Queued: control_folds.queued,
+    events.QueueDrained: control_folds.drained,
+    events.CircuitBreakerTripped: control_folds.breaker_tripped,
     events.StateEstimated: _state_estimated,
     events.BudgetUpdated: _budget_updated,
     events.ModeChanged: _mode_changed,
@@ -334,4 +419,13 @@ _CUSTOM: Final[dict[str, tuple[type[msgspec.Struct], Callable[..., SessionState]
     arcan.LIMIT_REACHED: (arcan.LimitReached, _limit_reached),
     arcan.RUN_IN_DOUBT: (arcan.RunInDoubt, call_folds.run_in_doubt),
     arcan.DOUBT_RESOLVED: (arcan.DoubtResolved, call_folds.doubt_resolved),
+    arcan.REASONING: (arcan.Reasoning, _reasoning),
+    **control_folds.CONTROL_FOLDS,
+    branching.BRANCH_SEALED: (branching.BranchSealed, branch_folds.branch_sealed),
+    branching.FILES_PLACED: (branching.FilesPlaced, branch_folds.files_placed),
+    context.CONTEXT_FROZEN: (context.ContextFrozen, _context_frozen),
+    context.CONTEXT_NOTED: (context.ContextNoted, _context_noted),
+    context.CONTEXT_WINDOW: (context.ContextWindow, _context_window),
+    context.SUMMARY_STARTED: (context.SummaryStarted, _summary_started),
+    **SKILL_FOLDS,
 }

@@ -84,10 +84,12 @@ def step_finished(vector: AgentStateVector) -> AgentStateVector:
     return _judged(msgspec.structs.replace(vector, side_effect_pressure=vector.side_effect_pressure * _STEP_DECAY))
 
 
-def prompt_counted(vector: AgentStateVector, prompt_tokens: int) -> AgentStateVector:
+def prompt_counted(
+    vector: AgentStateVector, prompt_tokens: int, window_tokens: int = CONTEXT_WINDOW_TOKENS
+) -> AgentStateVector:
     """After a model call with a prompt of this size."""
     return _judged(
-        msgspec.structs.replace(vector, context_pressure=min(1.0, max(0, prompt_tokens) / CONTEXT_WINDOW_TOKENS))
+        msgspec.structs.replace(vector, context_pressure=min(1.0, max(0, prompt_tokens) / max(1, window_tokens)))
     )
 
 

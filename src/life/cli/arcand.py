@@ -122,5 +122,7 @@ def _identity(started: Started) -> Iterator[str]:
     if system.identity_is_new:
         yield f"Made this project's agent identity {system.identity.name} in {system.data.identity}."
     yield f"Agent {system.identity.name} · {system.identity.did}"
+    if system.equipment.warning is not None:
+        yield system.equipment.warning
     if started.recovered:
         yield f"Took up {len(started.recovered)} interrupted run(s): {', '.join(started.recovered)}"

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
+from life.aios.ports.provider import ModelProvider
 from life.aios.record import EventRecord
 from life.arcan.reports import RunReport
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
@@ -57,14 +58,19 @@ class Agent:
 
 @asynccontextmanager
 async def open_agent(
-    root: Path | str = DEFAULT_NAME, *, settings: Settings | None = None, environment: Mapping[str, str] | None = None
+    root: Path | str = DEFAULT_NAME,
+    *,
+    settings: Settings | None = None,
+    environment: Mapping[str, str] | None = None,
+    provider: ModelProvider | None = None,
 ) -> AsyncIterator[Agent]:
-    """Open the agent of a data directory, making what is missing. Interrupted runs are taken up first.
+    """Open the agent of a data directory, making what is missing. Interrupted runs are taken up first. `provider` is a model
+    of one's own (docs/models.md); without it the settings name one.
 
     DataDirectoryLockedError while a daemon or another agent works there: a run that somebody drives is not interrupted, and
     taking it up here would do its effects twice.
     """
     with DataDirectory.create(Path(root)).lock("arcand"):
-        async with open_system(root, settings=settings, environment=environment) as system:
+        async with open_system(root, settings=settings, environment=environment, provider=provider) as system:
             await system.runtime.recover_all()
             yield Agent(system)

@@ -29,8 +29,9 @@ from life.host.access import Access, load_or_create_token
 from life.host.anima_verifier import IdentityServices, open_identity_services
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
+from life.host.doors import Doors, open_doors, owner_of
 from life.host.http.authentication import Authenticated, RouteScope, auth_of
-from life.host.http.events import EventStreamResponse, resume_cursor
+from life.host.http.events import EventStreamResponse, OutsideLayers, resume_cursor
 from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.routes import ApiOperation, openapi_document, routes
@@ -121,17 +122,20 @@ async def open_application(
     system: System, access: Access, token: str, *, hosts: list[str], environment: Mapping[str, str]
 ) -> AsyncIterator[ASGIApp]:
     """The ASGI application of one open system, with what it keeps open itself: used tokens, and the approval desk."""
-    async with open_identity_services(
-        system.journal,
-        clock=system.clock,
-        directory=system.data.root,
-        daemon="arcand",
-        environment=environment,
-        registry=system.registry,
-    ) as services:
+    async with (
+        open_identity_services(
+            system.journal,
+            clock=system.clock,
+            directory=system.data.root,
+            daemon="arcand",
+            environment=environment,
+            registry=system.registry,
+        ) as services,
+        open_doors(system) as doors,
+    ):
         desk = ApprovalDesk(system.journal, system.clock, system.entropy, agent_id=system.identity.agent_id)
         try:
-            yield _application(system, access, desk, token, services, hosts=hosts)
+            yield _application(system, access, desk, token, services, doors, hosts=hosts)
         finally:
             await desk.aclose()
 
@@ -163,6 +167,7 @@ def _application(
     approvals: ApprovalDesk,
     token: str,
     services: IdentityServices,
+    doors: Doors,
     *,
     hosts: list[str],
 ) -> ASGIApp:
@@ -187,10 +192,17 @@ def _application(
         agent_id=system.identity.agent_id,
         clock=system.clock,
     )
+    session_api = SessionApi(
+        system.runtime,
+        system.journal,
+        _stream,
+        owner_of=owner_of,
+        actor_of=lambda request: owner_of(request) or auth_of(request.scope).kind,
+    )
     operations: list[ApiOperation] = [
         Operation("GET", "/health", "Whether the daemon answers", health, None, Health),
         Operation("POST", "/login-links", "A one-time link for a browser", login_link, None, LoginLink, status=201),
-        *SessionApi(system.runtime, system.journal, _stream).operations(),
+        *doors.beside(session_api.operations()),
         *identities.public_operations(),
         *identities.operations(),
         *approval_operations(approvals, system.clock, who=lambda request: auth_of(request.scope).kind),
@@ -207,9 +219,10 @@ def _application(
     app.router.redirect_slashes = False  # an address is right or unknown
     guarded = Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS)
     scoped = [RouteScope(item.method, item.path, item.scope) for item in operations if item.scope is not None]
-    return UnexpectedErrors(
-        Authenticated(guarded, access=access, token=token, services=services, clock=system.clock, routes=scoped)
+    authenticated = Authenticated(
+        guarded, access=access, token=token, services=services, clock=system.clock, routes=scoped
     )
+    return OutsideLayers(doors.around(UnexpectedErrors(authenticated)))
 
 
 def _by_media_type(api: list[Route], pages: list[Route]) -> list[Route]:

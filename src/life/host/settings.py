@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal, NamedTuple, get_type_hints
 import msgspec
 
 from life.aios.state import EconomicMode
+from life.arcan.context.compaction import ContextSettings
 from life.host.custody_settings import CustodySettings
 from life.host.errors import SettingsError
 
@@ -34,11 +35,34 @@ class DaemonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the journal commits: a process of its own stays quick beside a busy loop."""
 
 
+class TierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Provider specifications by size; `tier:small` names the first. Empty: there is none."""
+
+    small: str = ""
+    standard: str = ""
+    large: str = ""
+
+
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model thinks, and how long."""
+    """Which model thinks, and how long (docs/models.md)."""
 
     provider: str = "scripted"
-    """`scripted`, `scripted:FILE`, `anthropic[:MODEL]`, `openai[:MODEL]`, `ollama[:MODEL]`."""
+    """`scripted[:FILE]`, `anthropic[:MODEL]`, `openai[:MODEL]`, `gemini[:MODEL]`, `ollama[:MODEL]`, `MODEL@URL`, or several
+    with commas between them: the next is asked when one can't answer."""
+    tiers: TierSettings = TierSettings()
+    effort: Literal["", "low", "medium", "high"] = ""
+    """How deeply models that can are to think; empty: as they do."""
+    prices: tuple[str, ...] = ()
+    """Prices of one's own: `MODEL=PROMPT/ANSWER[/CACHED[/CACHE_WRITE]]`, micro-USD per million tokens."""
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """What a vendor allows, per service; calls wait for their turn."""
+    retries: Annotated[int, msgspec.Meta(ge=0, le=20)] = 3
+    """How often a call that fails before its answer begins is made again."""
+    first_piece_timeout_s: Annotated[int, msgspec.Meta(ge=1)] = 120
+    idle_timeout_s: Annotated[int, msgspec.Meta(ge=1)] = 120
+    """Between two pieces of an answer."""
+    total_timeout_s: Annotated[int, msgspec.Meta(ge=1)] = 1800
     system: str = ""
     """Instructions that every session begins with."""
     max_steps: Annotated[int, msgspec.Meta(ge=1)] = 24
@@ -84,6 +108,60 @@ class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`host` or `host:port` patterns on private or loopback addresses that `http_fetch` may use."""
 
 
+class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the tool `bash` runs commands, and how much they may use (docs/sandbox.md)."""
+
+    backend: Literal["auto", "bubblewrap", "landlock", "process", "off"] = "auto"
+    """`auto`: bubblewrap, or Landlock where that can't run. `process` is no protection at all; `off` takes the tool away."""
+    confirm: bool = True
+    """Ask a person before each command, unless a rule of the session covers it."""
+    allow_hosts: tuple[str, ...] = ()
+    """`host`, `*.host` or `host:port` that commands may reach over HTTP and HTTPS; none named: no network."""
+    pass_environment: tuple[str, ...] = ()
+    """Variables of our environment that commands get."""
+    system_paths: tuple[str, ...] = ()
+    """Further directories that commands may read, such as a compiler's below /opt."""
+    max_time_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 600
+    cpu_time_s: Annotated[int, msgspec.Meta(ge=1)] = 600
+    memory_mib: Annotated[int, msgspec.Meta(ge=64)] = 4096
+    processes: Annotated[int, msgspec.Meta(ge=16)] = 256
+    file_mib: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    tmp_mib: Annotated[int, msgspec.Meta(ge=1)] = 256
+    """Of the private /tmp."""
+
+
+class McpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """MCP, both ways (docs/mcp.md)."""
+
+    servers_file: str = ""
+    """The `mcpServers` file; empty: `.mcp.json` beside the data directory, `mcp.json` in it, then the user's own."""
+    allow: tuple[str, ...] = ()
+    """`mcp:<server>:<tool>` patterns of other servers' tools that need no approval."""
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 3100
+    proxy_hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    """Foreign pages that may use our server."""
+    tools: tuple[str, ...] = ()
+    """What our server offers: names, `*` for all; none named: tools that change nothing."""
+    ask_client: bool = True
+    """Whether approvals may be put to the person at an MCP client (never those of critical risk)."""
+    authorization_servers: tuple[str, ...] = ()
+    """Named in our protected-resource metadata."""
+
+
+class SkillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Skills (docs/skills.md)."""
+
+    dirs: tuple[str, ...] = ()
+    """Folders with skills, first wins; none named: `skills` in the data directory, `.life/skills` and `.agents/skills` of the
+    project, `~/.agents/skills`."""
+    trusted_signers: tuple[str, ...] = ()
+    """DIDs whose signed skills are trusted; the agent's own always is."""
+    require_trusted: bool = False
+    """Use skills of trusted signers only."""
+
+
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the journal is (docs/journal-nats.md)."""
 
@@ -112,7 +190,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     daemon: DaemonSettings = DaemonSettings()
     model: ModelSettings = ModelSettings()
     payments: PaymentSettings = PaymentSettings()
+    context: ContextSettings = ContextSettings()
     tools: ToolSettings = ToolSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    mcp: McpSettings = McpSettings()
+    skills: SkillSettings = SkillSettings()
     journal: JournalSettings = JournalSettings()
     storage: StorageSettings = StorageSettings()
     custody: CustodySettings = CustodySettings()

@@ -11,17 +11,20 @@ cleared up before new ones, and open runs are recovered last.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from life.aios.ports.blobs import Blobs
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.custody import Custody
 from life.aios.ports.journal import Journal
+from life.aios.ports.provider import ModelProvider
+from life.aios.ports.regulator import ModelTier
+from life.aios.ports.snapshots import Snapshots
 from life.anima.custody.wallet_rules import WalletRules
 from life.anima.custody_journal import CustodyJournal
 from life.anima.genesis import ensure_genesis
@@ -30,8 +33,10 @@ from life.anima.identity_file import Identity
 from life.anima.key_source import KeySource
 from life.anima.registry import IdentityRegistry
 from life.arcan.events import RunLimits
-from life.arcan.providers.retry import RetryingProvider
-from life.arcan.providers.selection import open_provider
+from life.arcan.providers.guarded import TimeLimits
+from life.arcan.providers.opening import ModelOptions, ProviderOpener
+from life.arcan.providers.retry import RetryPolicy
+from life.arcan.providers.translation import MAX_IMAGE_BYTES, ReadImage
 from life.arcan.runtime import Runtime
 from life.arcan.settings import DEFAULT_SYSTEM_PROMPT, RuntimeSettings
 from life.haima.chain.local_ledger import LocalLedger
@@ -44,16 +49,17 @@ from life.host.custody_opening import CustodyContext, ensure_identity, open_cust
 from life.host.custody_rotation import settle_identity
 from life.host.custody_settings import CustodySettings
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
+from life.host.equipment import Equipment, open_equipment, workspace_of
 from life.host.errors import SettingsError
 from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.lagod_engine import NATS_FOLDER, NatsSettings, open_nats
 from life.host.ledger import authorization_reader
-from life.host.settings import JournalSettings, PaymentSettings, Settings, ToolSettings, load_settings
+from life.host.settings import JournalSettings, ModelSettings, PaymentSettings, Settings, ToolSettings, load_settings
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
+from life.lago.snapshots import SqliteSnapshots
 from life.praxis.egress import EgressClient, EgressPolicy, private_permit
 from life.praxis.fetch_request import HttpFetchPolicy
-from life.praxis.standard import standard_tools
 
 SHUTDOWN_GRACE_MS: Final = 1_500
 """How long running tools may take to finish when everything closes: a daemon is gone within three seconds."""
@@ -76,6 +82,8 @@ class System:
     payer: Payer
     ledger: LocalLedger
     runtime: Runtime
+    equipment: Equipment
+    """What the runtime thinks and works with."""
     identity_is_new: bool
 
 
@@ -89,8 +97,10 @@ async def open_system(
     journal_writer: WriterHost = "in_loop",
     clock: Clock | None = None,
     entropy: Entropy | None = None,
+    provider: ModelProvider | None = None,
 ) -> AsyncIterator[System]:
-    """Open (and, where it is missing, make) everything in the data directory `root`."""
+    """Open (and, where it is missing, make) everything in the data directory `root`. A `provider` given here thinks for
+    sessions that name none, instead of the one in the settings; closing it is its owner's business."""
     environment = os.environ if environment is None else environment
     data = DataDirectory.create(Path(root))
     settings = settings or load_settings(data.config, environment)
@@ -98,12 +108,14 @@ async def open_system(
     _check_journal_is_there(data, settings.journal)
     async with AsyncExitStack() as stack:
         journal: Journal
+        snapshots: Snapshots
         if settings.journal.engine == "nats":
-            journal, _, _ = await open_nats(_nats_settings(settings.journal), data.root, entropy, stack)
+            journal, snapshots, _ = await open_nats(_nats_settings(settings.journal), data.root, entropy, stack)
         else:
             journal = await stack.enter_async_context(
                 SqliteJournal.open(data.journal, clock=clock, writer=journal_writer)
             )
+            snapshots = await stack.enter_async_context(SqliteSnapshots(data.journal))
         agent = await _open_agent(
             stack,
             journal,
@@ -133,26 +145,53 @@ async def open_system(
         http = HttpFetchPolicy(egress=egress_policy(settings.tools))
         client = EgressClient(http.egress, wrap=lambda inner: AsyncPayingTransport(payer, inner))
         stack.push_async_callback(client.aclose)
-        provider_of = functools.partial(open_provider, environment=environment, clock=clock, entropy=entropy)
-        provider = provider_of(settings.model.provider)
-        if isinstance(provider, RetryingProvider):
-            stack.push_async_callback(provider.aclose)
+        provider_of = ProviderOpener(
+            environment=environment,
+            clock=clock,
+            entropy=entropy,
+            options=model_options(settings.model),
+            read_image=_image_reader(data, clock, entropy, environment, prompt),
+        )
+        if provider is None:
+            provider = provider_of(settings.model.provider)
+            close_provider: Callable[[], Awaitable[None]] | None = getattr(provider, "aclose", None)
+            if close_provider is not None:
+                stack.push_async_callback(close_provider)
+        equipment = await open_equipment(
+            stack,
+            data,
+            settings,
+            journal=journal,
+            identity=identity,
+            client=client,
+            http=http,
+            open_provider=provider_of,
+            environment=environment,
+            prompt=prompt,
+            clock=clock,
+            entropy=entropy,
+        )
         runtime = await stack.enter_async_context(
             Runtime(
                 journal,
-                standard_tools(client, http=http),
+                equipment.toolbox,
                 provider=provider,
-                open_provider=provider_of,
+                open_provider=equipment.open_provider,
                 clock=clock,
                 entropy=entropy,
                 agent_id=identity.agent_id,
-                workspace_of=lambda session_id: str(data.workspace(session_id).resolve()),
+                workspace_of=lambda session_id: workspace_of(data, session_id),
                 settings=RuntimeSettings(
                     limits=RunLimits(max_steps=settings.model.max_steps),
-                    system_prompt=settings.model.system or DEFAULT_SYSTEM_PROMPT,
+                    system_prompt=equipment.instructions(settings.model.system or DEFAULT_SYSTEM_PROMPT),
+                    policy=equipment.policy,
                     max_output_tokens=settings.model.max_output_tokens,
+                    tier_providers=_regulator_tiers(settings.model),
                     shutdown_grace_ms=SHUTDOWN_GRACE_MS,
                 ),
+                context=equipment.context,
+                files=equipment.files,
+                checkpoints=snapshots,
             )
         )
         yield System(
@@ -167,6 +206,7 @@ async def open_system(
             payer=payer,
             ledger=ledger,
             runtime=runtime,
+            equipment=equipment,
             identity_is_new=agent.is_new,
         )
 
@@ -208,6 +248,49 @@ def egress_policy(settings: ToolSettings) -> EgressPolicy:
     except ValueError as error:
         raise SettingsError(f"A setting can't be right: {error} - at `$.tools.allow_private_hosts`.") from None
     return policy
+
+
+def model_options(settings: ModelSettings) -> ModelOptions:
+    """How models are asked, from the settings."""
+    tiers = {"small": settings.tiers.small, "standard": settings.tiers.standard, "large": settings.tiers.large}
+    return ModelOptions(
+        effort=settings.effort or None,
+        tiers={name: specification for name, specification in tiers.items() if specification},
+        prices=settings.prices,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        time_limits=TimeLimits(
+            first_piece_ms=settings.first_piece_timeout_s * 1000,
+            idle_ms=settings.idle_timeout_s * 1000,
+            total_ms=settings.total_timeout_s * 1000,
+        ),
+        retry=RetryPolicy(attempts=settings.retries + 1),
+    )
+
+
+def _regulator_tiers(settings: ModelSettings) -> dict[ModelTier, str]:
+    """What the regulator's tiers mean; those without a provider change nothing."""
+    tiers = settings.tiers
+    named: dict[ModelTier, str] = {"economy": tiers.small, "standard": tiers.standard, "premium": tiers.large}
+    return {tier: specification for tier, specification in named.items() if specification}
+
+
+def _image_reader(
+    data: DataDirectory, clock: Clock, entropy: Entropy, environment: Mapping[str, str], prompt: Prompt
+) -> ReadImage:
+    """Images of conversations, from the project's blobs; the store is opened with the first."""
+    opened: list[Blobs] = []
+
+    async def read(blob: str) -> bytes:
+        if not opened:
+            from life.host.blob_keys import open_blobs
+            from life.lago.blobs.directory import DirectoryObjects
+
+            objects = DirectoryObjects(data.blobs, entropy)
+            opened.append(open_blobs(data, objects, clock, entropy, environment=environment, prompt=prompt))
+        return await opened[0].get(blob, max_bytes=MAX_IMAGE_BYTES)
+
+    return read
 
 
 def payment_policy(settings: PaymentSettings) -> PaymentPolicy:

@@ -9,7 +9,8 @@ import pytest
 
 from life.aios.errors import LifeError, MissingExtraError
 from life.arcan.errors import ProviderKeyMissingError, UnknownProviderError
-from life.arcan.providers.selection import ProviderSpecification, open_provider, parse_specification
+from life.arcan.providers.opening import open_provider
+from life.arcan.providers.selection import ProviderSpecification, parse_specification
 from life.testing.clock import ManualClock, SeededEntropy
 from life.testing.provider import answer, text_of
 from tests.arcan.providers.vendor_server import VendorServer

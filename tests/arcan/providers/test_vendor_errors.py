@@ -85,3 +85,23 @@ def test_words_are_cut_short_and_without_the_key() -> None:
     assert clean("a  sk-1\n b", "sk-1") == "a … b"
     assert len(clean("x" * 5000, "")) == 301
     assert "sk-1" not in error(400, message="your key sk-1 is fine").message
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("server_error", "arcan.provider_unavailable"),
+        ("overloaded_error", "arcan.provider_unavailable"),
+        ("something_new", "arcan.provider_unavailable"),
+        ("rate_limit_exceeded", "arcan.provider_rate_limited"),
+        ("invalid_api_key", "arcan.provider_unauthorized"),
+        ("authentication_error", "arcan.provider_unauthorized"),
+        ("invalid_prompt", "arcan.provider_rejected"),
+        ("image_content_policy_violation", "arcan.provider_rejected"),
+        ("unsupported_image_media_type", "arcan.provider_rejected"),
+        ("request_too_large", "arcan.provider_rejected"),
+    ],
+)
+def test_failures_that_are_announced_within_a_stream(kind: str, code: str) -> None:
+    """By the vendor's name for them; what nobody has heard of may be tried again."""
+    assert error_of_type("Vendor", kind, "words", api_key="k").code == code

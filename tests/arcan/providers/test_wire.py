@@ -31,6 +31,11 @@ def openai(server: VendorServer, *, key: str | None = KEY, label: str = "openai"
     )
 
 
+def cached(text: str) -> dict[str, object]:
+    """A text block at whose end the prompt cache has a breakpoint."""
+    return {"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}
+
+
 async def test_anthropic_request() -> None:
     """One system text, tools with their schema, streaming, prompt caching, the key in a header."""
     async with VendorServer("anthropic") as server:
@@ -44,9 +49,8 @@ async def test_anthropic_request() -> None:
     assert sent["model"] == "claude-sonnet-5-5"
     assert sent["max_tokens"] == 64
     assert sent["stream"] is True
-    assert sent["system"] == "You are terse."
-    assert sent["cache_control"] == {"type": "ephemeral"}
-    assert sent["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Say hello."}]}]
+    assert sent["system"] == [{"type": "text", "text": "You are terse.", "cache_control": {"type": "ephemeral"}}]
+    assert sent["messages"] == [{"role": "user", "content": [cached("Say hello.")]}]
     assert [tool["name"] for tool in sent["tools"]] == ["write_file", "look", "now"]  # type: ignore[attr-defined]
 
 
@@ -57,7 +61,7 @@ async def test_anthropic_replay() -> None:
         await answer(provider, REPLAYED)
         await provider.aclose()
     assert server.requests[0]["messages"] == [
-        {"role": "user", "content": [{"type": "text", "text": "Look at both."}]},
+        {"role": "user", "content": [cached("Look at both.")]},
         {
             "role": "assistant",
             "content": [
@@ -76,7 +80,7 @@ async def test_anthropic_replay() -> None:
                     "content": "The arguments are not JSON.",
                     "is_error": True,
                 },
-                {"type": "text", "text": "And now?"},
+                cached("And now?"),
             ],
         },
     ]

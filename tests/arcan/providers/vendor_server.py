@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +27,9 @@ class VendorServer:
         self.requests: list[dict[str, object]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
+        self.bodies: list[str] = []
+        self.cut_after: int | None = None
+        """Drop the connection after so many events of a body."""
 
     @property
     def url(self) -> str:
@@ -72,19 +76,25 @@ class VendorServer:
         self.paths.append(head[0].split(" ")[1])
         self.headers.append(headers)
         self.requests.append(json.loads(body))
+        self.bodies.append(body.decode())
         scene = self._scenes.pop(0) if len(self._scenes) > 1 else self._scenes[0]
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        key = (
+            headers.get("x-api-key")
+            or headers.get("x-goog-api-key")
+            or headers.get("authorization", "").removeprefix("Bearer ")
+        )
         return await self._play(scene, writer, key)
 
     async def _play(self, scene: str, writer: asyncio.StreamWriter, key: str) -> bool:
-        text = (self._folder / f"{scene}.http").read_text().replace("KEY", key)
-        head, _, body = text.partition("\n\n")
+        text = (self._folder / f"{scene}.http").read_text()
+        head, _, body = re.sub(r"\bKEY\b", lambda _: key, text).partition("\n\n")
         cut = body.endswith("(cut)\n")
         body = body.removesuffix("(cut)\n")
         writer.write(head.replace("\n", "\r\n").encode() + b"\r\ntransfer-encoding: chunked\r\n\r\n")
-        for event in body.split("\n\n"):
-            if not event.strip():
-                continue
+        for number, event in enumerate(part for part in body.split("\n\n") if part.strip()):
+            if number == self.cut_after:
+                writer.transport.abort()
+                return False
             data = event.encode() + b"\n\n"
             writer.write(b"%x\r\n%s\r\n" % (len(data), data))
             await writer.drain()

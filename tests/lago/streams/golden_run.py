@@ -17,10 +17,10 @@ from life.aios.events.codec import encode_kind
 from life.aios.ports.journal import EventQuery
 from life.aios.record import EventRecord, NewEvent, Stream
 from life.aios.state import TokenUsage
+from life.aios.streams.format import StreamFormat
+from life.aios.streams.frames import render
 from life.lago.journal.memory import MemoryJournal
 from life.lago.streams.catalogue import find_format
-from life.lago.streams.format import StreamFormat
-from life.lago.streams.frames import render
 
 STREAM: Final = Stream("golden")
 FIXTURES: Final = Path(__file__).parent / "fixtures"

@@ -14,11 +14,11 @@ from life.aios.errors import InvalidInputError, JournalUnavailableError
 from life.aios.events import Kind
 from life.aios.events.codec import encode_kind
 from life.aios.record import AGENT, DEFAULT_SCHEMA, EventRecord
+from life.aios.streams.frames import render
+from life.aios.streams.resume import machine_at, run_beginning
 from life.lago.journal.memory import MemoryJournal
 from life.lago.streams.catalogue import FORMATS as CATALOGUE
 from life.lago.streams.catalogue import find_format
-from life.lago.streams.frames import render
-from life.lago.streams.resume import machine_at, run_beginning
 from tests.lago.streams.golden_run import FIXTURES, FORMATS, STREAM, format_of, golden_records, new_events, told
 
 

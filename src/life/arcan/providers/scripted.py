@@ -123,7 +123,7 @@ class ScriptedProvider:
     async def stream(self, request: ModelRequest) -> AsyncIterator[Chunk]:
         """The turn that this conversation has come to."""
         self.requests += 1
-        place = sum(message.role == "assistant" for message in request.messages)
+        place = request.earlier_answers + [message.role for message in request.messages].count("assistant")
         turn = self._turn(request, place)
         failure = self._failure(turn, place)
         if turn.delay_ms:

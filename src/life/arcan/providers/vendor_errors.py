@@ -12,10 +12,12 @@ from typing import Final
 
 from life.aios.errors import ProviderError
 from life.arcan.errors import (
+    ProviderInterruptedError,
     ProviderRateLimitedError,
     ProviderRejectedError,
     ProviderUnauthorizedError,
     ProviderUnavailableError,
+    ProviderUnreachableError,
 )
 
 _WORDS: Final = 300
@@ -44,11 +46,24 @@ def error_of_type(vendor: str, error_type: str, message: str, *, api_key: str) -
     words = f"{vendor} broke off: {clean(message, api_key)}"
     if "rate_limit" in error_type:
         return ProviderRateLimitedError(words, details=details)
-    if any(part in error_type for part in ("authentication", "permission")):
+    if any(part in error_type for part in ("authentication", "permission", "api_key")):
         return ProviderUnauthorizedError(f"{vendor} refuses the API key.", details=details)
-    if any(part in error_type for part in ("invalid_request", "not_found", "too_large")):
+    if any(part in error_type for part in ("invalid_", "not_found", "too_large", "too_small", "policy", "unsupported")):
         return ProviderRejectedError(words, details=details)
     return ProviderUnavailableError(words, details=details)
+
+
+def connection_error(vendor: str, error: Exception, *, begun: bool) -> ProviderError:
+    """The error for a connection that failed before the answer, or within it. Only the failure's type is told: a client's
+    words may hold the address, and an address may hold a key."""
+    if begun:
+        return ProviderInterruptedError(f"The connection to {vendor} broke off: {type(error).__name__}.")
+    return ProviderUnreachableError(f"No answer from {vendor}: {type(error).__name__}.")
+
+
+def unreadable(vendor: str, error: Exception) -> ProviderError:
+    """The error for an answer that its own vendor's client can't read."""
+    return ProviderInterruptedError(f"{vendor} sent something unreadable: {type(error).__name__}.")
 
 
 def clean(message: str, api_key: str) -> str:

@@ -36,7 +36,14 @@ _DECISIONS: Final[Mapping[str, Literal["done", "not_done", "retry"]]] = {
     "not_done": "not_done",
     "retry": "retry",
 }
-_TONES: Final = {"running": "wait", "waiting": "wait", "in_doubt": "wait", "idle": "good", "closed": ""}
+_TONES: Final = {
+    "running": "wait",
+    "paused": "wait",
+    "waiting": "wait",
+    "in_doubt": "wait",
+    "idle": "good",
+    "closed": "",
+}
 
 
 class Pages:

@@ -74,16 +74,17 @@ class FileView:
         if not streams:
             raise NotFoundError("There is no such session.", details={"session_id": session_id})
         found = {MAIN_BRANCH: Branch(MAIN_BRANCH, MAIN_BRANCH, None, 0)}
-        waiting = [MAIN_BRANCH]
-        while waiting:
-            parent = waiting.pop()
-            for record in await self._read(Stream(session_id, parent), 0, None, ("BranchCreated",)):
+        for stream in streams:
+            for record in await self._read(stream, 0, None, ("BranchCreated",)):
                 kind = record.kind
                 if isinstance(kind, BranchCreated) and kind.new_branch_id not in found:
+                    # The event stands on the parent, or on the new branch and names the parent (aios.md §11).
+                    parent = stream.branch_id
+                    if parent == kind.new_branch_id:
+                        parent = kind.parent_branch_id or MAIN_BRANCH
                     found[kind.new_branch_id] = Branch(
                         kind.new_branch_id, kind.name, parent, kind.fork_point_seq, record.timestamp_us
                     )
-                    waiting.append(kind.new_branch_id)
         for stream in streams:  # branches that somebody wrote to without saying where they come from
             found.setdefault(stream.branch_id, Branch(stream.branch_id, stream.branch_id, None, 0))
         return found

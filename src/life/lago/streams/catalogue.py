@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from life.aios.errors import InvalidInputError
-from life.lago.streams.anthropic import ANTHROPIC
-from life.lago.streams.format import StreamFormat
+from life.aios.streams.anthropic import ANTHROPIC
+from life.aios.streams.format import StreamFormat
+from life.aios.streams.openai import OPENAI, OPENAI_WITH_USAGE
+from life.aios.streams.vercel import VERCEL
 from life.lago.streams.lago import LAGO
-from life.lago.streams.openai import OPENAI, OPENAI_WITH_USAGE
-from life.lago.streams.vercel import VERCEL
 
 FORMATS: Final = {each.name: each for each in (LAGO, OPENAI, ANTHROPIC, VERCEL)}
 

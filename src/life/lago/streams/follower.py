@@ -13,10 +13,10 @@ import asyncio
 from typing import Final, NamedTuple
 
 from life.aios.record import EventRecord, Stream
-from life.lago.streams.format import Machine, StreamFormat
-from life.lago.streams.frames import render
+from life.aios.streams.format import Machine, StreamFormat
+from life.aios.streams.frames import render
+from life.aios.streams.resume import machine_at, read_page
 from life.lago.streams.log import WRITE_BYTES, FrameLog, FrameLogs, Piece
-from life.lago.streams.resume import machine_at, read_page
 
 _PAGE_EVENTS: Final = 256
 

@@ -15,8 +15,8 @@ import msgspec
 
 from life.aios.errors import LifeError
 from life.aios.record import EventRecord, encode_record
-from life.lago.streams.format import StreamFormat
-from life.lago.streams.frames import Frame, cursor_frame
+from life.aios.streams.format import StreamFormat
+from life.aios.streams.frames import Frame, cursor_frame
 
 _RUN_ENDS = frozenset({"RunFinished", "RunErrored"})
 

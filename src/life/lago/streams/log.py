@@ -18,9 +18,9 @@ from typing import Final, NamedTuple, cast
 from life.aios.errors import JournalUnavailableError, LifeError
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import EventRecord, Stream
-from life.lago.streams.format import StreamFormat
-from life.lago.streams.frames import render
-from life.lago.streams.resume import machine_at
+from life.aios.streams.format import StreamFormat
+from life.aios.streams.frames import render
+from life.aios.streams.resume import machine_at
 
 _log: Final = logging.getLogger(__name__)
 
