@@ -22,6 +22,9 @@ MAX_PATTERN_CHARACTERS: Final = 1000
 MAX_SEARCH_S: Final = 0.5
 """Of processor time, for one line. An ordinary expression needs 10 ms for 10 MiB."""
 
+MAX_GROUPS: Final = 100
+"""Both engines read groups recursively; how deep they get would depend on who calls."""
+
 _MAX_WHOLE_S: Final = 0.25
 _BINARY_WINDOW: Final = 8192
 _BRACE: Final = re.compile(r"(\\.)|\{(?!\d+,?\d*\}|,\d*\})", re.DOTALL)
@@ -44,6 +47,8 @@ class TextPattern:
         `\\A`, references …), so the quick look at the whole is left out. ToolInputError: not an expression."""
         if not 0 < len(pattern) <= MAX_PATTERN_CHARACTERS:
             raise ToolInputError(f"A pattern has 1 to {MAX_PATTERN_CHARACTERS} characters.")
+        if pattern.count("(") > MAX_GROUPS:
+            raise ToolInputError(f"A pattern has at most {MAX_GROUPS} groups.")
         pattern = _plain(pattern)
         flags = _FLAGS | (regex.IGNORECASE if ignore_case else 0)
         try:
