@@ -16,8 +16,8 @@ from typing import Final
 
 from life.aios import events
 from life.aios.events import Kind
-from life.aios.ports.telemetry import SpanPlace, Telemetry, span_id_of, trace_id_of
-from life.arcan.events import DOUBT_RESOLVED, MODEL_NOTICE, REASONING, RUN_IN_DOUBT
+from life.aios.ports.telemetry import SpanPlace, Telemetry, goes_on, span_id_of, trace_id_of
+from life.arcan.events import MODEL_NOTICE, REASONING, RUN_IN_DOUBT
 from life.arcan.session_state import SessionState
 
 _OF_TOOL: Final = (
@@ -59,7 +59,7 @@ class TraceMarks:
         if run is None:
             return self._before_run(kind, run_id)
         resumed = isinstance(kind, events.SessionResumed)
-        if resumed or self._run_id != run.run_id or (self._parked and _decides(kind)):
+        if resumed or self._run_id != run.run_id or (self._parked and goes_on(kind)):
             self._begin(event_id, run.run_id, None)
             self._tick = run.open_step
         return self._place(kind, state)
@@ -111,11 +111,8 @@ class TraceMarks:
             case events.ToolCallStarted(tool_run_id=tool_run_id):
                 self._tool = self._of("tool", tool_run_id)
                 return self._tool
-            case events.ToolCallCompleted(tool_run_id=tool_run_id):
-                self._tool = self._of("tool", tool_run_id)
-                return self._tool
-            case events.ToolCallFailed(call_id=call_id):
-                call = state.call(call_id)
+            case events.ToolCallCompleted(call_id=call_id) | events.ToolCallFailed(call_id=call_id):
+                call = state.call(call_id or "")
                 self._tool = self._of("tool", call.tool_run_id) if call is not None and call.tool_run_id else None
                 return self._tool or self._tick_place()
             case events.ApprovalRequested():
@@ -147,10 +144,3 @@ class TraceMarks:
 
     def _of(self, *parts: str) -> SpanPlace | None:
         return None if self._root is None else self._root._replace(span_id=span_id_of(self._first, *parts))
-
-
-def _decides(kind: Kind) -> bool:
-    """Whether this is a person's word that a run waited for."""
-    if isinstance(kind, events.ApprovalResolved):
-        return True
-    return isinstance(kind, events.Custom) and kind.event_type == DOUBT_RESOLVED

@@ -15,6 +15,20 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Final, NamedTuple, Protocol
 
+from life.aios import events
+from life.aios.events import Kind
+
+_GOES_ON: Final = (
+    events.ApprovalResolved,
+    events.ToolCallStarted,
+    events.ToolCallCompleted,
+    events.ToolCallFailed,
+    events.StepStarted,
+    events.StepFinished,
+    events.RunErrored,
+    events.RunFinished,
+)
+
 
 class SpanPlace(NamedTuple):
     """A span of a trace: 32 and 16 lower-case hex digits, never all zero."""
@@ -44,6 +58,13 @@ def trace_id_of(event_id: str) -> str:
 def span_id_of(event_id: str, *parts: str) -> str:
     """The id of a part of what begins with this event; without parts, of the whole."""
     return hashlib.sha256("\0".join(("life.span.1", event_id, *parts)).encode()).hexdigest()[:16]
+
+
+def goes_on(kind: Kind) -> bool:
+    """Whether a run that waited for a person goes on with this event: another trace begins."""
+    if isinstance(kind, events.Custom):
+        return kind.event_type == "arcan.doubt_resolved"
+    return isinstance(kind, _GOES_ON)
 
 
 class Telemetry(Protocol):
