@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.package-lock.json
 MCP_PEERS := tests/peers/mcp/node_modules/.package-lock.json
 
-.PHONY: help run setup test check format bench peers openbao lock clean
+.PHONY: help run setup test check format bench peers agent-peers phoenix openbao lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,12 +50,19 @@ $(PEERS): tests/peers/package-lock.json
 $(MCP_PEERS): tests/peers/mcp/package-lock.json
 	@cd tests/peers/mcp && npm ci --no-audit --no-fund
 
+phoenix: ## the trace viewer that the telemetry tests talk to, in an environment of its own (about 250 MB)
+	@$(PYTHON) -m venv .cache/phoenix && .cache/phoenix/bin/python -m pip install --quiet --disable-pip-version-check arize-phoenix==20.26.1
+
+agent-peers: ## the frameworks that benches/agent_peers.py compares with, in an environment of their own
+	@$(PYTHON) -m venv .cache/agent-peers && .cache/agent-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/agent-peers.lock
+
 openbao: ## build a real OpenBao server into .cache for the custody tests (needs Go)
 	@scripts/openbao
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal -o requirements/core.lock $(ARGS)
 	uv pip compile pyproject.toml --group dev --group peers --extra all --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal -o requirements/dev.lock $(ARGS)
+	uv pip compile requirements/agent-peers.in --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --universal -o requirements/agent-peers.lock $(ARGS)
 
 clean: ## remove what setup, tests and benches made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .cache tests/peers/node_modules tests/peers/mcp/node_modules

@@ -31,10 +31,16 @@ BENCHES = (
     "first_token",
     "sandbox_overhead",
     "agent_turn",
+    "spaces_embedded",
     "context_build",
     "session_reconstruct",
     "stream_idle",
     "file_search",
+    "agent_system",
+    "agent_memory",
+    "agent_peers",
+    "regulator",
+    "telemetry",
     "cold_start",
 )
 

@@ -1,13 +1,17 @@
-"""The acceptance points of the runtime that need no network: 2, 3, 5, 6, 10, 11 and 13 (arcan.md §17). Point 4 stands in test_crash.py,
-point 7 also in test_owners.py."""
+"""The fourteen acceptance points of the runtime (arcan.md §17): the tests that stand here, and where the others are."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from life.aios import events
+from life.aios.json import Json
 from life.aios.policy import PolicySet
 from life.aios.ports.provider import ModelRequest, TextBlock
 from life.aios.record import EventRecord
@@ -16,11 +20,123 @@ from life.arcan.events import RunLimits
 from life.arcan.providers.scripted import Script, ScriptedCall, ScriptedProvider, ScriptedTurn
 from life.arcan.runtime import ProposedCall, Runtime
 from life.arcan.settings import RuntimeSettings
+from life.cli.groups import arcan
 from life.lago.journal.memory import MemoryJournal
-from life.testing.clock import ManualClock
+from life.praxis.tools.bash import Bash
+from life.praxis.workspace import WorkspacePolicy
+from life.testing.clock import ManualClock, SeededEntropy
+from tests.acceptance import missing_tests
 from tests.arcan.realtime import SystemClock
 from tests.arcan.test_crash import fifteen_tools
 from tests.arcan.workbench import Workbench, calls, history, kinds, runtime_on, says, script
+from tests.cli.daemon import BIN
+from tests.praxis.tools.test_bash import PlayedSandbox, played, registry_over
+
+POINTS = {
+    1: (
+        "tests.arcan.test_acceptance:test_1_one_identity_that_nobody_changed",
+        "tests.cli.test_identity:test_new_makes_an_identity_once",
+        "tests.anima.test_genesis:test_a_forged_journal_is_refused",
+    ),
+    2: (
+        "tests.arcan.test_acceptance:test_2_a_text_answer_is_one_model_call",
+        "tests.host.test_arcand:test_a_run_from_creation_to_answer",
+        "tests.arcan.doors.test_streaming:test_pieces_come_as_they_are_written",
+    ),
+    3: ("tests.arcan.test_acceptance:test_3_fifteen_tools_in_one_run",),
+    4: (
+        "tests.arcan.test_kill_run:test_killed_at_every_event",
+        "tests.arcan.test_crash:test_killed_at_every_append_the_run_ends_the_same",
+        "tests.arcan.test_crash:test_every_prefix_folds_alike_and_can_be_resumed",
+        "tests.arcan.test_crash:test_4_every_prefix_with_people_comes_to_rest",
+        "tests.cli.test_arcand_crash:test_a_killed_daemon_takes_its_run_up_again",
+    ),
+    5: (
+        "tests.arcan.test_acceptance:test_5_approve_after_a_restart_runs_that_call_once",
+        "tests.arcan.test_acceptance:test_5_denied_and_timed_out_the_model_is_told",
+    ),
+    6: (
+        "tests.arcan.test_acceptance:test_6_proposed_calls_pass_the_gate",
+        "tests.arcan.test_acceptance:test_6_what_leads_out_is_denied_whoever_asks",
+        "tests.praxis.sandbox.test_shell_programs:test_bash_runs_nothing_that_was_not_told",
+    ),
+    7: (
+        "tests.arcan.test_owners:test_7_two_owners_never_meet",
+        "tests.arcan.test_owners:test_every_route_of_a_session_asks_whose_it_is",
+        "tests.arcan.memory.test_service:test_two_owners_never_see_each_other",
+    ),
+    8: (
+        "tests.arcan.doors.test_streaming:test_reconnecting_under_load_loses_and_repeats_nothing",
+        "tests.arcan.doors.test_streaming:test_thousands_of_missed_events_are_delivered",
+        "tests.cli.test_arcand_stream:test_twenty_reconnecting_clients_lose_and_repeat_nothing",
+    ),
+    9: (
+        "tests.arcan.doors.test_ai_sdk:test_a_run_with_a_tool_is_one_message",
+        "tests.arcan.doors.test_ai_sdk:test_an_approval_is_asked_and_answered",
+    ),
+    10: (
+        "tests.arcan.test_acceptance:test_10_cancel_stops_a_stream_and_a_command_within_two_seconds",
+        "tests.praxis.sandbox.test_in_a_session:test_cancelling_a_run_ends_its_command",
+    ),
+    11: (
+        "tests.arcan.test_acceptance:test_11_every_budget_stops_a_run",
+        "tests.arcan.test_acceptance:test_11_time_stops_a_run",
+    ),
+    12: (
+        "tests.praxis.tools.test_bash:test_file_tools_and_commands_share_one_workspace",
+        "tests.praxis.sandbox.test_in_a_session:test_the_journal_tells_what_a_command_did",
+    ),
+    13: ("tests.arcan.test_acceptance:test_13_messages_in_every_mode_keep_the_system_prompt",),
+    14: (
+        "tests.arcan.agents.test_spawn:test_cycles_and_depth_end_where_they_must",
+        "tests.arcan.agents.test_spawn:test_a_recursion_bomb_stays_within_its_budget",
+        "tests.arcan.agents.test_spawn:test_children_work_side_by_side_and_share_the_budget",
+        "tests.arcan.agents.test_spawn:test_a_typed_agent_answers_and_is_charged",
+    ),
+}
+"""Which tests prove which point."""
+
+
+def test_every_point_has_its_tests() -> None:
+    """Each of the fourteen points names tests that exist, say what they promise, and check something."""
+    assert sorted(POINTS) == list(range(1, 15))
+    assert missing_tests(POINTS) == []
+
+
+@pytest.mark.parametrize("changed", [None, "soul.json", "seed.enc"])
+def test_1_one_identity_that_nobody_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str | None
+) -> None:
+    """Acceptance 1: `identity new` twice gives the same DID and a private seed; with one changed byte in soul or seed the daemon
+    does not start, says why with a code, and leaves the file as it is."""
+    monkeypatch.chdir(tmp_path)
+    environment = {"LIFE_KEY_FILE": str(tmp_path / "keys" / "identity.key")}
+    runner = CliRunner(env={**environment, "LIFE_PASSPHRASE": None})
+    first, again = (json.loads(runner.invoke(arcan, ["identity", "new", "--json"]).stdout) for _ in range(2))
+    assert first["did"] == again["did"] and (first["created"], again["created"]) == (True, False)
+    folder = tmp_path / ".life" / "identity"
+    assert (folder / "seed.enc").stat().st_mode & 0o777 == 0o600
+    if changed is not None:
+        content = bytearray((folder / changed).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / changed).write_bytes(content)
+    command = [str(BIN / "arcand"), "--port", "0", "--data-dir", str(tmp_path / ".life")]
+    daemon = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert daemon.stdout is not None
+        listens = any("listens" in line for line in daemon.stdout)  # up to that line, or to the end
+        assert listens is (changed is None)
+        if changed is not None:
+            told = daemon.communicate(timeout=30)[1]
+            assert daemon.returncode != 0 and "Traceback" not in told
+            assert "[anima." in told or "[custody." in told
+            assert (folder / changed).read_bytes() == bytes(content)
+    finally:
+        daemon.kill()
+        daemon.communicate()
+
 
 SIGN = script(calls(("sign", {"text": "the contract"}), text="I'll sign."), says("So be it."))
 
@@ -141,6 +257,63 @@ async def test_6_proposed_calls_pass_the_gate(journal: MemoryJournal, bench: Wor
     assert bench.effects() == ["write:a.txt=hi"]
     names = await kinds(journal, "secret")
     assert "policy.violation" in names and "ToolCallStarted" not in names
+
+
+async def test_6_what_leads_out_is_denied_whoever_asks(journal: MemoryJournal, tmp_path: Path) -> None:
+    """Acceptance 6: with `ls` and `find` permitted, another program behind a semicolon, after `-exec` or in a substitution is denied,
+    and so are links and `..` that lead out of the workspace; from the model and proposed alike. Nothing of it happens."""
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (tmp_path / "secret").write_text("hidden")
+    (workspace / "link").symlink_to(tmp_path / "secret")
+    sandbox = PlayedSandbox(played())
+    policy = PolicySet(allow_capabilities=("fs:read:**", "fs:write:**", "exec:cmd:ls"))
+    denied: list[tuple[str, dict[str, Json]]] = [
+        ("bash", {"command": "ls; id"}),
+        ("bash", {"command": "find . -exec id {} ;"}),
+        ("bash", {"command": "ls $(id)"}),
+        ("read_file", {"path": "../secret"}),
+        ("write_file", {"path": "../secret", "content": "x"}),
+        ("read_file", {"path": "link"}),
+        ("write_file", {"path": "link", "content": "x"}),
+    ]
+    clock = SystemClock()
+
+    def model(request: ModelRequest) -> ScriptedTurn:
+        said = user_texts(request)[0]
+        if len(request.messages) > 1 or said == "Propose.":
+            return says("Done.")
+        return calls(denied[int(said)], ("bash", {"command": "ls"}))
+
+    registry = registry_over(sandbox, tmp_path / "marks")
+    bash = Bash(
+        sandbox, WorkspacePolicy(), marks_directory=tmp_path / "marks", entropy=SeededEntropy("bash"), confirm=False
+    )
+    registry.register(bash, replace=True)
+    async with Runtime(
+        journal,
+        registry,
+        provider=ScriptedProvider(model, clock=clock),
+        clock=clock,
+        entropy=SeededEntropy("six"),
+        agent_id="agent-1",
+        workspace_of=lambda _: str(workspace),
+        settings=RuntimeSettings(policy=policy),
+    ) as runtime:
+        for number, (tool, arguments) in enumerate(denied):
+            for asks, proposed in (("model", None), ("client", ProposedCall(tool, arguments))):
+                await runtime.create_session(f"{asks}-{number}")
+                objective = str(number) if proposed is None else "Propose."
+                await runtime.start(f"{asks}-{number}", objective, proposed=proposed)
+                assert (await runtime.wait(f"{asks}-{number}")).final_answer == "Done."
+    assert [asked.argv[-1] for asked in sandbox.asked] == ["ls"] * len(denied)
+    assert (tmp_path / "secret").read_text() == "hidden" and (workspace / "link").is_symlink()
+    for asks in ("model", "client"):
+        for number in range(len(denied)):
+            records = await history(journal, f"{asks}-{number}")
+            assert not any(b"hidden" in each.payload for each in records)
+            done = [each.kind for each in records if isinstance(each.kind, events.ToolCallCompleted)]
+            assert [each.tool_name for each in done if each.status == "ok"] == (["bash"] if asks == "model" else [])
 
 
 def endless(turn: ScriptedTurn) -> ScriptedProvider:

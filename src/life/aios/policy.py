@@ -1,8 +1,8 @@
 """Capabilities and the three-way policy over them (aios.md §8).
 
 A capability is text, `<domain>:<verb>:<target>`: `fs:read:<path>`, `fs:write:<path>`, `net:egress:<host>`,
-`exec:cmd:<name>`, `secrets:read:<scope>`, `payments:initiate`, `tool:call:<name>` (a function the developer registered). Reading
-everything below a directory is `fs:read:<path>/**/*`. The set a call needs is computed from the tool and its
+`exec:cmd:<name>`, `secrets:read:<scope>`, `payments:initiate`, `tool:call:<name>` (a function the developer
+registered), `agent:spawn:<name>`. Reading everything below a directory is `fs:read:<path>/**/*`. The set a call needs is computed from the tool and its
 arguments, never taken from the caller; evaluation puts each one into allowed, requires_approval or denied.
 
 Patterns: `*` alone matches everything. In `fs` targets `*` stays within one path segment and `**` crosses segments; in
@@ -48,6 +48,7 @@ WORKSPACE_POLICY: Final = PolicySet(
         "fs:write:**",
         "net:egress:*",
         "tool:call:*",
+        "agent:spawn:*",
         "memory:read:*",
         "memory:propose:*",
         "memory:write:session",

@@ -38,10 +38,14 @@ def resumed(state: SessionState, record: EventRecord, *, decided: str = "") -> S
     """The person has decided: the run's clock goes on, unless it is paused or another decision than that about the call
     `decided` is open."""
     run = state.run
-    waits = state.held or bool(state.suspended) or any(
-        call.phase in ("awaiting_approval", "awaiting_client", "in_doubt")
-        for call in state.calls
-        if call.call_id != decided
+    waits = (
+        state.held
+        or bool(state.suspended)
+        or any(
+            call.phase in ("awaiting_approval", "awaiting_client", "in_doubt")
+            for call in state.calls
+            if call.call_id != decided
+        )
     )
     if run is not None and run.active_since_us is None and not waits:
         run = replace(run, active_since_us=record.timestamp_us)
@@ -57,10 +61,10 @@ def accounted(state: SessionState, record: EventRecord) -> SessionState:
     allowed_micro = limits.max_cost_micro if limits.max_cost_micro is not None else _ADVISED_COST_MICRO
     cost_usd = max(0, allowed_micro - cost_micro(run)) / 1_000_000
     budget = BudgetState(
-        tokens_remaining=max(0, limits.max_tokens - run.prompt_tokens - run.completion_tokens),
+        tokens_remaining=max(0, limits.max_tokens - run.prompt_tokens - run.completion_tokens - run.children_tokens),
         time_remaining_ms=max(0, limits.max_time_ms - worked_us(run, record.timestamp_us) // 1000),
         cost_remaining_usd=cost_usd,
-        tool_calls_remaining=max(0, limits.max_tool_calls - run.tool_calls),
+        tool_calls_remaining=max(0, limits.max_tool_calls - run.tool_calls - run.children_tool_calls),
         error_budget_remaining=max(0, limits.max_errors - run.errors),
     )
     return replace(state, vector=replace(state.vector, budget=budget), mode=mode(state))
@@ -124,6 +128,7 @@ def bounded_limits(limits: arcan.RunLimits) -> arcan.RunLimits:
         max_time_ms=count(limits.max_time_ms),
         max_tool_calls=count(limits.max_tool_calls),
         max_errors=count(limits.max_errors),
+        max_subagents=count(limits.max_subagents),
         max_cost_micro=None if limits.max_cost_micro is None else count(limits.max_cost_micro),
         price=price,
     )

@@ -32,7 +32,7 @@ from life.arcan.events import DoubtDecision
 from life.arcan.gate import Unfit, rule_on
 from life.arcan.live import LiveSession
 from life.arcan.session_log import ARCAN
-from life.arcan.session_state import CallState
+from life.arcan.session_state import CallState, workspace_stream
 from life.arcan.sessions import SessionIndex
 
 _MOST_PATTERNS: Final = 32
@@ -221,7 +221,7 @@ class Approvals:
         changed = replace(call, arguments=edited.arguments)
         ruling = rule_on(
             changed,
-            context_of(state, changed, parts.workspace(live.stream)),
+            context_of(state, changed, parts.workspace(workspace_stream(state))),
             toolbox=parts.toolbox,
             definition=next((each for each in parts.toolbox.definitions() if each.name == call.tool_name), None),
             policy=state.config.policy or parts.settings.policy,

@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 import msgspec
 
 from life.aios import events
-from life.aios.errors import ToolError
+from life.aios.errors import LifeError, ToolError
 from life.aios.ids import derived_event_id, new_id
 from life.aios.json import Json
 from life.aios.ports.tools import NOTE_PREFIXES, Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
 from life.aios.record import Stream
 from life.aios.state import SpanStatus
+from life.arcan.agents.budget import SPAWN_AGENT, Refused
+from life.arcan.agents.delegation import ChildEnd
+from life.arcan.agents.events import AnswerCorrected, AnswerRecorded, Spent, SubagentFinished, agent_event
+from life.arcan.agents.offering import offered_tools
+from life.arcan.agents.toolbox import AgentToolbox
+from life.arcan.agents.typed import RECORD_ANSWER, fault_of
 from life.arcan.control import CallEdited, LoopFound, Violation, control, loop_found
 from life.arcan.events import CallIntent, RunInDoubt, ToolProbed, run_in_doubt, tool_probed
 from life.arcan.gate import Unfit, rule_on
@@ -30,7 +37,7 @@ from life.arcan.loop_guard import STOP_AT, WARN_AT
 from life.arcan.middleware import MiddlewareChain, Veto
 from life.arcan.queue import STEER_TIMEOUT_US, most_urgent
 from life.arcan.session_log import SessionLog
-from life.arcan.session_state import CallState, SessionState
+from life.arcan.session_state import CallState, SessionState, workspace_stream
 from life.arcan.settings import Parts
 from life.arcan.skill_scope import outside_skills
 
@@ -50,8 +57,8 @@ class CallRunner:
         self._log = log
         self._interrupts = interrupts
         self._deadlines = deadlines
-        self._definitions = {definition.name: definition for definition in parts.toolbox.definitions()}
-        self._workspace = parts.workspace(Stream(log.state.session_id, log.state.branch_id))
+        self._definitions = {definition.name: definition for definition in offered_tools(parts, log.state)}
+        self._workspace = parts.workspace(workspace_stream(log.state))
         self._abandoned: set[asyncio.Task[ToolOutcome]] = set()
         self._middleware = MiddlewareChain(parts.middleware, log)
 
@@ -70,6 +77,9 @@ class CallRunner:
         outside = outside_skills(self._log.state.skills, call.tool_name, runs=self._log.state.totals.runs)
         if outside is not None:
             self.fail(call, outside)
+            return
+        if call.tool_name == RECORD_ANSWER and RECORD_ANSWER in self._definitions:
+            self._record_answer(call)
             return
         if call.repetitions >= WARN_AT and self._goes_round(call):
             return
@@ -91,6 +101,7 @@ class CallRunner:
                 gates=state.gates,
                 run=state.run,
                 rules=state.rules,
+                regulation=state.regulation,
             )
         except Exception as error:
             ruling = Unfit(_defect("What this call needs could not be determined", call, error))
@@ -129,6 +140,9 @@ class CallRunner:
             self.fail(call, f"There is no tool named '{call.tool_name}'.")  # it was there when a person approved it
             return
         context = context or self._context(call)
+        if call.tool_name == SPAWN_AGENT and isinstance(self._parts.toolbox, AgentToolbox):
+            await self._delegate(call, context)
+            return
         try:
             prepared = await self._interrupts.guard(lambda: self._parts.toolbox.prepare(_tool_call(call), context))
         except Interrupted:
@@ -158,6 +172,62 @@ class CallRunner:
             return
         self.complete(call, tool_run_id, outcome, duration_ms=duration_ms)
         await self._keep_versions(outcome)
+
+    async def _delegate(self, call: CallState, context: ToolContext) -> None:
+        """Hand the call to another agent: its intent and the whole child are durable before anything of it exists."""
+        delegation = self._parts.delegation
+        assert delegation is not None
+        child = delegation.plan(self._log.state, call)
+        if isinstance(child, Refused):
+            name = call.arguments.get("name") if isinstance(call.arguments, Mapping) else None
+            refusal: Json = {"error": child.error, "detail": child.detail, "agent": name}
+            self.complete(call, call.call_id, ToolOutcome(status="error", output=refusal), duration_ms=0)
+            return
+        tool_run_id = self._start(call, context, None)
+        self._log.add(agent_event(child))
+        await self._log.commit()
+        try:
+            with self._log.marks.tool(tool_run_id):
+                await delegation.begin(child)
+        except LifeError as error:
+            output: Json = {"error": "not_begun", "detail": error.message, "agent": child.agent}
+            await self.take_over(self._delegated(call), ChildEnd("", "not_begun", Spent(), True, output))
+
+    def _delegated(self, call: CallState) -> CallState:
+        found = self._log.state.call(call.call_id)
+        assert found is not None
+        return found
+
+    async def take_over(self, call: CallState, end: ChildEnd) -> None:
+        """What a child came to becomes the call's outcome, and what it used is charged."""
+        child = call.child
+        assert child is not None
+        finished = SubagentFinished(
+            call_id=call.call_id, session_id=child.session_id, run_id=end.run_id, reason=end.reason, spent=end.spent
+        )
+        outcome = ToolOutcome(
+            status="error" if end.is_error else "ok", output=end.output, mutated_paths=end.mutated_paths
+        )
+        if self._middleware and self._interrupts.reason is None:
+            outcome = await self._middleware.after_tool(_tool_call(call), self._context(call), outcome)
+        self._log.add(agent_event(finished))
+        duration_ms = end.spent.worked_us // 1000
+        self.complete(self._delegated(call), call.tool_run_id or call.call_id, outcome, duration_ms=duration_ms)
+        await self._keep_versions(outcome)
+
+    def _record_answer(self, call: CallState) -> None:
+        """A typed agent answers: take it, or tell it what does not fit."""
+        profile = self._log.state.config.agent
+        assert profile is not None
+        fault = fault_of(call.arguments, profile)
+        if fault is None:
+            assert isinstance(call.arguments, Mapping)
+            self._log.add(agent_event(AnswerRecorded(call_id=call.call_id, answer=call.arguments["answer"])))
+            outcome = ToolOutcome(status="ok", output={"recorded": True})
+            self.complete(call, call.call_id, outcome, duration_ms=0)
+            return
+        self._log.add(agent_event(AnswerCorrected(fault="schema_violation", words=fault, call_id=call.call_id)))
+        self.fail(call, fault)
 
     def _goes_round(self, call: CallState) -> bool:
         """Say that the same calls come again and again; whether this one is therefore not run."""
@@ -375,6 +445,8 @@ class CallRunner:
         if files is None or not outcome.mutated_paths:
             return
         state = self._log.state
+        if state.config.parent is not None:
+            return  # the session whose workspace it is keeps them, once it takes over what this one did
         stream = Stream(state.session_id, state.branch_id)
         recorded = await files.copies.written(stream, [path for path, _ in outcome.mutated_paths])
         for kind in recorded.kinds:

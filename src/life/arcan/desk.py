@@ -135,6 +135,11 @@ class Desk:
             raise RunPausedError(state.session_id, run.run_id)
         raise RunUnfinishedError(state.session_id, run.run_id)
 
+    def is_driven(self, stream: Stream) -> bool:
+        """Whether this process drives the run of the branch right now."""
+        live = self._live.get(stream)
+        return live is not None and live.is_driven
+
     def drive(self, live: LiveSession, provider: ModelProvider | None = None, *, cancelled: bool = False) -> None:
         """Begin to drive the open run."""
         live.drive(provider or self.provider_of(live.log.state.model), cancelled=cancelled)

@@ -25,6 +25,9 @@
     ├── FileConflictsError         arcan.file_conflicts           409  both sides changed a file
     ├── BranchFilesMissingError    arcan.branch_files_missing     409  no working copies are kept here
     ├── RecordingError             arcan.bad_recording            400
+    ├── AgentDefinitionError       arcan.bad_agent                400  an agent's file that can't be used
+    ├── AgentNotFoundError         arcan.agent_not_found          404
+    ├── SubagentSessionError       arcan.subagent_session         409  it works for another session's run, and for nobody else
     └── RuntimeClosedError         arcan.closed                   503
     ProviderError                  arcan.provider_failed          (life.aios.errors)
     ├── ProviderKeyMissingError    arcan.provider_key_missing     500
@@ -33,6 +36,8 @@
     ├── ProviderRateLimitedError   arcan.provider_rate_limited    503  retryable, perhaps with a time to wait
     ├── ProviderUnavailableError   arcan.provider_unavailable     503  retryable
     ├── ProviderUnreachableError   arcan.provider_unreachable     503  retryable
+    ├── LoopFailedError            arcan.loop_failed              502  another framework's loop ended with an error of its own
+    ├── LoopDivergedError          arcan.loop_diverged            502  … or does not do again what it did before
     ├── ProviderCircuitOpenError   arcan.provider_circuit_open    503  retryable: it failed so often that it is left alone
     ├── ModelRecordingError        arcan.model_recording          400  a recording of answers that can't be played or kept
     └── ProviderInterruptedError   arcan.provider_interrupted     502  retryable: the answer broke off
@@ -333,6 +338,36 @@ class RecordingError(ArcanError):
     status = 400
 
 
+class AgentDefinitionError(ArcanError):
+    """An agent's file, or its input, does not fit. The words say what."""
+
+    code = "arcan.bad_agent"
+    status = 400
+
+
+class AgentNotFoundError(ArcanError):
+    """There is no agent of this name."""
+
+    code = "arcan.agent_not_found"
+    status = 404
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no agent named '{name[:64]}'.", next_step="`life agents list` names them all.")
+
+
+class SubagentSessionError(ArcanError):
+    """The session belongs to one run of another session."""
+
+    code = "arcan.subagent_session"
+    status = 409
+
+    def __init__(self, session_id: str, parent: str) -> None:
+        super().__init__(
+            f"Session {session_id} works for a run of session {parent} and takes no other run.",
+            details={"session_id": session_id, "parent": parent},
+        )
+
+
 class RuntimeClosedError(ArcanError):
     """The runtime is shutting down and takes no work."""
 
@@ -416,6 +451,21 @@ class ProviderInterruptedError(ProviderError):
 
     code = "arcan.provider_interrupted"
     retryable = True
+
+
+class LoopFailedError(ProviderError):
+    """A loop of another framework ended with an error of its own; only its type is told."""
+
+    code = "arcan.loop_failed"
+
+    def __init__(self, loop: str, error: str) -> None:
+        super().__init__(f"The loop {loop} failed: {error}.")
+
+
+class LoopDivergedError(ProviderError):
+    """A loop of another framework did not come to where the journal says that it was, or can't be recorded."""
+
+    code = "arcan.loop_diverged"
 
 
 class ProviderCircuitOpenError(ProviderError):

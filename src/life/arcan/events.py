@@ -57,6 +57,8 @@ class RunLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_tool_calls: int = 48
     max_errors: int = 8
     """Failed, refused and denied calls, and model calls that broke off."""
+    max_subagents: int = 256
+    """Agents that may be spawned below this run, at any depth."""
     max_cost_micro: int | None = None
     """In micro-USD. Counted by `price`, or else by what the provider says of each call (`TokenUsage.cost_micro`); a call that
     nobody can price ends a run that has this limit."""

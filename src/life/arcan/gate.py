@@ -15,10 +15,14 @@ from life.aios.errors import ToolError
 from life.aios.policy import PolicySet, evaluate, matches
 from life.aios.ports.tools import Toolbox, ToolCall, ToolContext, ToolDefinition
 from life.aios.state import GatingProfile, PolicyDecisionKind, RiskLevel
+from life.arcan.agents.budget import SPAWN_AGENT
+from life.arcan.control import Regulated
 from life.arcan.session_state import CallState, RunState, SessionRule
 
 _WORDS = 300
 """Longest list of capabilities that is written with a permission."""
+
+_UNREGULATED = Regulated()
 
 _RISKS: tuple[RiskLevel, ...] = ("low", "medium", "high", "critical")
 
@@ -50,6 +54,7 @@ def rule_on(
     gates: GatingProfile | None,
     run: RunState,
     rules: Sequence[SessionRule] = (),
+    regulation: Regulated = _UNREGULATED,
 ) -> Ruling | Unfit:
     """Allow, deny or ask, with the reason that the journal and the model get."""
     if definition is None:
@@ -64,7 +69,7 @@ def rule_on(
     evaluation = evaluate(policy, needed)
     if evaluation.denied:
         return Ruling("deny", "policy", f"Not permitted: {', '.join(evaluation.denied)}.", risk, evaluation.denied)
-    forbidden = _forbidden_now(gates, definition, needed, run)
+    forbidden = _withheld_now(regulation, definition, needed) or _forbidden_now(gates, definition, needed, run)
     if forbidden is not None:
         return Ruling("deny", "gates", forbidden, risk)
     asked: tuple[str, str] | None = None
@@ -106,6 +111,17 @@ def risk_of(definition: ToolDefinition, capabilities: tuple[str, ...]) -> RiskLe
     if definition.annotations.read_only:
         return "low"
     return "high" if definition.annotations.destructive and definition.annotations.open_world else "medium"
+
+
+def _withheld_now(regulation: Regulated, definition: ToolDefinition, capabilities: tuple[str, ...]) -> str | None:
+    """What the regulator withholds at present, or None."""
+    if not regulation.allow_replication and definition.name == SPAWN_AGENT:
+        return "Starting further agents is switched off at present."
+    if regulation.allow_expensive_tools:
+        return None
+    if definition.cost_class == "expensive" or any(item.startswith("payments:") for item in capabilities):
+        return "Expensive tools are switched off at present."
+    return None
 
 
 def _forbidden_now(

@@ -25,7 +25,7 @@ def exceeded(run: RunState, now_us: int) -> LimitReached | None:
     """The first limit that forbids both another tool run and another model call, or None."""
     limits = run.limits
     used: list[tuple[LimitName, int, int]] = [
-        ("tokens", limits.max_tokens, run.prompt_tokens + run.completion_tokens),
+        ("tokens", limits.max_tokens, run.prompt_tokens + run.completion_tokens + run.children_tokens),
         ("time", limits.max_time_ms, worked_us(run, now_us) // 1000),
         ("errors", limits.max_errors, run.errors),
     ]
@@ -41,8 +41,9 @@ def exceeded(run: RunState, now_us: int) -> LimitReached | None:
 
 def no_more_tools(run: RunState, now_us: int) -> LimitReached | None:
     """The limit that forbids another tool run, or None."""
-    if run.tool_calls >= run.limits.max_tool_calls:
-        return LimitReached(limit="tool_calls", allowed=run.limits.max_tool_calls, used=run.tool_calls)
+    calls = run.tool_calls + run.children_tool_calls
+    if calls >= run.limits.max_tool_calls:
+        return LimitReached(limit="tool_calls", allowed=run.limits.max_tool_calls, used=calls)
     return exceeded(run, now_us)
 
 
@@ -67,6 +68,7 @@ def within(limits: RunLimits, bounds: RunLimits) -> RunLimits:
         max_time_ms=min(limits.max_time_ms, bounds.max_time_ms),
         max_tool_calls=min(limits.max_tool_calls, bounds.max_tool_calls),
         max_errors=min(limits.max_errors, bounds.max_errors),
+        max_subagents=min(limits.max_subagents, bounds.max_subagents),
         max_cost_micro=cost,
         price=bounds.price,
     )
@@ -77,6 +79,8 @@ def check_limits(limits: RunLimits) -> RunLimits:
     for name in ("max_steps", "max_tokens", "max_time_ms", "max_tool_calls", "max_errors"):
         if getattr(limits, name) < (0 if name == "max_tool_calls" else 1):
             raise InvalidInputError(f"The limit {name} must be positive.")
+    if limits.max_subagents < 0:
+        raise InvalidInputError("The limit max_subagents can't be negative.")
     if limits.max_cost_micro is not None and limits.max_cost_micro < 1:
         raise InvalidInputError("The limit max_cost_micro must be positive.")
     return limits

@@ -139,6 +139,8 @@ class LiveSession:
         if error is not None:
             words = error.message if isinstance(error, LifeError) else type(error).__name__
             _log.error("The run of session %s stopped: %s It can be recovered.", self.stream.session_id, words)
+        if not self.is_driven:
+            self.log.forget_recent()
         self._checkpoint_later()
         self._paused(self)
 
@@ -152,6 +154,7 @@ class LiveSession:
             published=self.feed.publish,
             history=self.history,
             telemetry=self._parts.telemetry,
+            keep_recent=self._parts.regulator is not None,
         )
 
 

@@ -18,6 +18,9 @@ from life.aios.json import Json
 from life.aios.ports.provider import ModelNotice, ModelProvider, ModelRequest, StopReason, ToolSpec
 from life.aios.record import USER
 from life.aios.state import SteeringMode, TokenUsage
+from life.arcan.agents.awaiting import Children
+from life.arcan.agents.events import AnswerCorrected, agent_event
+from life.arcan.agents.typed import NOT_EMITTED
 from life.arcan.calls import UNKNOWN_EFFECT, CallRunner
 from life.arcan.context.keeper import ContextKeeper
 from life.arcan.control import Noted, control
@@ -31,7 +34,9 @@ from life.arcan.middleware import Answer, MiddlewareChain, Veto
 from life.arcan.plan import (
     NEW_MESSAGE,
     TOO_MANY_ERRORS,
+    AwaitChildren,
     CallModel,
+    CorrectAnswer,
     FinishRun,
     FinishStep,
     GateCall,
@@ -42,6 +47,7 @@ from life.arcan.plan import (
     Rest,
     RunCall,
     StartQueued,
+    StopChildren,
     TakeUp,
     TripBreaker,
     next_action,
@@ -80,6 +86,7 @@ class RunDriver:
         self._provider = provider
         self._deadlines = Deadlines(parts.clock, interrupts)
         self._calls = CallRunner(parts, log, interrupts, self._deadlines)
+        self._children = Children(parts.delegation, log, interrupts, self._calls.take_over)
         self._tools = tuple(
             ToolSpec(definition.name, definition.description, definition.input_schema)
             for definition in self._calls.definitions.values()
@@ -89,6 +96,7 @@ class RunDriver:
         self._repeats = 0
         self._stopping = False
         self._asking = False
+        self._target_tokens: int | None = None
         self._ends: list[asyncio.Future[None]] = []
         self._preempted = ""
         """The first call that a message took the place of."""
@@ -128,13 +136,28 @@ class RunDriver:
     async def _begin(self) -> None:
         """Set the clock of the open run, and let hooks look at a new one."""
         run = self._open_run()
-        remaining_us = run.limits.max_time_ms * 1000 - worked_us(run, self._parts.clock.now_us())
-        self._deadlines.run_until_us = self._parts.clock.monotonic_us() + max(0, remaining_us)
+        self._set_clock(run)
         if run.steps == 0 and run.open_step is None and self._parts.hooks.listens("run_start"):
             veto = await self._fire("run_start", run_id=run.run_id)
             if veto is not None:
                 self._log.add(control(Noted(by="hooks", text=f"This run was refused: {veto.reason}")))
                 await self._finish_run("vetoed", None)
+
+    def _set_clock(self, run: RunState) -> None:
+        remaining_us = run.limits.max_time_ms * 1000 - worked_us(run, self._parts.clock.now_us())
+        self._deadlines.run_until_us = self._parts.clock.monotonic_us() + max(0, remaining_us)
+
+    async def _await_children(self) -> None:
+        """Wait for the next child to end. Its time is its own until then."""
+        self._deadlines.run_until_us = None
+        self._asking = True
+        try:
+            await self._children.take_next()
+        except Interrupted:
+            pass  # the loop sees why
+        finally:
+            self._asking = False
+            self._set_clock(self._open_run())
 
     async def _advance(self) -> bool:
         """Do one thing; False when the driver is not needed any more."""
@@ -162,6 +185,12 @@ class RunDriver:
                 self._calls.fail(call, reason)
             case ReconcileCall(call):
                 await self._calls.reconcile(call)
+            case AwaitChildren():
+                await self._await_children()
+            case StopChildren(reason):
+                await self._children.stop(reason)
+            case CorrectAnswer():
+                self._log.add(agent_event(AnswerCorrected(fault="answer_not_emitted", words=NOT_EMITTED)))
             case FinishStep(step):
                 self._finish_step(step, "tool_call" if self._open_run().step_calls else "completed")
                 self._log.commit_soon()
@@ -182,7 +211,9 @@ class RunDriver:
         run = self._open_run()
         if run.open_step is None:
             if self._parts.regulator is not None:
-                await consult(self._parts, self._log, step)
+                self._target_tokens = await consult(self._parts, self._log, step)
+                if self._log.state.suspended:
+                    return
             self._log.add(events.StepStarted(index=step))
         if not await self._ready_to_ask():
             return
@@ -220,6 +251,9 @@ class RunDriver:
             return
         self._finish_step(step, reason)
         action = next_action(self._log.state, self._parts.clock.now_us())
+        if isinstance(action, CorrectAnswer) and stop.reason == "refused":
+            await self._finish_run("refused", None, answer=call.text)
+            return
         if isinstance(action, FinishRun) and action.limit is None:
             # The plan knows of interrupts and of the breaker; otherwise the run ends as its answer did.
             ending = _END_OF_ANSWER[stop.reason] if action.reason == "completed" else action.reason
@@ -229,7 +263,8 @@ class RunDriver:
         """Prepare the context and ask middleware about the request; False when the model is not to be asked now."""
         self._asking = True
         try:
-            await self._context.prepare()
+            target, self._target_tokens = self._target_tokens, None
+            await self._context.prepare(target)
             if self._middleware and self._open_run().edit is None:
                 veto = await self._interrupts.guard(
                     lambda: self._middleware.before_model(self._request, self._log.state)
@@ -322,6 +357,7 @@ class RunDriver:
         """Close what is open, then the run, in one batch."""
         if limit is not None:
             self._log.add(limit_reached(limit))
+            await self._children.stop(f"The run's limit of {limit.allowed} {WORDS[limit.limit]} is used up.")
             refusal = f"Not run: the run's limit of {limit.allowed} {WORDS[limit.limit]} is used up."
             for call in self._log.state.calls:
                 self._calls.fail(call, refusal)
@@ -331,7 +367,10 @@ class RunDriver:
         run = self._open_run()
         self._log.add(
             events.RunFinished(
-                reason=reason, total_iterations=run.steps, final_answer=answer or None, usage=_usage(run)
+                reason=reason,
+                total_iterations=run.steps,
+                final_answer=answer or run.recorded or None,
+                usage=_usage(run),
             )
         )
         await self._run_ended(run.run_id, reason)
@@ -444,6 +483,7 @@ class RunDriver:
 
     async def _stop(self, reason: InterruptReason) -> None:
         """End the run because a person or the clock says so. Nothing new is started."""
+        await self._children.stop("The run was stopped.")
         doubtful = [call for call in self._log.state.calls if not await self._close_call(call)]
         if reason == "cancelled":
             for message in self._log.state.queue:  # who stops a run does not want the next one either

@@ -11,7 +11,7 @@ from life.aios.errors import InvalidInputError
 from life.aios.record import USER, Actor, Stream
 from life.aios.state import SteeringMode
 from life.arcan.approvals import stop_expiry
-from life.arcan.control import RunContinued, RunPaused, control
+from life.arcan.control import Resumed, RunContinued, RunPaused, control
 from life.arcan.desk import Desk, check_text
 from life.arcan.errors import NoOpenRunError, PromptRefusedError, QueueFullError, SessionClosedError
 from life.arcan.live import LiveSession
@@ -90,6 +90,18 @@ class Messages:
                 live.log.add(control(RunContinued(actor=actor)), actor=Actor("user", actor))
                 await self._durable(live)
             return self._desk.drive_on(live)
+
+    async def wake(self, stream: Stream, *, actor: Actor, reason: str) -> bool:
+        """Let a run that the regulator suspended go on; False when there is none. It is asked again before the next step."""
+        check_text(reason)
+        async with self._desk.deciding(*stream) as live:
+            if live.log.state.run is None or not live.log.state.suspended:
+                return False
+            name = actor.component or actor.type
+            live.log.add(control(Resumed(actor=name, reason=reason)), actor=actor)
+            await self._durable(live)
+            self._desk.drive_on(live)
+            return True
 
     async def _durable(self, live: LiveSession) -> None:
         """Commit beside the driver. A caller who leaves must not cut a commit off that the run shares."""

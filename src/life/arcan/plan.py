@@ -51,6 +51,20 @@ class ReconcileCall(NamedTuple):
     call: CallState
 
 
+class AwaitChildren(NamedTuple):
+    """All calls without a result are with other agents."""
+
+
+class StopChildren(NamedTuple):
+    """What the other agents do is not wanted any more."""
+
+    reason: str
+
+
+class CorrectAnswer(NamedTuple):
+    """A typed agent ended without an answer: tell it."""
+
+
 class TripBreaker(NamedTuple):
     """Too many errors in a row."""
 
@@ -102,6 +116,9 @@ Action = (
     | RunCall
     | RefuseCall
     | ReconcileCall
+    | AwaitChildren
+    | StopChildren
+    | CorrectAnswer
     | TripBreaker
     | TakeUp
     | FinishStep
@@ -119,6 +136,8 @@ def next_action(state: SessionState, now_us: int) -> Action:
     if state.closed:
         return Rest()
     if run is None:
+        if state.config.parent is not None:
+            return Rest()  # it had the one run that it is for
         if not state.queue or (state.last_run is not None and state.last_run.reason == "error"):
             return Rest()  # a model that can't be asked would only use the messages up
         groups = next_groups(state.queue)
@@ -127,7 +146,12 @@ def next_action(state: SessionState, now_us: int) -> Action:
         return TripBreaker(state.vector.error_streak)
     urgent = most_urgent(state.queue) if state.queue else None
     if state.calls:
-        return _next_for_call(state, run, state.calls[0], urgent, now_us)
+        first = next((call for call in state.calls if call.phase != "delegated"), None)
+        if first is not None:
+            return _next_for_call(state, run, first, urgent, now_us)
+        if urgent is not None and urgent.mode == "interrupt":
+            return StopChildren(NEW_MESSAGE)
+        return AwaitChildren()
     if state.held or state.suspended:
         return Hold()
     if urgent is not None and urgent.mode == "interrupt":
@@ -147,6 +171,10 @@ def moves_alone(state: SessionState, now_us: int) -> bool:
 def _next_for_model(state: SessionState, run: RunState, now_us: int) -> Action:
     if run.open_step is not None:
         return CallModel(run.open_step)
+    if state.config.agent is not None and state.config.agent.output_schema is not None and not state.breaker_open:
+        owed = _next_for_answer(state, run)
+        if owed is not None:
+            return owed
     if run.answered and run.step_calls == 0:
         return FinishRun("circuit_breaker" if state.breaker_open else "completed")
     if state.breaker_open and run.explained:
@@ -155,6 +183,20 @@ def _next_for_model(state: SessionState, run: RunState, now_us: int) -> Action:
     if reached is not None:
         return FinishRun("max_iterations" if reached.limit == "steps" else "budget_exceeded", reached)
     return CallModel(run.steps)
+
+
+def _next_for_answer(state: SessionState, run: RunState) -> Action | None:
+    """What a typed agent's run comes to; None while it still works."""
+    assert state.config.agent is not None
+    if run.recorded is not None:
+        return FinishRun("completed")
+    if run.fault is not None and run.corrections > state.config.agent.max_retries:
+        return FinishRun(run.fault)
+    if not run.answered or run.step_calls > 0:
+        return None
+    if run.corrections >= state.config.agent.max_retries:
+        return FinishRun("answer_not_emitted")
+    return CorrectAnswer()
 
 
 def _next_for_call(

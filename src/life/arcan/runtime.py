@@ -34,7 +34,10 @@ from life.aios.ports.telemetry import Telemetry
 from life.aios.ports.tools import Toolbox
 from life.aios.ports.working_copies import SessionFiles
 from life.aios.record import USER, Actor, EventRecord, EventWriter, Stream
-from life.aios.state import SteeringMode, TokenUsage
+from life.aios.state import GatingProfile, SteeringMode, TokenUsage
+from life.arcan.agents.catalogue import AgentCatalogue
+from life.arcan.agents.spawn import Spawner
+from life.arcan.agents.toolbox import AgentToolbox
 from life.arcan.approvals import Approvals, Edited, PendingApproval, Scope, stop_expiry
 from life.arcan.branching import Branches
 from life.arcan.context.keeper import ContextParts
@@ -46,6 +49,7 @@ from life.arcan.errors import (
     SessionClosedError,
     SessionNotFoundError,
     SessionTakenError,
+    SubagentSessionError,
 )
 from life.arcan.events import DoubtDecision, RunLimits, run_limits
 from life.arcan.hooks import TOOL_EVENTS, Hooks, ToolHooks
@@ -56,7 +60,7 @@ from life.arcan.plan import moves_alone
 from life.arcan.recovery import RecoveryReport, read_recoveries
 from life.arcan.reports import RunReport, past_report, report_of
 from life.arcan.session_log import ARCAN, SessionLog
-from life.arcan.session_state import SessionConfig, SessionState
+from life.arcan.session_state import SessionConfig, SessionState, workspace_stream
 from life.arcan.sessions import SessionIndex, SessionSummary
 from life.arcan.settings import Parts, RuntimeSettings
 
@@ -97,18 +101,21 @@ class Runtime:
         hooks: Hooks | None = None,
         regulator: Regulator | None = None,
         telemetry: Telemetry | None = None,
+        agents: AgentCatalogue | None = None,
     ) -> None:
         """`provider` serves sessions that name none; `open_provider` makes the one a session's specification names. `context`: what models
         are given besides the conversation, and when it is shortened. `files`: working copies, so that branches can be run.
         `checkpoints`: where folded states are kept. `middleware` and `hooks` stand around every model and tool call
-        (`life.arcan.middleware`, `life.arcan.hooks`); `regulator`: homeostasis, asked before every step."""
+        (`life.arcan.middleware`, `life.arcan.hooks`); `regulator`: homeostasis, asked before every step. `agents`:
+        those that `spawn_agent` may call (docs/subagents.md)."""
         settings = settings or RuntimeSettings()
         check_limits(settings.limits)
         hooks = hooks or Hooks()
         chain = (ToolHooks(hooks), *middleware) if any(map(hooks.listens, TOOL_EVENTS)) else tuple(middleware)
+        self._agents = agents or AgentCatalogue()
         parts = Parts(
             journal,
-            toolbox,
+            AgentToolbox(toolbox, self._agents) if self._agents.agents else toolbox,
             clock,
             entropy,
             workspace_of,
@@ -120,6 +127,7 @@ class Runtime:
             hooks=hooks,
             regulator=regulator,
             telemetry=telemetry,
+            delegation=Spawner(self, self._agents),
         )
         self._desk = Desk(
             parts,
@@ -146,6 +154,11 @@ class Runtime:
         """What every run of this runtime uses."""
         return self._parts
 
+    @property
+    def agents(self) -> AgentCatalogue:
+        """The agents that can be run and spawned."""
+        return self._agents
+
     async def __aenter__(self) -> Runtime:
         return self
 
@@ -169,17 +182,21 @@ class Runtime:
         policy: PolicySet | None = None,
         provider: str = "",
         system_prompt: str | None = None,
+        config: SessionConfig | None = None,
     ) -> SessionState:
         """A new session, or the one of this id as it is. What is not given is taken from the runtime's settings now and
         stays with the session. An unknown `provider` is refused here, not at the first run. A session is bound to its owner once:
-        SessionTakenError for an id that belongs to another owner (or to nobody), or to a session that was deleted."""
+        SessionTakenError for an id that belongs to another owner (or to nobody), or to a session that was deleted. `config` is the
+        whole configuration, for sessions of agents; then nothing else of it counts."""
         self._desk.check_open()
         session_id = check_path_id(session_id) if session_id is not None else self._desk.new_id()
         check_text(name, owner, system_prompt or "")
+        settings = self._parts.settings
+        if config is not None:
+            owner, provider = config.owner, config.provider
         if provider:
             self._desk.provider_of(provider)
-        settings = self._parts.settings
-        config = SessionConfig(
+        config = config or SessionConfig(
             owner=owner,
             provider=provider,
             system_prompt=settings.system_prompt if system_prompt is None else system_prompt,
@@ -266,8 +283,15 @@ class Runtime:
 
     async def workspace(self, session_id: str, *, branch: str = MAIN_BRANCH) -> str:
         """The absolute path of a branch's workspace."""
-        await self.state(session_id, branch=branch)
-        return self._parts.workspace(Stream(session_id, branch))
+        return self._parts.workspace(workspace_stream(await self.state(session_id, branch=branch)))
+
+    def check_provider(self, specification: str) -> None:
+        """Return when sessions can name this provider; UnknownProviderError or what its vendor's part says otherwise."""
+        self._desk.provider_of(specification)
+
+    def is_driven(self, session_id: str, *, branch: str = MAIN_BRANCH) -> bool:
+        """Whether this process works on the session's run right now."""
+        return self._desk.is_driven(Stream(session_id, branch))
 
     @property
     def tool_names(self) -> frozenset[str]:
@@ -295,6 +319,7 @@ class Runtime:
         client_tools: Sequence[ToolSpec] = (),
         provider: str = "",
         images: Sequence[ImageReference] = (),
+        gates: GatingProfile | None = None,
     ) -> str:
         """Begin a run; its id, once objective and intent are durable. The same key with the same objective gives the
         same run, whatever became of it, also after a restart.
@@ -303,7 +328,7 @@ class Runtime:
         differs. `proposed`: a call that is made first, through the gate. `client_tools`: tools that the caller executes
         (`answer_client_call`); a name that the toolbox has is the toolbox's. `provider`: a specification for this run only,
         instead of the session's; it is journaled, so a resumed run keeps its model. `images`: shown with the objective; their
-        bytes are blobs already."""
+        bytes are blobs already. `gates`: what homeostasis permits from now on, where somebody knows (an agent's parent)."""
         if not objective.strip() or len(objective) > MAX_OBJECTIVE_CHARACTERS:
             raise InvalidInputError(f"The objective must have 1 to {MAX_OBJECTIVE_CHARACTERS} characters.")
         check_text(objective)
@@ -322,12 +347,17 @@ class Runtime:
             if live.log.state.closed:
                 raise SessionClosedError(session_id)
             await self._desk.at_rest(live)
+            parent = live.log.state.config.parent
+            if parent is not None and live.log.state.totals.runs:
+                raise SubagentSessionError(session_id, parent.session_id)
             model = self._desk.provider_of(provider or live.log.state.config.provider)
             await self.branches.get_ready(live)
             await prompt_allowed(self._desk, live.stream, objective)
             log = live.log
             if policy is not None and policy != log.state.config.policy:
                 log.add(control(PolicySetNow(policy=policy, caller=actor.component or actor.type)))
+            if gates is not None:
+                log.add(events.GatesUpdated(gates=gates, reason="as for the agent that asked"))
             said = events.UserMessage(content=objective, images=tuple(images))
             log.add(said, event_id=message_id, actor=actor, run_id=run_id)
             log.add(
@@ -357,7 +387,7 @@ class Runtime:
             if known is None:
                 raise RunNotFoundError(session_id, "any")
             run_id = known
-        run = live.log.state.run
+        run = live.log.durable_state.run  # its end is staged before it is durable
         if run is not None and run.run_id == run_id:
             await live.run_over(run_id)
         report = report_of(live.log.durable_state, run_id)
@@ -417,6 +447,9 @@ class Runtime:
     async def recover(self, session_id: str, *, branch: str = MAIN_BRANCH) -> str | None:
         """Take up a run that a crash cut off; its id, or None when none is open. Interrupted tool calls are probed before
         anything else happens; a run that waits for a person goes on waiting. Returns at once: `wait` for the end."""
+        orphan = False
+        if self._parts.delegation is not None:
+            orphan = await self._parts.delegation.is_orphan(await self.state(session_id, branch=branch))
         async with self._desk.deciding(session_id, branch) as live:
             state = live.log.state
             if live.is_driven or state.closed or (state.run is None and not state.queue):
@@ -425,7 +458,9 @@ class Runtime:
             live.log.add(events.SessionResumed())
             await live.log.commit()
             await self.branches.get_ready(live)
-            if moves_alone(live.log.state, self._parts.clock.now_us()):
+            if orphan:
+                self._desk.drive(live, provider, cancelled=True)
+            elif moves_alone(live.log.state, self._parts.clock.now_us()):
                 self._desk.drive(live, provider)
             else:
                 self._approvals.expire_later(live)
@@ -482,6 +517,10 @@ class Runtime:
     async def go_on(self, session_id: str, *, actor: str, branch: str = MAIN_BRANCH) -> str:
         """Continue a paused run; its id."""
         return await self._messages.go_on(Stream(session_id, branch), actor=actor)
+
+    async def wake(self, session_id: str, *, actor: Actor, reason: str, branch: str = MAIN_BRANCH) -> bool:
+        """Let a run that the regulator suspended go on; False when none is. The regulator is asked again before its next step."""
+        return await self._messages.wake(Stream(session_id, branch), actor=actor, reason=reason)
 
     # Decisions of people
 

@@ -13,6 +13,7 @@ After a failed commit the log is broken. What is durable is in the journal; the 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -63,6 +64,10 @@ _RUN_KINDS: Final[frozenset[str]] = frozenset(
 """Kinds that only the driver of a session writes."""
 
 
+_RECENT: Final = 256
+"""Newest events that are at hand for whoever wants to be ahead of the disk."""
+
+
 class _Staged(NamedTuple):
     """An event that is not durable yet, the record it will be, and the state after it."""
 
@@ -85,8 +90,10 @@ class SessionLog:
         published: Callable[[Sequence[EventRecord]], None],
         history: SessionHistory | None = None,
         telemetry: Telemetry | None = None,
+        keep_recent: bool = False,
     ) -> None:
-        """`history` reads the stream, from a checkpoint where it has one; without it, from the beginning."""
+        """`history` reads the stream, from a checkpoint where it has one; without it, from the beginning. `keep_recent`: the newest
+        events stay at hand (`recent`)."""
         self._journal = journal
         self._history = history or SessionHistory(journal)
         self._loaded = False
@@ -99,6 +106,7 @@ class SessionLog:
         self._durable = SessionState(session_id=stream.session_id, branch_id=stream.branch_id)
         self._state = self._durable
         self._staged: list[_Staged] = []
+        self._recent: deque[EventRecord] = deque(maxlen=_RECENT if keep_recent else 0)
         self._in_flight: asyncio.Task[None] | None = None
         self._appending = asyncio.Lock()
         """A message may be queued while the driver commits: one append at a time, in the order of staging."""
@@ -116,6 +124,15 @@ class SessionLog:
         return self._durable
 
     @property
+    def recent(self) -> tuple[EventRecord, ...]:
+        """The newest events that were staged here, oldest first, durable or not; empty unless they are kept."""
+        return tuple(self._recent)
+
+    def forget_recent(self) -> None:
+        """The run is over: nobody needs to be ahead of the disk any more."""
+        self._recent.clear()
+
+    @property
     def is_broken(self) -> bool:
         """Whether a commit failed, so that the session has to be read again."""
         return self._failure is not None
@@ -124,6 +141,7 @@ class SessionLog:
         """Fold what the journal holds beyond the durable head. What is staged but was never committed is dropped.
         BranchNotFoundError for a branch that the session does not have."""
         self._staged = []
+        self._recent.clear()
         if self._loaded:
             state = await self._history.fold_on(self._durable, self._stream)
         else:
@@ -139,9 +157,7 @@ class SessionLog:
         correlation_id = run_id or (run.run_id if run is not None else None)
         event_id = event_id or self._new_id()
         place = self.marks.mark(kind, event_id, correlation_id, self._state)
-        event = self._writer.event(
-            kind, event_id=event_id, actor=actor, correlation_id=correlation_id, place=place
-        )
+        event = self._writer.event(kind, event_id=event_id, actor=actor, correlation_id=correlation_id, place=place)
         return self._stage(event).record
 
     def say(self, kind: Kind, *, event_id: str | None = None) -> EventRecord:
@@ -214,6 +230,7 @@ class SessionLog:
             checked = record.sequence
         self._durable = self._state = await self._history.fold_on(self._durable, self._stream, upto=checked)
         later, self._staged = self._staged, []
+        self._recent.clear()
         renewed = [self._stage(staged.event) for staged in batch]
         self._staged = []
         for staged in later:
@@ -225,6 +242,7 @@ class SessionLog:
         self._state = advance(self._state, record)
         staged = _Staged(event, record, self._state)
         self._staged.append(staged)
+        self._recent.append(staged.record)
         return staged
 
 

@@ -19,6 +19,7 @@ from life.aios.ids import MAIN_BRANCH
 from life.aios.json import Json
 from life.aios.policy import PolicySet
 from life.aios.ports.provider import ToolSpec
+from life.aios.record import Stream
 from life.aios.state import (
     AgentStateVector,
     GatingProfile,
@@ -28,6 +29,8 @@ from life.aios.state import (
     SteeringMode,
     TokenUsage,
 )
+from life.arcan.agents.events import AnswerFault, Spent, SubagentStarted
+from life.arcan.agents.profile import AgentProfile, ParentLink
 from life.arcan.context.state import ContextState
 from life.arcan.control import Regulated, RequestEdited
 from life.arcan.conversation import Conversation
@@ -35,7 +38,10 @@ from life.arcan.events import RunLimits
 from life.arcan.skill_scope import ActiveSkill
 
 SessionStatus = Literal["idle", "running", "paused", "waiting", "in_doubt", "closed"]
-CallPhase = Literal["requested", "awaiting_approval", "awaiting_client", "approved", "refused", "running", "in_doubt"]
+CallPhase = Literal[
+    "requested", "awaiting_approval", "awaiting_client", "approved", "refused", "running", "delegated", "in_doubt"
+]
+"""`delegated`: a child works on it; what it found becomes the result."""
 
 
 class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,6 +52,10 @@ class SessionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """A provider specification (`life.arcan.providers.selection`); empty: the runtime's own."""
     system_prompt: str = ""
     policy: PolicySet | None = None
+    agent: AgentProfile | None = None
+    """The agent whose session it is; None: the runtime's own."""
+    parent: ParentLink | None = None
+    """The call that it works for, when another agent spawned it."""
 
 
 class CallState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,6 +83,10 @@ class CallState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many times in a row the pattern that this call ends was asked for (`life.arcan.loop_guard`)."""
     capabilities: tuple[str, ...] = ()
     """What it needs, once a person is asked."""
+    child: SubagentStarted | None = None
+    """Who works on it."""
+    child_waits: str = ""
+    """What a person was told that the child waits for."""
 
 
 class QueuedMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -139,6 +153,18 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     explained: bool = False
     """Whether the model has spoken since the breaker opened."""
     client_tools: tuple[ToolSpec, ...] = ()
+    subagents: int = 0
+    """Agents that worked for it and have ended, at any depth."""
+    children_tokens: int = 0
+    children_tool_calls: int = 0
+    children_cost_micro: int = 0
+    children_worked_us: int = 0
+    """What was charged of the time of the children that work side by side now."""
+    recorded: str | None = None
+    """The answer of a typed agent, as JSON."""
+    corrections: int = 0
+    fault: AnswerFault | None = None
+    """What was wrong with its last attempt."""
 
 
 class FinishedRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -153,6 +179,7 @@ class FinishedRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cost_micro: int = 0
     limits: RunLimits = RunLimits()
     """What it was allowed; a queued message that follows it is allowed as much."""
+    spent: Spent = Spent()
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -273,8 +300,28 @@ def cost_micro(run: RunState) -> int:
     provider said call by call."""
     price = run.limits.price
     if price is None:
-        return run.cost_micro
+        return run.cost_micro + run.children_cost_micro
     millionths = (
         run.prompt_tokens * price.prompt_micro_per_million + run.completion_tokens * price.completion_micro_per_million
     )
-    return -(-millionths // 1_000_000)
+    return -(-millionths // 1_000_000) + run.children_cost_micro
+
+
+def spent_of(run: RunState, now_us: int) -> Spent:
+    """What a run used until `now_us`, its children included."""
+    return Spent(
+        tokens=run.prompt_tokens + run.completion_tokens + run.children_tokens,
+        tool_calls=run.tool_calls + run.children_tool_calls,
+        cost_micro=cost_micro(run),
+        uncosted=run.uncosted if run.limits.price is None else 0,
+        worked_us=worked_us(run, now_us),
+        subagents=run.subagents,
+    )
+
+
+def workspace_stream(state: SessionState) -> Stream:
+    """Whose workspace a session works in: its own, or that of the session which its agents work for."""
+    parent = state.config.parent
+    if parent is None:
+        return Stream(state.session_id, state.branch_id)
+    return Stream(parent.root_session, parent.root_branch)

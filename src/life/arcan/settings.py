@@ -18,6 +18,7 @@ from life.aios.ports.telemetry import Telemetry
 from life.aios.ports.tools import Toolbox
 from life.aios.ports.working_copies import SessionFiles
 from life.aios.record import Stream
+from life.arcan.agents.delegation import Delegation
 from life.arcan.context.keeper import ContextParts
 from life.arcan.errors import BranchFilesMissingError
 from life.arcan.events import RunLimits
@@ -74,6 +75,8 @@ class Parts(NamedTuple):
     regulator: Regulator | None = None
     telemetry: Telemetry | None = None
     """When it is on, events carry the ids of the spans that they belong to."""
+    delegation: Delegation | None = None
+    """Runs the agents that are spawned; None where there are none."""
     provider_of: Callable[[str], ModelProvider] | None = None
     """Opens the provider of a specification; None where a runtime has only the one."""
 

@@ -31,6 +31,7 @@ from life.arcan import branch_folds, call_folds, control_folds
 from life.arcan import events as arcan
 from life.arcan import vector as vectors
 from life.arcan.accounting import accounted, bounded_budget, bounded_limits, converted, costed, count, counted, mode
+from life.arcan.agents.state import AGENT_FOLDS
 from life.arcan.context import events as context
 from life.arcan.context.tokens import estimate_tokens, tokens_of_bytes
 from life.arcan.queue import without_turn
@@ -43,6 +44,7 @@ from life.arcan.session_state import (
     SessionStatus,
     Totals,
     cost_micro,
+    spent_of,
     worked_us,
 )
 from life.arcan.skill_scope import SKILL_FOLDS
@@ -117,7 +119,9 @@ def _session_resumed(state: SessionState, _kind: events.SessionResumed, record: 
 
 def _session_closed(state: SessionState, _kind: events.SessionClosed, _record: EventRecord) -> SessionState:
     sealed = state.conversation.seal()
-    return replace(state, closed=True, run=None, calls=(), queue=(), rules=(), held=False, suspended="", conversation=sealed)
+    return replace(
+        state, closed=True, run=None, calls=(), queue=(), rules=(), held=False, suspended="", conversation=sealed
+    )
 
 
 # What the user says
@@ -260,7 +264,7 @@ def _run_finished(state: SessionState, kind: events.RunFinished, record: EventRe
         if last is None or last.run_id != record.correlation_id:
             return state
         return replace(state, last_run=replace(last, reason=kind.reason))
-    finished = replace(state, held=False) if state.held else state
+    finished = replace(state, held=False, suspended="") if state.held or state.suspended else state
     if kind.final_answer and not state.conversation.answered:
         finished = replace(state, conversation=state.conversation.assistant_said(kind.final_answer))
     if kind.reason == "completed":
@@ -337,9 +341,9 @@ def _budget_updated(state: SessionState, kind: events.BudgetUpdated, record: Eve
         return updated
     limits = replace(
         run.limits,
-        max_tokens=count(run.prompt_tokens + run.completion_tokens + budget.tokens_remaining),
+        max_tokens=count(run.prompt_tokens + run.completion_tokens + run.children_tokens + budget.tokens_remaining),
         max_time_ms=count(worked_us(run, record.timestamp_us) // 1000 + budget.time_remaining_ms),
-        max_tool_calls=count(run.tool_calls + budget.tool_calls_remaining),
+        max_tool_calls=count(run.tool_calls + run.children_tool_calls + budget.tool_calls_remaining),
         max_errors=count(run.errors + budget.error_budget_remaining),
     )
     return replace(updated, run=replace(run, limits=limits))
@@ -372,8 +376,11 @@ def _ended(state: SessionState, record: EventRecord, ending: FinishedRun) -> Ses
     """The run is over."""
     ended = accounted(state, record)
     if state.run is not None:
-        ending = replace(ending, limits=state.run.limits, cost_micro=cost_micro(state.run))
-    ended = replace(ended, run=None, calls=(), held=False, suspended="", last_run=ending, conversation=state.conversation.seal())
+        spent = spent_of(state.run, record.timestamp_us)
+        ending = replace(ending, limits=state.run.limits, cost_micro=cost_micro(state.run), spent=spent)
+    ended = replace(
+        ended, run=None, calls=(), held=False, suspended="", last_run=ending, conversation=state.conversation.seal()
+    )
     return replace(ended, mode=mode(ended))
 
 
@@ -428,4 +435,5 @@ _CUSTOM: Final[dict[str, tuple[type[msgspec.Struct], Callable[..., SessionState]
     context.CONTEXT_WINDOW: (context.ContextWindow, _context_window),
     context.SUMMARY_STARTED: (context.SummaryStarted, _summary_started),
     **SKILL_FOLDS,
+    **AGENT_FOLDS,
 }

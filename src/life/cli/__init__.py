@@ -60,3 +60,17 @@ def lagod() -> None:
     from life.cli.lagod import lagod as command
 
     command()
+
+
+def autonomicd() -> None:
+    """`autonomicd …`"""
+    from life.cli.autonomicd import autonomicd as command
+
+    command()
+
+
+def spacesd() -> None:
+    """`spacesd …`"""
+    from life.cli.spacesd import spacesd as command
+
+    command()

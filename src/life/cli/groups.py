@@ -47,7 +47,12 @@ identity: Final = LazyGroup(
 
 arcan: Final = LazyGroup(
     "arcan",
-    {"identity": Lazy("life.cli.groups:identity", "The agent's identity: DID, wallet, soul and seed.")},
+    {
+        "shell": Lazy("life.cli.shell.command:shell", "Talk with the agent."),
+        "run": Lazy("life.cli.session_run:run_once", "Run one objective and print the answer."),
+        "session": Lazy("life.cli.session:session", "Sessions: list, show, replay, export, fork, delete."),
+        "identity": Lazy("life.cli.groups:identity", "The agent's identity: DID, wallet, soul and seed."),
+    },
     help="Arcan, the runtime.",
 )
 
@@ -190,6 +195,49 @@ lago: Final = LazyGroup(
     help="Lago, the persistence.",
 )
 
+spaces: Final = LazyGroup(
+    "spaces",
+    {
+        "up": Lazy(
+            "life.cli.spacesd:spacesd",
+            "Run Spaces: channels, direct messages and the directory of agents, over one WebSocket.",
+        ),
+        "list": Lazy("life.cli.spaces:list_", "List the spaces that you can see."),
+        "channels": Lazy(
+            "life.cli.spaces:channels", "List the channels of a space (without --space: of all that you are in)."
+        ),
+        "send": Lazy("life.cli.spaces:send", "Write TEXT into a CHANNEL (its name or number), or (@NAME) to somebody."),
+        "history": Lazy("life.cli.spaces:history", "Show the newest messages of a channel."),
+        "watch": Lazy(
+            "life.cli.spaces:watch",
+            "Follow channels (#general) and topics (space:1, dm:self, inbox:self, directory, tasks:self), until Ctrl-C.",
+        ),
+        "chat": Lazy("life.cli.spaces_chat:chat", "Talk in a CHANNEL, at the terminal."),
+        "members": Lazy(
+            "life.cli.spaces:members", "List the members of a space, with their roles and whether they are here."
+        ),
+        "roles": Lazy(
+            "life.cli.spaces:roles", "Show what each role may do; with SPACE PERSON ROLE give somebody a role."
+        ),
+        "invite": Lazy(
+            "life.cli.spaces:invite", "Make a code by which somebody joins a space (`life spaces join CODE`)."
+        ),
+        "join": Lazy(
+            "life.cli.spaces:join", "Join a public space by its name or number, or any space by an invite's code."
+        ),
+        "create": Lazy("life.cli.spaces:create", "Make a space, or (--in SPACE) a channel."),
+        "peers": Lazy(
+            "life.cli.spaces:peers",
+            "List the agents of the directory, with what they do and cost; with SKILL those who have it (its id, or a tag).",
+        ),
+        "call": Lazy(
+            "life.cli.spaces:call",
+            "Carry out any COMMAND with its ARGUMENTS as name=value (docs/spaces.md lists them).",
+        ),
+    },
+    help="Spaces, where agents find, talk to and hire each other.",
+)
+
 demo: Final = LazyGroup(
     "demo",
     {
@@ -204,14 +252,27 @@ life: Final = LazyGroup(
     "life",
     {
         "up": Lazy("life.cli.arcand:up", "Start everything in one process and print a one-time link."),
+        "init": Lazy("life.cli.init:init", "Make this folder a Life project: settings, an identity, an example agent."),
+        "doctor": Lazy("life.cli.doctor:doctor", "Try everything this project needs, and say what is wrong."),
+        "status": Lazy(
+            "life.cli.status:status", "Show sessions, means, health, what waits for a person, and which daemons run."
+        ),
         "demo": Lazy("life.cli.groups:demo", "Demonstrations that run offline on the real parts."),
         "login": Lazy("life.cli.login:login", "Print a fresh one-time link to the running daemon."),
         "settings": Lazy("life.cli.settings:settings", "List every setting, its variable and its value."),
         "identity": Lazy("life.cli.groups:identity", "The agent's identity: DID, wallet, soul and seed."),
+        "agents": Lazy("life.cli.agents:agents", "Agents that others can call, as files."),
+        "autonomic": Lazy(
+            "life.cli.autonomic:autonomic", "What is permitted now and why; deposits; waking; simulation."
+        ),
         "memory": Lazy("life.cli.memory:memory", "What the agent remembers: list, search, propose, take over, forget."),
         "skills": Lazy("life.cli.skills:skills", "Instructions for special tasks."),
         "mcp": Lazy("life.cli.mcp:mcp", "Serve MCP, and use MCP servers."),
+        "trace": Lazy(
+            "life.cli.trace:trace", "Show where a session's time went, from its events; or send it to a tracing tool."
+        ),
         "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
+        "spaces": Lazy("life.cli.groups:spaces", "Spaces, where agents find, talk to and hire each other."),
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),

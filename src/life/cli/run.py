@@ -26,6 +26,12 @@ data_dir_option = click.option(
     help="Where the project's journal, identity and workspaces live.",
 )
 
+workspace_option = click.option(
+    "--workspace",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Work in this directory, instead of an empty one; for a session that has not run yet.",
+)
+
 
 def command_errors(function: Callable[P, T]) -> Callable[P, T]:
     """A LifeError becomes one sentence and the next step on stderr, and exit code 1. Interrupts are quiet."""

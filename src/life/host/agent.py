@@ -13,6 +13,7 @@ from pathlib import Path
 
 from life.aios.ports.provider import ModelProvider
 from life.aios.record import EventRecord
+from life.arcan.foreign.outside_loop import OutsideLoop
 from life.arcan.reports import RunReport
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.settings import Settings
@@ -63,14 +64,18 @@ async def open_agent(
     settings: Settings | None = None,
     environment: Mapping[str, str] | None = None,
     provider: ModelProvider | None = None,
+    loop: OutsideLoop | None = None,
 ) -> AsyncIterator[Agent]:
     """Open the agent of a data directory, making what is missing. Interrupted runs are taken up first. `provider` is a model
-    of one's own (docs/models.md); without it the settings name one.
+    of one's own (docs/models.md); without it the settings name one. `loop` is an agent of another framework
+    (docs/bring-your-own-loop.md).
 
     DataDirectoryLockedError while a daemon or another agent works there: a run that somebody drives is not interrupted, and
     taking it up here would do its effects twice.
     """
     with DataDirectory.create(Path(root)).lock("arcand"):
-        async with open_system(root, settings=settings, environment=environment, provider=provider) as system:
+        async with open_system(
+            root, settings=settings, environment=environment, provider=provider, loop=loop
+        ) as system:
             await system.runtime.recover_all()
             yield Agent(system)

@@ -22,7 +22,12 @@ from life.aios.record import EventRecord
 from life.anima.api import PUBLIC_PATHS as IDENTITY_PATHS
 from life.anima.api import IdentityApi
 from life.anima.custody.process_hardening import harden_process
+from life.arcan.agents.api import AgentApi
 from life.arcan.api import SessionApi
+from life.arcan.branch_api import BranchApi
+from life.arcan.people_api import Callers
+from life.autonomic.api import AutonomicApi
+from life.autonomic.evaluation.api import EvaluationApi
 from life.haima.approval_desk import ApprovalDesk
 from life.haima.approvals_api import approval_operations
 from life.host.access import Access, load_or_create_token
@@ -41,7 +46,9 @@ from life.host.keys import Prompt
 from life.host.pages.people import Pages
 from life.host.settings import Settings
 from life.host.system import System, open_system
+from life.host.workspace import Workspace, open_positions
 from life.lago.proof.checkpoints import Checkpointer
+from life.workspace.positions import Positions
 
 PUBLIC_PATHS: Final = ("/health", "/login", "/static/life.css", *IDENTITY_PATHS)
 
@@ -132,10 +139,11 @@ async def open_application(
             registry=system.registry,
         ) as services,
         open_doors(system) as doors,
+        open_positions(system) as positions,
     ):
         desk = ApprovalDesk(system.journal, system.clock, system.entropy, agent_id=system.identity.agent_id)
         try:
-            yield _application(system, access, desk, token, services, doors, hosts=hosts)
+            yield _application(system, access, desk, token, services, doors, positions, hosts=hosts)
         finally:
             await desk.aclose()
 
@@ -168,6 +176,7 @@ def _application(
     token: str,
     services: IdentityServices,
     doors: Doors,
+    positions: Positions,
     *,
     hosts: list[str],
 ) -> ASGIApp:
@@ -192,17 +201,20 @@ def _application(
         agent_id=system.identity.agent_id,
         clock=system.clock,
     )
+    callers = Callers(system.runtime, owner_of, lambda request: owner_of(request) or auth_of(request.scope).kind)
     session_api = SessionApi(
-        system.runtime,
-        system.journal,
-        _stream,
-        owner_of=owner_of,
-        actor_of=lambda request: owner_of(request) or auth_of(request.scope).kind,
+        system.runtime, system.journal, _stream, owner_of=callers.owner_of, actor_of=callers.actor_of
     )
+    workspace = Workspace(system, callers, positions, started_us)
     operations: list[ApiOperation] = [
         Operation("GET", "/health", "Whether the daemon answers", health, None, Health),
         Operation("POST", "/login-links", "A one-time link for a browser", login_link, None, LoginLink, status=201),
         *doors.beside(session_api.operations()),
+        *BranchApi(system.runtime, callers).operations(),
+        *AgentApi(system.runtime, callers).operations(),
+        *AutonomicApi(system.autonomic, system.clock).session_operations(),
+        *EvaluationApi(system.journal, system.autonomic, system.autonomic.publish).operations(),
+        *workspace.operations(),
         *identities.public_operations(),
         *identities.operations(),
         *approval_operations(approvals, system.clock, who=lambda request: auth_of(request.scope).kind),
@@ -212,6 +224,7 @@ def _application(
     app = Starlette(
         routes=[
             *_by_media_type(routes(operations), pages.routes()),
+            *workspace.routes(),
             Route("/openapi.json", openapi),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
@@ -222,7 +235,12 @@ def _application(
     authenticated = Authenticated(
         guarded, access=access, token=token, services=services, clock=system.clock, routes=scoped
     )
-    return OutsideLayers(doors.around(UnexpectedErrors(authenticated)))
+    outer = doors.around(UnexpectedErrors(authenticated))
+    if system.telemetry is not None:
+        from life.host.http.tracing import Traced
+
+        outer = Traced(outer, system.telemetry, app.routes)
+    return OutsideLayers(outer)
 
 
 def _by_media_type(api: list[Route], pages: list[Route]) -> list[Route]:

@@ -4,7 +4,7 @@
       journal.db      the journal
       blobs/          contents by their hash
       identity/       soul.json (public), seed.enc (0600)
-      workspaces/     one directory per session
+      workspaces/     one directory per session, or a link to the operator's own
       token           the daemons' access token (0600)
       config.toml     settings
       arcand.lock     held by the daemon that works here; says its process and address
@@ -92,6 +92,32 @@ class DataDirectory:
         path = self.root / "workspaces" / session_id
         path.mkdir(mode=0o700, exist_ok=True)
         return path
+
+    def adopt_workspace(self, session_id: str, directory: Path) -> None:
+        """Let a session (whose id passed `check_path_id`) work in a directory of the operator's, instead of one of its own.
+        Before its first run; doing it again is fine. What lies below a `.life` in it stays out of the agent's reach.
+
+        DataDirectoryError: no directory, one that holds this data directory in the open, or a session that has another.
+        """
+        target = directory.resolve()
+        if not target.is_dir():
+            raise DataDirectoryError(f"{directory} is not a directory.")
+        data = self.root.resolve()
+        if target == data or target.is_relative_to(data):
+            raise DataDirectoryError(f"{directory} belongs to the data directory; agents don't work there.")
+        if data.is_relative_to(target) and DEFAULT_NAME not in data.relative_to(target).parts:
+            raise DataDirectoryError(
+                f"The data directory {self.root} lies in {directory}, where the agent would see it.",
+                next_step=f"Keep it outside, or call it {DEFAULT_NAME}: that name is hidden from agents.",
+            )
+        place = self.root / "workspaces" / session_id
+        try:
+            place.symlink_to(target, target_is_directory=True)
+        except FileExistsError:
+            if place.resolve() != target:
+                raise DataDirectoryError(
+                    f"Session {session_id} works in {place.resolve()} already.", next_step="Begin another session."
+                ) from None
 
     def lock(self, daemon: str) -> DirectoryLock:
         """Claim the directory for one daemon of this name; DataDirectoryLockedError when one runs already."""

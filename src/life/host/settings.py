@@ -19,6 +19,7 @@ from life.aios.state import EconomicMode
 from life.arcan.context.compaction import ContextSettings
 from life.host.custody_settings import CustodySettings
 from life.host.errors import SettingsError
+from life.vigil.config import TelemetrySettings
 
 KNOWN_ELSEWHERE: Final = frozenset({"LIFE_DATA_DIR", "LIFE_PASSPHRASE", "LIFE_KEY_FILE", "LIFE_PROVIDER_API_KEY"})
 """`LIFE_` variables that are read by other parts."""
@@ -162,6 +163,49 @@ class SkillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Use skills of trusted signers only."""
 
 
+class AutonomicSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What keeps the agent within its means and its limits (docs/autonomic.md). Money is micro-credits: 1,000,000 are 1 USDC."""
+
+    enabled: bool = True
+    credit_micro: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """What the agent may spend in all, deposited once at the first start; `life autonomic deposit` adds to it. Unset: it is not
+    metered, and only how fast it spends is limited."""
+    spend_velocity_micro: Annotated[int, msgspec.Meta(ge=1)] = 500_000
+    """In five minutes."""
+    budget_left: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.20
+    tokens_left: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.10
+    error_rate: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.30
+    min_outcomes: Annotated[int, msgspec.Meta(ge=1)] = 5
+    context_soft: Annotated[float, msgspec.Meta(ge=0.45, le=1)] = 0.60
+    prompt_token_micro: Annotated[int, msgspec.Meta(ge=0)] = 3
+    completion_token_micro: Annotated[int, msgspec.Meta(ge=0)] = 15
+    """What a token costs when nobody knows its model's price."""
+    conserving_auto_approve_micro: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    hustle_auto_approve_micro: Annotated[int, msgspec.Meta(ge=0)] | None = 0
+    """Payments up to this need no person's approval while means are short; unset: as ever."""
+    on_failure: Literal["safe", "open", "last_known"] = "safe"
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=400)] = 250
+    probe_interval_s: Annotated[int, msgspec.Meta(ge=1)] = 300
+    """How often means are looked at while sessions hibernate; a deposit is noticed at once."""
+    url: str = ""
+    """An `autonomicd` to ask instead of deciding here."""
+    token_file: str = ""
+    """With that daemon's token; empty: the project's own."""
+
+
+class EvaluationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Scores for finished runs (docs/evaluation.md)."""
+
+    inline: bool = False
+    """Heuristics; they cost nothing but their events."""
+    judge: str = ""
+    """The provider specification of a model that judges finished runs; empty: none."""
+    sample_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10
+    """How many of the finished runs are judged."""
+    judge_budget_micro: Annotated[int, msgspec.Meta(ge=0)] = 50_000
+    """The most that judging may cost a session."""
+
+
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the journal is (docs/journal-nats.md)."""
 
@@ -195,9 +239,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sandbox: SandboxSettings = SandboxSettings()
     mcp: McpSettings = McpSettings()
     skills: SkillSettings = SkillSettings()
+    autonomic: AutonomicSettings = AutonomicSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     journal: JournalSettings = JournalSettings()
     storage: StorageSettings = StorageSettings()
     custody: CustodySettings = CustodySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 class _Name(NamedTuple):

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from life.aios.ports.blobs import Blobs
 from life.aios.ports.clock import Clock, Entropy
@@ -25,6 +25,7 @@ from life.aios.ports.journal import Journal
 from life.aios.ports.provider import ModelProvider
 from life.aios.ports.regulator import ModelTier
 from life.aios.ports.snapshots import Snapshots
+from life.aios.state import EconomicMode
 from life.anima.custody.wallet_rules import WalletRules
 from life.anima.custody_journal import CustodyJournal
 from life.anima.genesis import ensure_genesis
@@ -33,6 +34,7 @@ from life.anima.identity_file import Identity
 from life.anima.key_source import KeySource
 from life.anima.registry import IdentityRegistry
 from life.arcan.events import RunLimits
+from life.arcan.foreign.outside_loop import OutsideLoop
 from life.arcan.providers.guarded import TimeLimits
 from life.arcan.providers.opening import ModelOptions, ProviderOpener
 from life.arcan.providers.retry import RetryPolicy
@@ -44,6 +46,8 @@ from life.haima.payer import Payer
 from life.haima.policy import PaymentPolicy, SoulLimits
 from life.haima.x402.networks import LOCAL
 from life.haima.x402.transport import AsyncPayingTransport
+from life.host.agents import open_agents
+from life.host.autonomic import Autonomic, keeping, open_autonomic
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.custody_opening import CustodyContext, ensure_identity, open_custody
 from life.host.custody_rotation import settle_identity
@@ -51,15 +55,28 @@ from life.host.custody_settings import CustodySettings
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.equipment import Equipment, open_equipment, workspace_of
 from life.host.errors import SettingsError
+from life.host.evaluation import Evaluator, evaluating
 from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.lagod_engine import NATS_FOLDER, NatsSettings, open_nats
 from life.host.ledger import authorization_reader
-from life.host.settings import JournalSettings, ModelSettings, PaymentSettings, Settings, ToolSettings, load_settings
+from life.host.settings import (
+    AutonomicSettings,
+    JournalSettings,
+    ModelSettings,
+    PaymentSettings,
+    Settings,
+    ToolSettings,
+    load_settings,
+)
+from life.host.telemetry import open_host_telemetry
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
 from life.lago.snapshots import SqliteSnapshots
 from life.praxis.egress import EgressClient, EgressPolicy, private_permit
 from life.praxis.fetch_request import HttpFetchPolicy
+
+if TYPE_CHECKING:
+    from life.vigil.telemetry import LiveTelemetry
 
 SHUTDOWN_GRACE_MS: Final = 1_500
 """How long running tools may take to finish when everything closes: a daemon is gone within three seconds."""
@@ -80,11 +97,15 @@ class System:
     custody: Custody
     """The agent's own keys. Who signs for it takes them guarded, so that a revoked identity signs nothing."""
     payer: Payer
+    autonomic: Autonomic
+    """What keeps the agent within its means and its limits."""
     ledger: LocalLedger
     runtime: Runtime
     equipment: Equipment
     """What the runtime thinks and works with."""
     identity_is_new: bool
+    telemetry: LiveTelemetry | None = None
+    """What exports spans, when telemetry is on."""
 
 
 @asynccontextmanager
@@ -98,9 +119,11 @@ async def open_system(
     clock: Clock | None = None,
     entropy: Entropy | None = None,
     provider: ModelProvider | None = None,
+    loop: OutsideLoop | None = None,
 ) -> AsyncIterator[System]:
     """Open (and, where it is missing, make) everything in the data directory `root`. A `provider` given here thinks for
-    sessions that name none, instead of the one in the settings; closing it is its owner's business."""
+    sessions that name none, instead of the one in the settings; closing it is its owner's business. A `loop` of
+    another framework thinks and acts instead of both (docs/bring-your-own-loop.md); it is stopped at the end."""
     environment = os.environ if environment is None else environment
     data = DataDirectory.create(Path(root))
     settings = settings or load_settings(data.config, environment)
@@ -116,6 +139,11 @@ async def open_system(
                 SqliteJournal.open(data.journal, clock=clock, writer=journal_writer)
             )
             snapshots = await stack.enter_async_context(SqliteSnapshots(data.journal))
+        telemetry = await open_host_telemetry(
+            stack, settings.telemetry, environment, clock=clock, entropy=entropy, root=data.root
+        )
+        if telemetry is not None:
+            journal = telemetry.watch(journal)
         agent = await _open_agent(
             stack,
             journal,
@@ -128,6 +156,18 @@ async def open_system(
         identity = agent.identity
         registry = await stack.enter_async_context(IdentityRegistry.open(journal, clock))
         ledger = LocalLedger(journal, clock, entropy, network=LOCAL)
+        autonomic = await stack.enter_async_context(
+            open_autonomic(
+                journal,
+                snapshots,
+                settings.autonomic,
+                clock=clock,
+                entropy=entropy,
+                agent_id=identity.agent_id,
+                floor=settings.payments.economic_mode,
+                token=data.token,
+            )
+        )
         payer = await stack.enter_async_context(
             Payer(
                 journal=journal,
@@ -135,8 +175,8 @@ async def open_system(
                 clock=clock,
                 entropy=entropy,
                 agent_id=identity.agent_id,
-                policy=payment_policy(settings.payments),
-                mode=lambda: settings.payments.economic_mode,
+                policy=payment_policy(settings.payments, settings.autonomic),
+                mode=autonomic.mode,
                 soul=_soul_limits(identity),
                 approval_lifetime_s=settings.payments.approval_lifetime_s,
                 authorization_state=authorization_reader([ledger]),
@@ -152,6 +192,9 @@ async def open_system(
             options=model_options(settings.model),
             read_image=_image_reader(data, clock, entropy, environment, prompt),
         )
+        if loop is not None:
+            provider = loop
+            stack.push_async_callback(loop.aclose)
         if provider is None:
             provider = provider_of(settings.model.provider)
             close_provider: Callable[[], Awaitable[None]] | None = getattr(provider, "aclose", None)
@@ -174,7 +217,7 @@ async def open_system(
         runtime = await stack.enter_async_context(
             Runtime(
                 journal,
-                equipment.toolbox,
+                equipment.toolbox if loop is None else loop.toolbox(equipment.toolbox, journal),
                 provider=provider,
                 open_provider=equipment.open_provider,
                 clock=clock,
@@ -186,14 +229,32 @@ async def open_system(
                     system_prompt=equipment.instructions(settings.model.system or DEFAULT_SYSTEM_PROMPT),
                     policy=equipment.policy,
                     max_output_tokens=settings.model.max_output_tokens,
-                    tier_providers=_regulator_tiers(settings.model),
+                    tier_providers=_regulator_tiers(settings.model) if loop is None else {},
                     shutdown_grace_ms=SHUTDOWN_GRACE_MS,
                 ),
                 context=equipment.context,
                 files=equipment.files,
                 checkpoints=snapshots,
+                agents=open_agents(data, environment) if loop is None else None,
+                regulator=autonomic.regulator,
+                telemetry=telemetry,
             )
         )
+        await stack.enter_async_context(keeping(autonomic, runtime))
+        if settings.evaluation.inline or settings.evaluation.judge:
+            toolbox = equipment.toolbox
+            evaluator = Evaluator(
+                journal,
+                settings.evaluation,
+                clock=clock,
+                entropy=entropy,
+                agent_id=identity.agent_id,
+                schemas=lambda: {tool.name: tool.input_schema for tool in toolbox.definitions()},
+                open_provider=provider_of,
+                rates=autonomic.homeostasis.rates,
+                vitals=autonomic.homeostasis.vitals,
+            )
+            await stack.enter_async_context(evaluating(evaluator, journal, autonomic.follower.position))
         yield System(
             data=data,
             settings=settings,
@@ -204,10 +265,12 @@ async def open_system(
             registry=registry,
             custody=agent.custody,
             payer=payer,
+            autonomic=autonomic,
             ledger=ledger,
             runtime=runtime,
             equipment=equipment,
             identity_is_new=agent.is_new,
+            telemetry=telemetry,
         )
 
 
@@ -293,9 +356,17 @@ def _image_reader(
     return read
 
 
-def payment_policy(settings: PaymentSettings) -> PaymentPolicy:
-    """Haima's policy from the settings."""
+def payment_policy(settings: PaymentSettings, short: AutonomicSettings | None = None) -> PaymentPolicy:
+    """Haima's policy from the settings; `short` says what needs no approval while means are short."""
+    by_mode: dict[EconomicMode, int] = {}
+    if short is not None:
+        limits: dict[EconomicMode, int | None] = {
+            "conserving": short.conserving_auto_approve_micro,
+            "hustle": short.hustle_auto_approve_micro,
+        }
+        by_mode = {mode: limit for mode, limit in limits.items() if limit is not None}
     return PaymentPolicy(
+        auto_approve_by_mode_micro=by_mode,
         enabled=settings.enabled,
         auto_approve_cap_micro=settings.auto_approve_cap_micro,
         hard_cap_per_tx_micro=settings.hard_cap_per_tx_micro,

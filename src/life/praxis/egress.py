@@ -26,6 +26,7 @@ import httpcore2
 import httpx2
 import msgspec
 
+from life.aios.ports.telemetry import working_in
 from life.praxis.addresses import IPAddress, address_reach, canonical_host, parse_patterns
 from life.praxis.errors import AddressRefusedError
 
@@ -176,7 +177,7 @@ class EgressTransport(httpx2.AsyncBaseTransport):
                 port=request.url.port,
                 target=request.url.raw_path,
             ),
-            headers=request.headers.raw,
+            headers=_traced(request.headers),
             content=request.stream,
             # A name for TLS other than the URL's would be verified instead of it: never taken from the request.
             extensions={key: value for key, value in request.extensions.items() if key != "sni_hostname"},
@@ -206,6 +207,17 @@ class EgressTransport(httpx2.AsyncBaseTransport):
                 network_backend=self._backend,
             )
         return self._pool
+
+
+def _traced(headers: httpx2.Headers) -> list[tuple[bytes, bytes]]:
+    """The request's headers, with the span that it belongs to while telemetry is on (W3C Trace Context)."""
+    place = working_in.get()
+    if place is None or "traceparent" in headers:
+        return headers.raw
+    added = [(b"traceparent", place.traceparent.encode())]
+    if place.tracestate:
+        added.append((b"tracestate", place.tracestate.encode()))
+    return [*headers.raw, *added]
 
 
 class EgressClient(httpx2.AsyncClient):

@@ -194,6 +194,22 @@ def has_chromium(root: Path) -> bool:
     return shutil.which("chromium") is not None and all(importlib.util.find_spec(name) is not None for name in packages)
 
 
+def has_prometheus(root: Path) -> bool:
+    """Whether Prometheus and its checker can be started; `root` plays no role."""
+    return shutil.which("prometheus") is not None and shutil.which("promtool") is not None
+
+
+def find_phoenix(root: Path) -> Path | None:
+    """The Phoenix server in the environment that `make phoenix` made."""
+    built = root / ".cache" / "phoenix" / "bin" / "phoenix"
+    return built if built.is_file() else None
+
+
+def has_phoenix(root: Path) -> bool:
+    """Whether a Phoenix server can be started."""
+    return find_phoenix(root) is not None
+
+
 def has_bubblewrap(root: Path) -> bool:
     """Whether bubblewrap is installed and can make its namespaces here, tried; `root` plays no role."""
     bwrap = shutil.which("bwrap")
@@ -241,6 +257,8 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             has_chromium,
             "Install Chromium (Debian: apt install chromium), the dependency group `peers` (Playwright) and the extra `webauthn`.",
         ),
+        "prometheus": Part(has_prometheus, "Install Prometheus; on Debian and Ubuntu: apt install prometheus."),
+        "phoenix": Part(has_phoenix, "Run `make phoenix` (it downloads about 250 MB)."),
         "hledger": Part(on_path("hledger"), "Install hledger; on Debian and Ubuntu: apt install hledger."),
         "git": Part(on_path("git"), "Install git; on Debian and Ubuntu: apt install git."),
         "ripgrep": Part(on_path("rg"), "Install ripgrep; on Debian and Ubuntu: apt install ripgrep."),

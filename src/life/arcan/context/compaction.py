@@ -125,13 +125,17 @@ def plan_compaction(
     *,
     fixed_bytes: int,
     summary_budget: int = SUMMARY_TOKENS,
+    target_tokens: int | None = None,
 ) -> CompactionPlan | None:
-    """What to do before the next request; None while there is room, or when nothing would get shorter."""
+    """What to do before the next request; None while there is room, or when nothing would get shorter. With `target_tokens`
+    there is no room above that many tokens (system text and tools included), whatever the window."""
     before = request_tokens(conversation, fixed_bytes)
     free = room.window - room.answer
-    if before <= int(free * settings.compact_at):
-        return None
     target = max(MIN_WINDOW_TOKENS // 4, int(room.conversation * settings.keep))
+    if target_tokens is not None and before > target_tokens:
+        target = min(target, max(MIN_WINDOW_TOKENS // 4, target_tokens - room.fixed))
+    elif before <= int(free * settings.compact_at):
+        return None
     # A count that is higher than our estimate says that tokens are shorter here: then less text fits.
     estimate = max(1, tokens_of_bytes(conversation.size_bytes + fixed_bytes))
     target = min(target, max(MIN_WINDOW_TOKENS // 4, target * estimate // max(before, 1)))

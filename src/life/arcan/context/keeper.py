@@ -131,8 +131,9 @@ class ContextKeeper:
         """How long the answer may be: what the settings say, or a quarter of a small window."""
         return min(self._max_output_tokens, self._window() // 4)
 
-    async def prepare(self) -> None:
-        """Stage what the context needs before the next model call. Raises Interrupted when the run is to stop."""
+    async def prepare(self, target_tokens: int | None = None) -> None:
+        """Stage what the context needs before the next model call; with a target, shorten it to about that. Raises
+        Interrupted when the run is to stop."""
         run = self._log.state.run
         if run is not None and run.run_id != self._told_run and self._parts.sources:
             await self._interrupts.guard(self._tell)
@@ -140,7 +141,7 @@ class ContextKeeper:
         window = self._window()
         if window != self._log.state.context.window_tokens:
             self._log.add(context_window(ContextWindow(window_tokens=window)))
-        await self._make_room(window)
+        await self._make_room(window, target_tokens)
 
     async def _tell(self) -> None:
         """Freeze the beginning and tell the run what is new, once per run."""
@@ -229,7 +230,7 @@ class ContextKeeper:
         known = self._knows_window
         return DEFAULT_WINDOW_TOKENS if known is None else max(1_000, known.context_window_tokens)
 
-    async def _make_room(self, window: int) -> None:
+    async def _make_room(self, window: int, target_tokens: int | None) -> None:
         state = self._log.state
         fixed_bytes = self._fixed_bytes()
         room = room_of(window, max_output_tokens=self._max_output_tokens, fixed_bytes=fixed_bytes)
@@ -239,6 +240,7 @@ class ContextKeeper:
             self._parts.settings,
             fixed_bytes=fixed_bytes,
             summary_budget=self._parts.budgets.compressed,
+            target_tokens=target_tokens,
         )
         if plan is None:
             return

@@ -72,12 +72,13 @@ class MemoryTools:
         self._org = org
         self._owners: dict[str, str] = {}
         self._tools = {tool.definition.name: tool for tool in self._all()}
+        self._definitions = tuple(self._tools[name].definition for name in sorted(self._tools))
 
     # ---- the port
 
     def definitions(self) -> Sequence[ToolDefinition]:
         """See Toolbox."""
-        return tuple(self._tools[name].definition for name in sorted(self._tools))
+        return self._definitions
 
     def capabilities(self, call: ToolCall, context: ToolContext) -> tuple[str, ...]:
         """See Toolbox."""

@@ -85,10 +85,10 @@ def demo_assistant(*, delta_delay_ms: int = 0) -> Callable[[ModelRequest], Scrip
 
 
 def _objective(request: ModelRequest) -> str:
-    """What the user said last."""
+    """What the user said last; what the runtime had to add stands before it in the same turn."""
     for message in reversed(request.messages):
         if message.role == "user":
-            for block in message.content:
+            for block in reversed(message.content):
                 if isinstance(block, TextBlock):
                     return block.text
     return ""

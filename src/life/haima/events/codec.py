@@ -10,6 +10,7 @@ from msgspec import Raw
 from life.aios.events import Custom, Kind
 from life.aios.ids import new_id
 from life.aios.ports.clock import Clock, Entropy
+from life.aios.ports.telemetry import working_in
 from life.aios.record import SYSTEM, Actor, EventRecord, NewEvent, Stream
 from life.haima.events import (
     accounts,
@@ -89,6 +90,7 @@ def finance_event(
     timestamp_us: int | None = None,
 ) -> NewEvent:
     """`event` as an event of `stream`, now or at `timestamp_us`; ready for the journal."""
+    place = working_in.get()
     return NewEvent(
         event_id=event_id or new_id(clock, entropy),
         session_id=stream.session_id,
@@ -100,6 +102,8 @@ def finance_event(
         actor=actor,
         causation_id=causation_id,
         correlation_id=correlation_id,
+        trace_id=None if place is None else place.trace_id,
+        span_id=None if place is None else place.span_id,
     )
 
 

@@ -106,8 +106,9 @@ async def serve(
     on_ready: Callable[[], None],
     *,
     on_stop: Callable[[], Awaitable[None]] | None = None,
+    max_frame_bytes: int | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM. With `max_frame_bytes` also WebSockets, with frames up to that.
 
     `on_ready` is called when requests are answered; `on_stop` before open requests get their last `GRACE_S` seconds: it
     ends what would keep them open, such as event streams.
@@ -119,7 +120,9 @@ async def serve(
         access_log=False,
         lifespan="off",
         http="httptools" if fast else "h11",
-        ws="none",
+        ws="none" if max_frame_bytes is None else "websockets-sansio",
+        ws_max_size=max_frame_bytes or 1,
+        ws_per_message_deflate=False,  # a small frame must not unfold into a giant one
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )

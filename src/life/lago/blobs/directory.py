@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -71,6 +71,10 @@ class DirectoryObjects:
             raise explain(error) from None
         return StoredObject(name, found.st_size, found.st_mtime_ns // 1000)
 
+    async def first_of(self, names: Sequence[str]) -> str | None:
+        """See Objects. One visit to the threads for all of them."""
+        return await asyncio.to_thread(self._first_of, names)
+
     async def refresh(self, name: str) -> bool:
         """See Objects."""
         try:
@@ -96,6 +100,17 @@ class DirectoryObjects:
         for folder in await asyncio.to_thread(_folders, self._root):
             for entry in await asyncio.to_thread(_entries, folder):
                 yield entry
+
+    def _first_of(self, names: Sequence[str]) -> str | None:
+        for name in names:
+            try:
+                (self._root / name).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise explain(error) from None
+            return name
+        return None
 
     def _put(self, name: str, content: bytes) -> None:
         partial = self._partial()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -44,6 +44,10 @@ class Objects(Protocol):
 
     async def stat(self, name: str) -> StoredObject | None:
         """Its length and age; None when there is none."""
+        ...
+
+    async def first_of(self, names: Sequence[str]) -> str | None:
+        """The first of these names under which there is an object; None when there is none."""
         ...
 
     async def refresh(self, name: str) -> bool:

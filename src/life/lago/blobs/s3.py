@@ -11,7 +11,7 @@ import os
 import ssl
 import tempfile
 import xml.etree.ElementTree as ElementTree  # answers of the configured store; see `_parse`
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -122,6 +122,13 @@ class S3Objects:
         written = parsedate_to_datetime(response.headers.get("last-modified", "Thu, 01 Jan 1970 00:00:00 GMT"))
         size = int(response.headers.get("content-length", "0"))
         return StoredObject(name, size, int(written.timestamp() * 1_000_000))
+
+    async def first_of(self, names: Sequence[str]) -> str | None:
+        """See Objects."""
+        for name in names:
+            if await self.stat(name) is not None:
+                return name
+        return None
 
     async def refresh(self, name: str) -> bool:
         """See Objects. A copy onto itself, made by the store."""

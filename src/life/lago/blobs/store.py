@@ -24,6 +24,8 @@ MAX_BLOB_BYTES: Final = 16 * 1024**3
 IN_MEMORY_BYTES: Final = 4 * 1024 * 1024
 """Longer contents go through a scratch file."""
 _PIECE_BYTES: Final = 256 * 1024
+_SHORT_BYTES: Final = 16 * 1024
+"""Encoded in less time than a visit to the threads takes."""
 _SUFFIXES: Final = (".zst", ".raw", ".sealed")
 
 
@@ -59,7 +61,10 @@ class BlobStore:
         if not await self._is_kept(blob):
             compressed = coding.gets_smaller(content)
             coder = self._encoder(blob, compressed=compressed)
-            stored = await asyncio.to_thread(lambda: coder.feed(content) + coder.finish())
+            if len(content) <= _SHORT_BYTES:
+                stored = coder.feed(content) + coder.finish()
+            else:
+                stored = await asyncio.to_thread(lambda: coder.feed(content) + coder.finish())
             await self._objects.put(_object(blob, self._suffix(compressed)), stored)
         return BlobInfo(blob, len(content))
 
@@ -189,11 +194,7 @@ class BlobStore:
     async def _name(self, blob: str) -> str | None:
         """The object that holds a blob. Without keys the open forms come first."""
         order = _SUFFIXES if self._sealing is None else tuple(reversed(_SUFFIXES))
-        for suffix in order:
-            name = _object(blob, suffix)
-            if await self._objects.stat(name) is not None:
-                return name
-        return None
+        return await self._objects.first_of([_object(blob, suffix) for suffix in order])
 
     async def _is_kept(self, blob: str) -> bool:
         """Whether the blob lies there and is good; then it is as young as new, so that no collection takes it away before its

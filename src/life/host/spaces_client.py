@@ -1,0 +1,55 @@
+"""A client of the running `spacesd` of a data directory: as its operator, or as the project's own agent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from life.aios.errors import UnavailableError
+from life.aios.ports.custody import Custody
+from life.anima.tokens import issue_agent_token
+from life.host.access import read_token
+from life.host.clock import SystemClock, SystemEntropy
+from life.host.data_directory import DataDirectory
+from life.host.spaces import AUDIENCE
+from life.host.spacesd import DAEMON, SOCKET_PATH
+from life.spaces.listeners.websocket.client import SpacesClient
+
+
+def socket_address(data_dir: Path, address: str | None) -> str:
+    """The WebSocket of the daemon: of the one that works in the data directory, unless an `http(s)://host:port` is named."""
+    found = address or DataDirectory(data_dir).address_of(DAEMON)
+    if found is None:
+        raise UnavailableError(
+            f"No spacesd works in {data_dir}.", next_step="Start one with `life spaces up`, or name its --data-dir."
+        )
+    scheme, _, rest = found.rstrip("/").partition("://")
+    return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}{SOCKET_PATH}"
+
+
+@asynccontextmanager
+async def operator_client(data_dir: Path, address: str | None = None) -> AsyncIterator[SpacesClient]:
+    """Logged in with the daemon's own token. The token is sent only to the daemon that holds the directory's lock, or that is named."""
+    where = socket_address(data_dir, address)
+
+    async def token() -> str:
+        return read_token(DataDirectory(data_dir).token)
+
+    async with SpacesClient.connect(where, token, clock=SystemClock(), entropy=SystemEntropy()) as client:
+        yield client
+
+
+@asynccontextmanager
+async def agent_client(
+    custody: Custody, agent_id: str, data_dir: Path, address: str | None = None
+) -> AsyncIterator[SpacesClient]:
+    """Logged in as an agent, with a fresh token for every connection and renewal."""
+    where = socket_address(data_dir, address)
+    clock, entropy = SystemClock(), SystemEntropy()
+
+    async def token() -> str:
+        return await issue_agent_token(custody, agent_id=agent_id, audience=AUDIENCE, clock=clock, entropy=entropy)
+
+    async with SpacesClient.connect(where, token, clock=clock, entropy=entropy) as client:
+        yield client
