@@ -1,0 +1,1 @@
+"""How clients reach an engine: one folder per protocol."""

@@ -1,0 +1,1 @@
+"""Spaces: reducers, engines, listeners, A2A."""

@@ -1,0 +1,1 @@
+"""SpacetimeDB's client protocol: the official npm client, and hostile ones."""
