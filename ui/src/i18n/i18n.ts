@@ -1,0 +1,2 @@
+export { t, term, load } from "./words.svelte";
+export type { Key } from "./en";
