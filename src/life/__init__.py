@@ -9,6 +9,7 @@
 `import life` opens nothing and imports nothing else; the names below are imported when they are first used.
 
     open               an agent with identity, journal, wallet, tools and model
+    tool               makes a function a tool, for `open(tools=[…])`
     Agent              what `open` gives
     open_payer         a wallet with caps and books
     AsyncPayingTransport, PayingTransport   pay with httpx2 out of such a wallet
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from life.host.agent import open_agent as open
     from life.host.haima_client import open_payer
     from life.host.haima_seller import Charge, ChargeWsgi, open_till
+    from life.praxis.function_tool import tool
 
 __all__ = [
     "Agent",
@@ -42,6 +44,7 @@ __all__ = [
     "open",
     "open_payer",
     "open_till",
+    "tool",
 ]
 
 _WHERE = {
@@ -50,6 +53,7 @@ _WHERE = {
     "Charge": ("life.host.haima_seller", "Charge"),
     "ChargeWsgi": ("life.host.haima_seller", "ChargeWsgi"),
     "open_till": ("life.host.haima_seller", "open_till"),
+    "tool": ("life.praxis.function_tool", "tool"),
     "open_payer": ("life.host.haima_client", "open_payer"),
     "X402Middleware": ("life.haima.x402.middleware", "X402Middleware"),
     "PayingTransport": ("life.haima.x402.transport", "PayingTransport"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from life.aios.errors import NotFoundError
 from life.autonomic.words import title
 from life.cli.run import command_errors, data_dir_option, run
 from life.cli.tables import print_table
@@ -22,6 +23,8 @@ _WIDTH = 60
 @command_errors
 def status(data_dir: Path, limit: int, as_json: bool) -> None:
     """Show sessions, means, health, what waits for a person, and which daemons run."""
+    if (data_dir / "identity").is_dir() and not (data_dir / "journal.db").exists() and not (data_dir / "nats").exists():
+        raise NotFoundError("Nothing has run in this project yet.", next_step="Begin with: arcan shell")
     found = run(project_status(data_dir))
     if as_json:
         click.echo(msgspec.json.encode(found).decode())

@@ -7,7 +7,7 @@ async with life.open(".life") as agent:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from life.arcan.reports import RunReport
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
 from life.host.settings import Settings
 from life.host.system import System, open_system
+from life.praxis.function_tool import FunctionTool
 
 _ENDS = frozenset({"RunFinished", "ApprovalRequested"})
 _IN_DOUBT = b'"arcan.run_in_doubt"'
@@ -65,17 +66,18 @@ async def open_agent(
     environment: Mapping[str, str] | None = None,
     provider: ModelProvider | None = None,
     loop: OutsideLoop | None = None,
+    tools: Sequence[FunctionTool[..., object]] = (),
 ) -> AsyncIterator[Agent]:
     """Open the agent of a data directory, making what is missing. Interrupted runs are taken up first. `provider` is a model
     of one's own (docs/models.md); without it the settings name one. `loop` is an agent of another framework
-    (docs/bring-your-own-loop.md).
+    (docs/bring-your-own-loop.md). `tools` are functions of one's own, made tools by `life.tool` (docs/tools.md).
 
     DataDirectoryLockedError while a daemon or another agent works there: a run that somebody drives is not interrupted, and
     taking it up here would do its effects twice.
     """
     with DataDirectory.create(Path(root)).lock("arcand"):
         async with open_system(
-            root, settings=settings, environment=environment, provider=provider, loop=loop
+            root, settings=settings, environment=environment, provider=provider, loop=loop, tools=tools
         ) as system:
             await system.runtime.recover_all()
             yield Agent(system)

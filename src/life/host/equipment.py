@@ -10,7 +10,7 @@ The runtime gets them through ports; here they are chosen and joined:
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,7 @@ from life.lago.blobs.directory import DirectoryObjects
 from life.lago.blobs.store import BlobStore
 from life.praxis.egress import EgressClient
 from life.praxis.fetch_request import HttpFetchPolicy
+from life.praxis.function_tool import FunctionTool
 from life.praxis.joined import JoinedToolbox
 from life.praxis.standard import standard_tools
 from life.praxis.tools.bash import ANY_PROGRAM
@@ -91,8 +92,10 @@ async def open_equipment(
     prompt: Prompt,
     clock: Clock,
     entropy: Entropy,
+    own_tools: Sequence[FunctionTool[..., object]] = (),
 ) -> Equipment:
-    """Open everything in the data directory. SandboxUnavailableError when the chosen sandbox does not work here."""
+    """Open everything in the data directory, with `own_tools` of the program beside ours. SandboxUnavailableError when the
+    chosen sandbox does not work here, DuplicateToolError for a name that a built-in tool has."""
     agent_id, workspace = identity.agent_id, WorkspacePolicy()
     blobs = open_blobs(
         data, DirectoryObjects(data.blobs, entropy), clock, entropy, environment=environment, prompt=prompt
@@ -129,6 +132,8 @@ async def open_equipment(
         # Asking a person before each command is the tool's own business (`sandbox.confirm`).
         allowed = (*policy.allow_capabilities, ANY_PROGRAM)
         policy = msgspec.structs.replace(policy, allow_capabilities=allowed)
+    for tool in own_tools:
+        tools.register(tool)
     skills = await open_skills(data, settings.skills, environment, own_did=identity.did)
     skills.register(tools)
     await skills.note_discovery(journal, clock, entropy, agent_id)

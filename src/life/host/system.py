@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,7 @@ from life.lago.journal.sqlite import SqliteJournal, WriterHost
 from life.lago.snapshots import SqliteSnapshots
 from life.praxis.egress import EgressClient, EgressPolicy, private_permit
 from life.praxis.fetch_request import HttpFetchPolicy
+from life.praxis.function_tool import FunctionTool
 
 if TYPE_CHECKING:
     from life.vigil.telemetry import LiveTelemetry
@@ -120,10 +121,11 @@ async def open_system(
     entropy: Entropy | None = None,
     provider: ModelProvider | None = None,
     loop: OutsideLoop | None = None,
+    tools: Sequence[FunctionTool[..., object]] = (),
 ) -> AsyncIterator[System]:
     """Open (and, where it is missing, make) everything in the data directory `root`. A `provider` given here thinks for
     sessions that name none, instead of the one in the settings; closing it is its owner's business. A `loop` of
-    another framework thinks and acts instead of both (docs/bring-your-own-loop.md); it is stopped at the end."""
+    another framework thinks and acts instead of both (docs/bring-your-own-loop.md); it is stopped at the end. `tools` stand beside the built-in ones."""
     environment = os.environ if environment is None else environment
     data = DataDirectory.create(Path(root))
     settings = settings or load_settings(data.config, environment)
@@ -213,6 +215,7 @@ async def open_system(
             prompt=prompt,
             clock=clock,
             entropy=entropy,
+            own_tools=tools,
         )
         runtime = await stack.enter_async_context(
             Runtime(

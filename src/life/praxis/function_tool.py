@@ -37,7 +37,7 @@ from life.praxis.errors import SchemaError
 from life.praxis.tool import input_schema, read_only_probe
 
 Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+Result = TypeVar("Result", covariant=True)
 
 Capabilities = Callable[..., Sequence[str]]
 """From the function's own parameters to what the call needs."""

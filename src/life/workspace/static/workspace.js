@@ -5051,20 +5051,25 @@ delegate(["click"]);
 var root$36 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>");
 function Dialog(e, n) {
 	push$1(n, !0);
-	let i = prop(n, "wide", 3, !1), a = state(void 0);
+	let i = prop(n, "wide", 3, !1), a = prop(n, "beside", 3, !1), o = state(void 0);
 	user_effect(() => {
-		get$1(a) && !get$1(a).open && get$1(a).showModal();
+		get$1(o) && !get$1(o).open && (a() ? get$1(o).show() : get$1(o).showModal());
 	});
-	var o = root$36();
-	let s;
-	var c = child(o), l = child(c), u = child(l), d = only_child(u, !0), f = sibling(u);
-	reset(l), snippet(sibling(l, 2), () => n.children), reset(c), reset(o), bind_this(o, (e) => set(a, e), () => get$1(a)), template_effect((e) => {
-		set_attribute(o, "aria-label", n.title), s = set_class(o, 1, "", null, s, { wide: i() }), set_text(d, n.title), set_attribute(f, "aria-label", e);
-	}, [() => t("close")]), event("close", o, function(...e) {
+	var s = root$36();
+	let c;
+	var l = child(s), u = child(l), d = child(u), f = only_child(d, !0), p = sibling(d);
+	reset(u), snippet(sibling(u, 2), () => n.children), reset(l), reset(s), bind_this(s, (e) => set(o, e), () => get$1(o)), template_effect((e) => {
+		set_attribute(s, "aria-label", n.title), c = set_class(s, 1, "", null, c, {
+			wide: i(),
+			beside: a()
+		}), set_text(f, n.title), set_attribute(p, "aria-label", e);
+	}, [() => t("close")]), event("close", s, function(...e) {
 		n.onclose?.apply(this, e);
-	}), delegated("click", o, (e) => e.target === get$1(a) && get$1(a)?.close()), delegated("click", f, () => get$1(a)?.close()), append(e, o), pop();
+	}), delegated("click", s, (e) => e.target === get$1(o) && !a() && get$1(o)?.close()), delegated("keydown", s, (e) => {
+		a() && e.key === "Escape" && (e.stopPropagation(), get$1(o)?.close());
+	}), delegated("click", p, () => get$1(o)?.close()), append(e, s), pop();
 }
-delegate(["click"]);
+delegate(["click", "keydown"]);
 // src/panels/Branches.svelte
 var root$35 = from_html("<p class=\"soft\"> </p>"), root_1$30 = from_html("<button class=\"quiet small\"> </button>"), root_2$26 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> <!><!></span> <!></li>"), root_3$23 = from_html("<ul class=\"rows branches\"></ul>"), root_4$19 = from_html("<!> <div class=\"row\"><button class=\"quiet\"> </button><button class=\"quiet\"> </button></div>", 1);
 function Branches(e, n) {
@@ -6227,7 +6232,7 @@ function Compare(e, n) {
 		other: get$1(s),
 		one_at: get$1(c),
 		other_at: get$1(l)
-	})))), f = user_derived(() => get$1(u) ? [get$1(u).one, get$1(u).other] : []);
+	})))), f = (e) => typeof e == "number" ? whole(Math.round(e * 1e3) / 1e3) : String(e), p = user_derived(() => get$1(u) ? [get$1(u).one, get$1(u).other] : []);
 	{
 		let n = user_derived(() => t("compareTitle"));
 		Dialog(e, {
@@ -6237,29 +6242,29 @@ function Compare(e, n) {
 			wide: !0,
 			onclose: () => ui.overlay === "compare" && (ui.overlay = ""),
 			children: (e, n) => {
-				var a = root_7$6(), p = first_child(a), m = child(p), h = child(m), g = child(h, !0), _ = sibling(g);
-				each(_, 21, () => get$1(i), index, (e, n) => {
+				var a = root_7$6(), m = first_child(a), h = child(m), g = child(h), _ = child(g, !0), v = sibling(_);
+				each(v, 21, () => get$1(i), index, (e, n) => {
 					var i = root$23(), a = only_child(i, !0), o = {};
 					template_effect(() => {
 						set_text(a, get$1(n).name), o !== (o = get$1(n).branch_id) && (i.value = (i.__value = o) ?? "");
 					}), append(e, i);
-				}), reset(_), init_select(_), reset(h);
-				var v = sibling(h), y = sibling(child(v));
-				remove_input_defaults(y), reset(v), reset(m);
-				var b = sibling(m, 2), x = child(b), S = child(x, !0), C = sibling(S);
-				each(C, 21, () => get$1(i), index, (e, n) => {
+				}), reset(v), init_select(v), reset(g);
+				var y = sibling(g), b = sibling(child(y));
+				remove_input_defaults(b), reset(y), reset(h);
+				var x = sibling(h, 2), S = child(x), C = child(S, !0), w = sibling(C);
+				each(w, 21, () => get$1(i), index, (e, n) => {
 					var i = root$23(), a = only_child(i, !0), o = {};
 					template_effect(() => {
 						set_text(a, get$1(n).name), o !== (o = get$1(n).branch_id) && (i.value = (i.__value = o) ?? "");
 					}), append(e, i);
-				}), reset(C), init_select(C), reset(x);
-				var w = sibling(x), T = sibling(child(w));
-				remove_input_defaults(T), reset(w), reset(b), reset(p);
-				var E = sibling(p, 2), D = child(E), O = only_child(D, !0);
-				reset(E);
-				var k = sibling(E, 2), A = (e) => {
+				}), reset(w), init_select(w), reset(S);
+				var T = sibling(S), E = sibling(child(T));
+				remove_input_defaults(E), reset(T), reset(x), reset(m);
+				var D = sibling(m, 2), O = child(D), k = only_child(O, !0);
+				reset(D);
+				var A = sibling(D, 2), j = (e) => {
 					var n = root_6$7(), i = first_child(n), a = only_child(i, !0), o = sibling(i, 2);
-					each(o, 21, () => get$1(f), index, (e, n) => {
+					each(o, 21, () => get$1(p), index, (e, n) => {
 						var i = root_1$21(), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s, !0), l = only_child(sibling(s, 2));
 						reset(i), template_effect((e, i, a, s, u, d, f, p, m) => {
 							set_text(o, `${get$1(n).branch ?? ""} · #${get$1(n).sequence ?? ""}`), set_text(c, e), set_text(l, `${i ?? ""} ${a ?? ""} · ${s ?? ""} ${u ?? ""} · ${d ?? ""} ${f ?? ""} · ${p ?? ""} ${m ?? ""}`);
@@ -6280,16 +6285,16 @@ function Compare(e, n) {
 						each(i, 21, () => Object.entries(get$1(u).state_changes), index, (e, n) => {
 							var i = user_derived(() => to_array(get$1(n), 2)), a = user_derived(() => to_array(get$1(i)[1], 2));
 							let o = () => get$1(i)[0], s = () => get$1(a)[0], c = () => get$1(a)[1];
-							var l = root_2$18(), u = child(l), d = only_child(u, !0), f = sibling(u), p = only_child(f, !0), m = only_child(sibling(f), !0);
+							var l = root_2$18(), u = child(l), d = only_child(u, !0), p = sibling(u), m = only_child(p, !0), h = only_child(sibling(p), !0);
 							reset(l), template_effect((e, n) => {
-								set_text(d, o()), set_text(p, e), set_text(m, n);
-							}, [() => String(s()), () => String(c())]), append(e, l);
+								set_text(d, o()), set_text(m, e), set_text(h, n);
+							}, [() => f(s()), () => f(c())]), append(e, l);
 						}), reset(i), reset(n), append(e, n);
 					}, l = user_derived(() => Object.keys(get$1(u).state_changes).length);
 					if_block(s, (e) => {
 						get$1(l) && e(c);
 					});
-					var d = sibling(s, 2), p = only_child(d, !0);
+					var d = sibling(s, 2), m = only_child(d, !0);
 					each(sibling(d, 2), 17, () => get$1(u).files ?? [], index, (e, n) => {
 						var i = root_4$13(), a = child(i), o = child(a), s = only_child(sibling(o), !0);
 						reset(a);
@@ -6301,22 +6306,22 @@ function Compare(e, n) {
 						var n = root_5$10(), i = only_child(n, !0);
 						template_effect((e) => set_text(i, e), [() => t("noDifferentFiles")]), append(e, n);
 					}), template_effect((e, n) => {
-						set_text(a, e), set_text(p, n);
+						set_text(a, e), set_text(m, n);
 					}, [() => t("commonAt", {
 						n: get$1(u).common_sequence,
 						branch: get$1(u).common_branch,
 						turns: get$1(u).common_messages
 					}), () => t("differentFiles")]), append(e, n);
 				};
-				if_block(k, (e) => {
-					get$1(u) && e(A);
+				if_block(A, (e) => {
+					get$1(u) && e(j);
 				}), template_effect((e, n, i) => {
-					set_text(g, e), set_text(S, n), set_text(O, i);
+					set_text(_, e), set_text(C, n), set_text(k, i);
 				}, [
 					() => t("one"),
 					() => t("other"),
 					() => t("compare")
-				]), bind_select_value(_, () => get$1(o), (e) => set(o, e)), bind_value(y, () => get$1(c), (e) => set(c, e)), bind_select_value(C, () => get$1(s), (e) => set(s, e)), bind_value(T, () => get$1(l), (e) => set(l, e)), delegated("click", D, d), append(e, a);
+				]), bind_select_value(v, () => get$1(o), (e) => set(o, e)), bind_value(b, () => get$1(c), (e) => set(c, e)), bind_select_value(w, () => get$1(s), (e) => set(s, e)), bind_value(E, () => get$1(l), (e) => set(l, e)), delegated("click", O, d), append(e, a);
 			},
 			$$slots: { default: !0 }
 		});
@@ -8473,7 +8478,7 @@ function Workspace(e, n) {
 			e.preventDefault(), ui.overlay = "preferences";
 			return;
 		}
-		if (a || e.ctrlKey || e.metaKey || e.altKey || ui.overlay) return;
+		if (a || e.ctrlKey || e.metaKey || e.altKey || ui.overlay && ui.overlay !== "inbox") return;
 		let o = e.shiftKey ? 10 : 1, s = i.closest("[role=tablist], [role=separator], [role=tree]") !== null, c = {
 			ArrowLeft: () => {
 				n.view.stop(), n.view.seek(n.view.shown - o);
@@ -8801,7 +8806,7 @@ function Inbox(e, n) {
 			get title() {
 				return get$1(n);
 			},
-			wide: !0,
+			beside: !0,
 			onclose: () => ui.overlay === "inbox" && (ui.overlay = ""),
 			children: (e, n) => {
 				var o = root_4(), s = first_child(o), c = (e) => {
