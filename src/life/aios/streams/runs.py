@@ -8,7 +8,8 @@ A run goes from RunStarted to RunFinished or RunErrored. Output outside of one i
 next whole message. Nothing reaches over the end of a run, so a reading may begin at any run's beginning.
 
 Ephemeral pieces (sequence 0) name their message in `causation_id` and count the characters before them in `index`; a piece that overlaps
-what is known is cut, one behind a gap is left to the whole message.
+what is known is cut, one behind a gap is left to the whole message. They wait for no disk: the first ones of a message may overtake the stored
+end of the step before it, which is then told in its place.
 """
 
 from __future__ import annotations
@@ -168,6 +169,10 @@ class RunReader:
         self._characters = 0
         self._has_text = False
         """Whether the run has told any text."""
+        self._step_spoke = False
+        """Whether the open step has its whole message."""
+        self._step_told = False
+        """Whether the end of the step was told before its event came."""
         self._calls: set[str] = set()
         self._answered: set[str] = set()
         self._approvals: dict[str, str] = {}
@@ -220,7 +225,7 @@ class RunReader:
                 text = _readable(kind.data)
                 return [ReasoningTold(text)] if text else []
             case StepFinished():
-                return [*self._end_text(), StepEnded()] if self._run is not None else []
+                return self._step_finished() if self._run is not None else []
             case _:
                 return []
 
@@ -254,6 +259,10 @@ class RunReader:
         self._clear()  # nothing reaches over the end of a run
         return [last]
 
+    def _step_finished(self) -> list[Part]:
+        told, self._step_told, self._step_spoke = self._step_told, False, False
+        return [] if told else [*self._end_text(), StepEnded()]
+
     # ---- text
 
     def _piece(self, record: EventRecord, text: str, index: int | None) -> list[Part]:
@@ -261,6 +270,9 @@ class RunReader:
         if record.sequence == 0 and index is not None:
             if self._message_id != record.causation_id:
                 parts += self._end_text()
+                if self._step_spoke:  # its end is on its way to the disk: the next message is not part of it
+                    parts.append(StepEnded())
+                    self._step_spoke, self._step_told = False, True
                 self._message_id = record.causation_id
             if index > self._characters:
                 return parts
@@ -285,6 +297,7 @@ class RunReader:
             self._text = [""]
             parts += self._end_text()
         self._usage = _sum(self._usage, kind.token_usage)
+        self._step_spoke, self._step_told = not self._is_own, False
         if self._is_own:
             parts += self._reset(RunEnded("completed", self._usage))
         return parts
