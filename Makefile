@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := tests/peers/node_modules/.package-lock.json
-MCP_PEERS := tests/peers/mcp/node_modules/.package-lock.json
+MCP_PEERS := tests/peers/mcp/node_modules ui/node_modules/.package-lock.json
 
-.PHONY: help run setup test check format bench peers agent-peers phoenix openbao lock clean
+.PHONY: help run setup test check format bench peers agent-peers phoenix ui openbao lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ $(PEERS): tests/peers/package-lock.json
 
 $(MCP_PEERS): tests/peers/mcp/package-lock.json
 	@cd tests/peers/mcp && npm ci --no-audit --no-fund
+
+ui: ## build the workspace page (needs Node 20.19 or newer)
+	@cd ui && npm ci --no-audit --no-fund && npm run check && npm run build
 
 phoenix: ## the trace viewer that the telemetry tests talk to, in an environment of its own (about 250 MB)
 	@$(PYTHON) -m venv .cache/phoenix && .cache/phoenix/bin/python -m pip install --quiet --disable-pip-version-check arize-phoenix==20.26.1

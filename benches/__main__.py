@@ -41,6 +41,7 @@ BENCHES = (
     "agent_peers",
     "regulator",
     "telemetry",
+    "workspace_page",
     "cold_start",
 )
 

@@ -1,6 +1,6 @@
 """A session of 100,000 events in the workspace page: how fast it opens, and the worst frame while one drags through it.
 
-    python benches/workspace_page.py [events]
+    python benches/workspace_page.py [--quick]
 
 A daemon on loopback, Debian's Chromium, the page as it is committed. "Opens" is from the page's first script line to the folded state on
 screen; "cold" is the first opening after the daemon started without anything kept, which folds all events once. Scrubbing moves the slider
@@ -17,12 +17,14 @@ import tempfile
 from pathlib import Path
 
 from playwright.async_api import Page, async_playwright
-from tests.workspace.served import Served, served
 
 from life.aios import events
 from life.aios.record import EventWriter, NewEvent, Stream
 from life.aios.state import AgentStateVector, TokenUsage
 from life.workspace.assets import asset
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.workspace.served import Served, served  # noqa: E402
 
 SCRUB = """async () => {
   const slider = document.querySelector('input[type=range]');
@@ -135,5 +137,4 @@ async def main(count: int) -> None:
 
 if __name__ == "__main__":
     os.chdir(Path(__file__).parents[1])
-    sys.path.insert(0, str(Path.cwd()))
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
+    asyncio.run(main(10_000 if "--quick" in sys.argv[1:] else 100_000))

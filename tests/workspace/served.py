@@ -37,12 +37,12 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def served(folder: Path, script: str) -> AsyncIterator[Served]:
+async def served(folder: Path, script: str, *, port: int = 0) -> AsyncIterator[Served]:
     """A daemon of its own, with its journal in `folder`."""
     (folder / "script.toml").write_text(script)
     settings = Settings(model=ModelSettings(provider=f"scripted:{folder / 'script.toml'}"))
     environment = {"LIFE_KEY_FILE": str(folder / "key")}
-    listener = bind("127.0.0.1", 0)
+    listener = bind("127.0.0.1", port)
     host = f"127.0.0.1:{listener.getsockname()[1]}"
     async with open_system(folder / "life", settings=settings, environment=environment) as system:
         access = Access(TOKEN, system.clock, system.entropy)

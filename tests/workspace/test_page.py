@@ -111,6 +111,24 @@ async def test_a_bad_line_changes_nothing(daemon: Served, browser: Browser, faul
     assert watched.outside == []
 
 
+async def test_a_restart_is_survived(browser: Browser, tmp_path: Path) -> None:
+    """The daemon stops while a call waits and comes back: the page finds it again, the call is answered there, and the state is the journal's."""
+    async with served(tmp_path, record.TOOLS) as daemon:
+        port = int(daemon.address.rpartition(":")[2])
+        await daemon.system.runtime.create_session("s", name="Restarted")
+        context = await logged_in(browser, daemon)
+        watched = await session_page(context, daemon, "/workspace/s")
+        await daemon.system.runtime.start("s", "Audit the work orders")
+        await expect(watched.page.get_by_role("button", name="Approve once")).to_be_visible()
+    async with served(tmp_path, record.TOOLS, port=port) as daemon:
+        await daemon.system.runtime.recover_all()
+        await asked(watched.page, "() => window.life.connection === 'open'", seconds=60)
+        await watched.page.get_by_role("button", name="Approve once").click()
+        await expect(watched.page.get_by_text("Run ended: completed")).to_be_visible()
+        assert await page_digest(watched.page) == await python_digest(daemon)
+        assert watched.outside == []
+
+
 async def test_two_browsers_one_approval(daemon: Served, browser: Browser) -> None:
     """The first answer counts; the other browser is told that somebody decided."""
     await daemon.system.runtime.create_session("s", name="Two")

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from life.aios import events
+from life.aios.json import JsonObject
 from life.aios.ports.journal import EventQuery
 from life.aios.ports.snapshots import Snapshot
 from life.aios.record import EventWriter, Stream
@@ -184,3 +185,21 @@ class _Snapshots:
 
     async def save(self, name: str, version: int, snapshot: Snapshot) -> None:
         self.saved[(name, version)] = snapshot
+
+
+async def test_money_of_a_session_without_its_signatures(program: httpx2.AsyncClient, system: System) -> None:
+    """The wallets' events of this session's payments are told, others' are not, and a signature never."""
+    await system.runtime.create_session("s")
+    wallet = EventWriter(system.clock, system.entropy, agent_id="a", stream=Stream("wallet:eip155:4020402:0xabc"))
+    told: list[tuple[str, JsonObject]] = [
+        ("finance.payment_reserved", {"payment_id": "p1", "session_id": "s", "amount_micro": 100}),
+        ("finance.payment_signed", {"payment_id": "p1", "signature": "0xsecret"}),
+        ("finance.payment_settled", {"payment_id": "p1", "amount_micro_credits": 100}),
+        ("finance.payment_reserved", {"payment_id": "p2", "session_id": "t", "amount_micro": 7}),
+        ("finance.payment_settled", {"payment_id": "p2"}),
+    ]
+    await system.journal.append([wallet.event(events.Custom(event_type=name, data=data)) for name, data in told])
+    answer = await program.get("/sessions/s/workspace/money")
+    found = [(each["kind"]["event_type"], each["kind"]["data"]["payment_id"]) for each in answer.json()["events"]]
+    assert found == [("finance.payment_reserved", "p1"), ("finance.payment_settled", "p1")]
+    assert "0xsecret" not in answer.text

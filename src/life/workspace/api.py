@@ -301,6 +301,8 @@ class WorkspaceApi:
                         concerned.add(payment)
                     elif not payment or payment not in concerned:
                         continue
+                    if name_of(record) in _KEPT_BACK:
+                        continue
                     records.append(record)
                 after = page[-1].sequence
         return _json(Money(session_id=session_id, events=_raw(records)))
@@ -323,6 +325,9 @@ class WorkspaceApi:
             raise NotFoundError("There is no such branch.")
         return stream
 
+
+_KEPT_BACK: Final = ("finance.payment_signed",)
+"""A signature is worth money until it is settled; the page has no use for it."""
 
 _UNTRUSTED: Final = {
     # What an agent wrote is never run by a browser that looks at it.

@@ -53,6 +53,7 @@ def evaluated(state: State, event: Fields, _record: EventRecord) -> None:
     row = tool_entry(state, call.id)
     if row is not None:
         row.rule = short(event.get("rule_id"))
+        row.why = "" if decision == "allow" else short(event.get("explanation"))
     if decision == "deny":
         call.state = "refused"
 

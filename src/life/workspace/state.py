@@ -64,6 +64,8 @@ class Entry(msgspec.Struct, kw_only=True, gc=False):
     approval: str = ""
     rule: str = ""
     """The policy rule that spoke about the call."""
+    why: str = ""
+    """In words, where it did not simply allow it."""
 
 
 class Run(msgspec.Struct, kw_only=True, gc=False):

@@ -26,6 +26,7 @@ export class Stream {
   private timer = 0;
   private stopped = false;
   private attempt = 0;
+  private from = -1;
 
   constructor(private readonly sink: Sink) {
     document.addEventListener("visibilitychange", this.visibility);
@@ -89,12 +90,10 @@ export class Stream {
     if (this.stopped || this.source) return;
     const { session, branch } = this.sink;
     this.sink.connection("connecting", Date.now());
+    this.from = this.sink.taken();
     const source = new EventSource(at(session, "/events/stream", { branch, cursor: this.sink.taken() }));
     this.source = source;
-    source.onopen = () => {
-      this.attempt = 0;
-      this.sink.connection("open", Date.now());
-    };
+    source.onopen = () => this.sink.connection("open", Date.now());
     source.onmessage = (message) => {
       const record = parsed(message.data);
       if (record) this.sink.take(record);
@@ -109,9 +108,10 @@ export class Stream {
     };
   }
 
+  /** Again, soon when the line brought something, ever more slowly when it did not. */
   private later(): void {
-    this.attempt += 1;
-    const wait = Math.min(10_000, 250 * 2 ** Math.min(this.attempt, 6)) * (0.75 + Math.random() / 2);
+    this.attempt = this.sink.taken() > this.from ? 0 : this.attempt + 1;
+    const wait = Math.min(10_000, 60 * 3 ** Math.min(this.attempt, 6)) * (0.75 + Math.random() / 2);
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.begin(), wait);
   }

@@ -33,12 +33,13 @@ export function target(given: Json | undefined): string {
 
 const evaluated: Step = (state, event) => {
   const tool = short(event.tool_name, 100);
+  const allows = text(event.decision) === "allow";
   const denies = text(event.decision) === "deny";
   const call = last(state.calls, (row) => row.tool === tool && row.state === "requested");
   if (denies) total(state, { denied: 1 });
   if (!call) return;
   const row = toolEntry(state, call.id);
-  if (row) patch(state.entries, row, { rule: short(event.rule_id) });
+  if (row) patch(state.entries, row, { rule: short(event.rule_id), why: allows ? "" : short(event.explanation) });
   if (denies) patch(state.calls, call, { state: "refused" });
 };
 

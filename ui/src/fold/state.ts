@@ -19,6 +19,8 @@ export interface Entry {
   approval: string;
   /** The policy rule that spoke about the call. */
   rule: string;
+  /** In words, where it did not simply allow it. */
+  why: string;
 }
 
 /** One run and what it used. */
@@ -476,6 +478,7 @@ const emptyEntry: Entry = {
   ms: 0,
   approval: "",
   rule: "",
+  why: "",
 };
 
 /** An entry with the fields that matter. */

@@ -76,7 +76,7 @@ class Pages:
         if cookie is None:
             problem = "That link was used already or is too old." if code else ""
             return page("login.html", "Log in", problem=problem, http_status=401 if code else 200)
-        response = RedirectResponse("/", 303, {"cache-control": "no-store"})
+        response = RedirectResponse("/workspace", 303, {"cache-control": "no-store"})
         response.set_cookie(
             COOKIE_NAME,
             cookie,

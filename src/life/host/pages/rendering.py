@@ -10,7 +10,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-NAVIGATION: Final = (("Sessions", "/"), ("Ledger", "/ledger"), ("Identity", "/identity"), ("System", "/system"))
+NAVIGATION: Final = (
+    ("Workspace", "/workspace"),
+    ("Sessions", "/"),
+    ("Ledger", "/ledger"),
+    ("Identity", "/identity"),
+    ("System", "/system"),
+)
 
 HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "

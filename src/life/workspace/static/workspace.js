@@ -2655,7 +2655,8 @@ var emptyEntry = {
 	end: 0,
 	ms: 0,
 	approval: "",
-	rule: ""
+	rule: "",
+	why: ""
 };
 function newEntry(e) {
 	return {
@@ -3093,10 +3094,13 @@ function target$1(e) {
 	return "";
 }
 var evaluated = (e, n) => {
-	let i = short(n.tool_name, 100), a = text$1(n.decision) === "deny", o = last(e.calls, (e) => e.tool === i && e.state === "requested");
-	if (a && total(e, { denied: 1 }), !o) return;
-	let s = toolEntry(e, o.id);
-	s && patch(e.entries, s, { rule: short(n.rule_id) }), a && patch(e.calls, o, { state: "refused" });
+	let i = short(n.tool_name, 100), a = text$1(n.decision) === "allow", o = text$1(n.decision) === "deny", s = last(e.calls, (e) => e.tool === i && e.state === "requested");
+	if (o && total(e, { denied: 1 }), !s) return;
+	let c = toolEntry(e, s.id);
+	c && patch(e.entries, c, {
+		rule: short(n.rule_id),
+		why: a ? "" : short(n.explanation)
+	}), o && patch(e.calls, s, { state: "refused" });
 }, approvalRequested = (e, n, i) => {
 	let a = text$1(n.approval_id), o = text$1(n.call_id);
 	push(e, "approvals", {
@@ -3575,6 +3579,7 @@ var offline = document.getElementById("recording") !== null, NAMES = [
 	timer = 0;
 	stopped = !1;
 	attempt = 0;
+	from = -1;
 	constructor(e) {
 		this.sink = e, document.addEventListener("visibilitychange", this.visibility), this.begin();
 	}
@@ -3605,14 +3610,12 @@ var offline = document.getElementById("recording") !== null, NAMES = [
 	listen() {
 		if (this.stopped || this.source) return;
 		let { session: e, branch: n } = this.sink;
-		this.sink.connection("connecting", Date.now());
+		this.sink.connection("connecting", Date.now()), this.from = this.sink.taken();
 		let i = new EventSource(at(e, "/events/stream", {
 			branch: n,
 			cursor: this.sink.taken()
 		}));
-		this.source = i, i.onopen = () => {
-			this.attempt = 0, this.sink.connection("open", Date.now());
-		}, i.onmessage = (e) => {
+		this.source = i, i.onopen = () => this.sink.connection("open", Date.now()), i.onmessage = (e) => {
 			let n = parsed(e.data);
 			n && this.sink.take(n);
 		}, i.onerror = () => {
@@ -3620,8 +3623,8 @@ var offline = document.getElementById("recording") !== null, NAMES = [
 		};
 	}
 	later() {
-		this.attempt += 1;
-		let e = Math.min(1e4, 250 * 2 ** Math.min(this.attempt, 6)) * (.75 + Math.random() / 2);
+		this.attempt = this.sink.taken() > this.from ? 0 : this.attempt + 1;
+		let e = Math.min(1e4, 60 * 3 ** Math.min(this.attempt, 6)) * (.75 + Math.random() / 2);
 		clearTimeout(this.timer), this.timer = window.setTimeout(() => void this.begin(), e);
 	}
 	async poll() {
@@ -4575,7 +4578,7 @@ function pretty(e) {
 	return typeof e == "string" ? e : JSON.stringify(e, null, 2) ?? "";
 }
 // src/panels/Top.svelte
-var root$43 = from_html("<span class=\"brand\"> </span>"), root_1$34 = from_html("<a class=\"brand\" href=\"/workspace\"> </a>"), root_2$30 = from_html("<span class=\"soft\" aria-hidden=\"true\">/</span> <span class=\"crumb\"> </span> <button class=\"quiet small\"> </button>", 1), root_3$27 = from_html("<a class=\"soft plain\" href=\"/\"> </a>"), root_4$22 = from_html("<span class=\"badge\"> </span>"), root_5$17 = from_html("<button> <!></button>"), root_6$12 = from_html("<button class=\"quiet small\" title=\"Ctrl K\"> </button>"), root_7$11 = from_html("<header class=\"top\"><nav><!> <!></nav> <div class=\"row tools\"><!> <!> <button class=\"quiet small\">⚙</button></div></header>");
+var root$43 = from_html("<span class=\"brand\"> </span>"), root_1$34 = from_html("<a class=\"brand\" href=\"/workspace\"> </a>"), root_2$30 = from_html("<span class=\"soft\" aria-hidden=\"true\">/</span> <span class=\"crumb\"> </span> <button class=\"quiet small\"> </button>", 1), root_3$27 = from_html("<a class=\"soft plain\" href=\"/\"> </a>"), root_4$22 = from_html("<span class=\"badge\"> </span>"), root_5$17 = from_html("<button> <!></button>"), root_6$13 = from_html("<button class=\"quiet small\" title=\"Ctrl K\"> </button>"), root_7$11 = from_html("<header class=\"top\"><nav><!> <!></nav> <div class=\"row tools\"><!> <!> <button class=\"quiet small\">⚙</button></div></header>");
 function Top(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "view", 3, null), a = user_derived(() => ui.waiting.length + ui.payments.length), o = user_derived(() => i()?.state.session);
@@ -4621,7 +4624,7 @@ function Top(e, n) {
 		offline || e(v);
 	});
 	var y = sibling(_, 2), b = (e) => {
-		var n = root_6$12(), i = only_child(n, !0);
+		var n = root_6$13(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("palette")]), delegated("click", n, () => ui.overlay = "palette"), append(e, n);
 	};
 	if_block(y, (e) => {
@@ -4832,7 +4835,7 @@ function Source(e, n) {
 	}, [() => t("source", { events: n.events }), () => t("asOf", { n: n.seq ?? n.view.state.seq })]), append(e, a), pop();
 }
 // src/panels/Autonomic.svelte
-var root$37 = from_html("<p class=\"blank\"> </p>"), root_1$31 = from_svg("<path></path>"), root_2$27 = from_html("<span> </span>"), root_3$24 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$20 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$15 = from_html("<p class=\"soft\"> </p>"), root_6$11 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$10 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_8$8 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_9$6 = from_html("<div class=\"scrolls\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!></div> <!>", 1);
+var root$37 = from_html("<p class=\"blank\"> </p>"), root_1$31 = from_svg("<path></path>"), root_2$27 = from_html("<span> </span>"), root_3$24 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$20 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$15 = from_html("<p class=\"soft\"> </p>"), root_6$12 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$10 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_8$8 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_9$6 = from_html("<div class=\"scrolls\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!></div> <!>", 1);
 function Autonomic(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.view.state), a = user_derived(() => get$1(i).vector), o = [
@@ -4979,7 +4982,7 @@ function Autonomic(e, n) {
 		var n = root_5$15(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("gatesNone")]), append(e, n);
 	}, b = (e) => {
-		var n = root_6$11(), a = first_child(n), o = child(a), s = only_child(o, !0), c = sibling(o), u = only_child(c, !0), d = sibling(c), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0), k = only_child(sibling(D), !0);
+		var n = root_6$12(), a = first_child(n), o = child(a), s = only_child(o, !0), c = sibling(o), u = only_child(c, !0), d = sibling(c), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0), k = only_child(sibling(D), !0);
 		reset(a);
 		var A = only_child(sibling(a));
 		template_effect((e, n, a, o, c, l, d, p, h, _, y) => {
@@ -5344,7 +5347,7 @@ var parts = (e, n = noop) => {
 			var i = root_5$14();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_class(i, 1, `heading h${get$1(n).level ?? ""}`)), append(e, i);
 		}, c = (e) => {
-			var i = root_6$10(), a = child(i), o = child(a), s = only_child(o, !0);
+			var i = root_6$11(), a = child(i), o = child(a), s = only_child(o, !0);
 			Copy(sibling(o), { get text() {
 				return get$1(n).text;
 			} }), reset(a);
@@ -5386,12 +5389,25 @@ var parts = (e, n = noop) => {
 			get$1(n).type === "p" ? e(o) : get$1(n).type === "h" ? e(s, 1) : get$1(n).type === "code" ? e(c, 2) : get$1(n).type === "list" ? e(l, 3) : get$1(n).type === "quote" ? e(u, 4) : get$1(n).type === "table" ? e(d, 5) : e(f, -1);
 		}), append(e, i);
 	}), append(e, i);
-}, root$33 = from_html("<code> </code>"), root_1$29 = from_html("<strong><!></strong>"), root_2$25 = from_html("<em><!></em>"), root_3$22 = from_html("<del><!></del>"), root_4$18 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$14 = from_html("<p><!></p>"), root_6$10 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$9 = from_html("<li><!></li>"), root_8$7 = from_html("<blockquote><!></blockquote>"), root_9$5 = from_html("<th scope=\"col\"><!></th>"), root_10$2 = from_html("<td><!></td>"), root_11$1 = from_html("<tr></tr>"), root_12$1 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14 = from_html("<div class=\"markdown\"><!></div>");
+}, root$33 = from_html("<code> </code>"), root_1$29 = from_html("<strong><!></strong>"), root_2$25 = from_html("<em><!></em>"), root_3$22 = from_html("<del><!></del>"), root_4$18 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$14 = from_html("<p><!></p>"), root_6$11 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$9 = from_html("<li><!></li>"), root_8$7 = from_html("<blockquote><!></blockquote>"), root_9$5 = from_html("<th scope=\"col\"><!></th>"), root_10$2 = from_html("<td><!></td>"), root_11$1 = from_html("<tr></tr>"), root_12$1 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14 = from_html("<div class=\"markdown\"><!></div>");
 function Markdown(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => blocks(n.text));
 	var a = root_14();
 	nodes(child(a), () => get$1(i)), reset(a), append(e, a), pop();
+}
+// src/panels/goto.ts
+function toJournal(e, n) {
+	n.branch === e.branch ? route.set({
+		mid: "journal",
+		event: n.seq,
+		pane: "mid"
+	}) : route.go(e.id, {
+		...n.branch === "main" ? {} : { branch: n.branch },
+		mid: "journal",
+		event: String(n.seq),
+		pane: "mid"
+	});
 }
 // src/panels/PaymentCard.svelte
 var root$32 = from_html("<dt>µ</dt><dd> </dd>", 1), root_1$28 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_2$24 = from_html("<dt> </dt><dd> </dd>", 1), root_3$21 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">¤</span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>");
@@ -5662,7 +5678,7 @@ function Json(e, n) {
 }
 delegate(["click"]);
 // src/panels/Approval.svelte
-var root$27 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$24 = from_html("<pre> </pre>"), root_2$21 = from_html("<code> </code>"), root_3$19 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$16 = from_html("<p class=\"soft\"> </p>"), root_5$13 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_6$9 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_7$8 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_8$6 = from_html("<div class=\"row wrap\"><button> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div>"), root_9$4 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <p class=\"soft\"> </p> <!> <!></div>");
+var root$27 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$24 = from_html("<pre> </pre>"), root_2$21 = from_html("<code> </code>"), root_3$19 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$16 = from_html("<p class=\"soft\"> </p>"), root_5$13 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_6$10 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_7$8 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_8$6 = from_html("<div class=\"row wrap\"><button> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div>"), root_9$4 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <p class=\"soft\"> </p> <!> <!></div>");
 function Approval(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "rule", 3, "");
@@ -5730,7 +5746,7 @@ function Approval(e, n) {
 		get$1(u) && e(j);
 	});
 	var M = sibling(A, 2), N = (e) => {
-		var n = root_6$9(), i = first_child(n), a = child(i, !0), s = sibling(a);
+		var n = root_6$10(), i = first_child(n), a = child(i, !0), s = sibling(a);
 		remove_input_defaults(s), reset(i);
 		var u = sibling(i, 2), d = child(u), f = only_child(d, !0), m = sibling(d), h = only_child(m, !0);
 		reset(u), template_effect((e, n, i) => {
@@ -5798,7 +5814,7 @@ function Doubt(e, n) {
 }
 delegate(["click"]);
 // src/panels/ToolCard.svelte
-var root$25 = from_html("<p class=\"soft\"> <!></p>"), root_1$23 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$20 = from_html("<p class=\"error-text\"> </p>"), root_3$18 = from_html("<button class=\"quiet small\"> </button>"), root_4$15 = from_html("<div class=\"tool-body\"><!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), root_5$12 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
+var root$25 = from_html("<p class=\"soft\"> <!></p>"), root_1$23 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$20 = from_html("<p class=\"error-text\"> </p>"), root_3$18 = from_html("<p class=\"soft\"> </p>"), root_4$15 = from_html("<button class=\"quiet small\"> </button>"), root_5$12 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), root_6$9 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
 function ToolCard(e, n) {
 	push$1(n, !0);
 	let i = [
@@ -5822,7 +5838,7 @@ function ToolCard(e, n) {
 		let e = setInterval(() => set(_, Date.now(), !0), 1e3);
 		return () => clearInterval(e);
 	});
-	var v = root_5$12(), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b, 2), C = only_child(S, !0), w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2), D = child(E, !0), O = sibling(D), k = (e) => {
+	var v = root_6$9(), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b, 2), C = only_child(S, !0), w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2), D = child(E, !0), O = sibling(D), k = (e) => {
 		var i = text$2();
 		template_effect((e) => set_text(i, ` · ${e ?? ""}`), [() => duration(n.entry.ms)]), append(e, i);
 	}, A = (e) => {
@@ -5845,7 +5861,7 @@ function ToolCard(e, n) {
 					risk: get$1(m).risk,
 					capabilities: get$1(m).capabilities,
 					asked_us: Date.parse(get$1(m).asked) * 1e3
-				}));
+				})), a = user_derived(() => n.entry.why || n.entry.rule);
 				Approval(e, {
 					get view() {
 						return n.view;
@@ -5854,7 +5870,7 @@ function ToolCard(e, n) {
 						return get$1(i);
 					},
 					get rule() {
-						return n.entry.rule;
+						return get$1(a);
 					}
 				});
 			}
@@ -5877,7 +5893,7 @@ function ToolCard(e, n) {
 		n.entry.state === "in_doubt" && !offline && n.view.position === null && e(P);
 	});
 	var F = sibling(N, 2), I = (e) => {
-		var i = root_4$15(), a = child(i), o = (e) => {
+		var i = root_5$12(), a = child(i), o = (e) => {
 			var n = root_1$23(), i = first_child(n), a = sibling(child(i));
 			reset(i);
 			var o = sibling(i, 2), s = (e) => {
@@ -5948,10 +5964,17 @@ ${n ?? ""}${i ?? ""}`), [
 		if_block(y, (e) => {
 			get$1(x) && e(b);
 		});
-		var S = sibling(y, 2), C = child(S), w = only_child(C, !0), T = sibling(C);
+		var S = sibling(y, 2), C = (e) => {
+			var i = root_3$18(), a = only_child(i, !0);
+			template_effect((e) => set_text(a, e), [() => t("whyAsked", { rule: n.entry.why })]), append(e, i);
+		};
+		if_block(S, (e) => {
+			n.entry.why && n.entry.state !== "waiting" && e(C);
+		});
+		var w = sibling(S, 2), T = child(w), E = only_child(T, !0), D = sibling(T);
 		{
 			let e = user_derived(() => t("arguments")), n = user_derived(() => get$1(c)?.kind.arguments);
-			Json(T, {
+			Json(D, {
 				get label() {
 					return get$1(e);
 				},
@@ -5960,7 +5983,7 @@ ${n ?? ""}${i ?? ""}`), [
 				}
 			});
 		}
-		var E = sibling(T), D = (e) => {
+		var O = sibling(D), k = (e) => {
 			{
 				let n = user_derived(() => t("result"));
 				Json(e, {
@@ -5973,30 +5996,26 @@ ${n ?? ""}${i ?? ""}`), [
 				});
 			}
 		};
-		if_block(E, (e) => {
-			get$1(l) && e(D);
-		}), reset(S);
-		var O = sibling(S, 2), k = child(O), A = only_child(k), j = sibling(k, 2), M = only_child(j, !0), N = sibling(j, 2), P = (e) => {
-			var i = root_3$18(), a = only_child(i, !0);
+		if_block(O, (e) => {
+			get$1(l) && e(k);
+		}), reset(w);
+		var A = sibling(w, 2), j = child(A), M = only_child(j), N = sibling(j, 2), P = only_child(N, !0), F = sibling(N, 2), I = (e) => {
+			var i = root_4$15(), a = only_child(i, !0);
 			template_effect((e) => set_text(a, e), [() => t("wholeFile")]), delegated("click", i, () => route.set({
 				mid: "files",
 				right: "preview",
 				file: n.entry.detail
 			})), append(e, i);
-		}, F = user_derived(() => n.view.state.files.some((e) => e.path === n.entry.detail));
-		if_block(N, (e) => {
-			get$1(F) && e(P);
-		}), reset(O), reset(i), template_effect((e, i, a) => {
-			set_text(w, e), set_text(A, `${i ?? ""} #${n.entry.seq ?? ""}`), set_text(M, a);
+		}, L = user_derived(() => n.view.state.files.some((e) => e.path === n.entry.detail));
+		if_block(F, (e) => {
+			get$1(L) && e(I);
+		}), reset(A), reset(i), template_effect((e, i, a) => {
+			set_text(E, e), set_text(M, `${i ?? ""} #${n.entry.seq ?? ""}`), set_text(P, a);
 		}, [
 			() => t("raw"),
 			() => t("inJournal"),
 			() => t("inTrace")
-		]), delegated("click", k, () => route.set({
-			mid: "journal",
-			event: n.entry.seq,
-			pane: "mid"
-		})), delegated("click", j, () => route.set({
+		]), delegated("click", j, () => toJournal(n.view, n.entry)), delegated("click", N, () => route.set({
 			right: "trace",
 			span: n.entry.ref,
 			pane: "right"
@@ -6015,7 +6034,7 @@ function Chat(e, n) {
 	push$1(n, !0);
 	let i = state(void 0), a = state(40), o = !0, s = state(0), c = state([]), l = user_derived(() => [...get$1(c), ...n.view.settled.entries]), u = user_derived(() => get$1(l).slice(-get$1(a))), d = user_derived(() => n.view.settled.dropped - get$1(c).length + get$1(l).length - get$1(u).length), f = user_derived(() => get$1(l).length - get$1(u).length + (get$1(c).length ? 0 : n.view.settled.dropped));
 	user_effect(() => {
-		n.view.settled, n.view.writing, tick().then(() => {
+		n.view.settled, n.view.writing, n.view.arrived, ui.payments, tick().then(() => {
 			get$1(i) && (o ? get$1(i).scrollTop = get$1(i).scrollHeight : set(s, n.view.newSince || get$1(s), !0));
 		});
 	});
@@ -6067,27 +6086,24 @@ function Chat(e, n) {
 	var E = sibling(w, 2);
 	each(E, 19, () => get$1(u), (e, n) => ((get$1(d) + n) % get$1(a) + get$1(a)) % get$1(a), (e, i) => {
 		var a = comment(), o = first_child(a), s = (e) => {
-			var n = root_3$17(), a = child(n), o = child(a), s = only_child(o, !0), c = sibling(o), l = child(c), u = (e) => {
+			var a = root_3$17(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s), u = child(l), d = (e) => {
 				var n = root_2$19(), a = only_child(n, !0);
 				template_effect((e) => set_text(a, e), [() => t("editResend")]), delegated("click", n, () => ui.branchFrom(get$1(i).seq - 1, h(get$1(i)))), append(e, n);
 			};
-			if_block(l, (e) => {
-				offline || e(u);
+			if_block(u, (e) => {
+				!offline && get$1(i).branch === n.view.branch && e(d);
 			});
-			var d = sibling(l, 2), f = only_child(d);
-			reset(c), reset(a);
-			var p = only_child(sibling(a, 2), !0);
-			reset(n), template_effect((e, a, o, c) => {
-				set_attribute(n, "aria-label", e), set_text(s, a), set_attribute(d, "title", o), set_text(f, `#${get$1(i).seq ?? ""}`), set_text(p, c);
+			var f = sibling(u, 2), p = only_child(f);
+			reset(l), reset(o);
+			var m = only_child(sibling(o, 2), !0);
+			reset(a), template_effect((e, n, o, s) => {
+				set_attribute(a, "aria-label", e), set_text(c, n), set_attribute(f, "title", o), set_text(p, `#${get$1(i).seq ?? ""}`), set_text(m, s);
 			}, [
 				() => t("you"),
 				() => t("you"),
 				() => t("inJournal"),
 				() => h(get$1(i))
-			]), delegated("click", d, () => route.set({
-				mid: "journal",
-				event: get$1(i).seq
-			})), append(e, n);
+			]), delegated("click", f, () => toJournal(n.view, get$1(i))), append(e, a);
 		}, c = (e) => {
 			var n = root_4$14(), a = child(n);
 			{
@@ -6158,15 +6174,12 @@ function Chat(e, n) {
 				set_attribute(c, "data-reason", get$1(i).label), set_text(u, e);
 			}, [() => t("endReason", { reason: get$1(i).label })]), append(e, a);
 		}, p = (e) => {
-			var n = root_10$1();
-			let a;
-			var o = child(n), s = only_child(o), c = sibling(o);
-			reset(n), template_effect((e, o) => {
-				a = set_class(n, 1, "notice", null, a, { bad: e }), set_text(s, `#${get$1(i).seq ?? ""}`), set_text(c, ` ${o ?? ""}`);
-			}, [() => v(get$1(i)), () => _(get$1(i))]), delegated("click", o, () => route.set({
-				mid: "journal",
-				event: get$1(i).seq
-			})), append(e, n);
+			var a = root_10$1();
+			let o;
+			var s = child(a), c = only_child(s), l = sibling(s);
+			reset(a), template_effect((e, n) => {
+				o = set_class(a, 1, "notice", null, o, { bad: e }), set_text(c, `#${get$1(i).seq ?? ""}`), set_text(l, ` ${n ?? ""}`);
+			}, [() => v(get$1(i)), () => _(get$1(i))]), delegated("click", s, () => toJournal(n.view, get$1(i))), append(e, a);
 		};
 		if_block(o, (e) => {
 			get$1(i).kind === "user" ? e(s) : get$1(i).kind === "text" ? e(c, 1) : get$1(i).kind === "thinking" ? e(l, 2) : get$1(i).kind === "tool" ? e(u, 3) : get$1(i).kind === "payment" ? e(d, 4) : get$1(i).kind === "end" ? e(f, 5) : e(p, -1);
