@@ -24,7 +24,7 @@ from life.aios.state import AgentStateVector, TokenUsage
 from life.workspace.assets import asset
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.workspace.served import Served, served  # noqa: E402
+from tests.workspace.served import Served, served
 
 SCRUB = """async () => {
   const slider = document.querySelector('input[type=range]');

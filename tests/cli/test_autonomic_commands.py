@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,7 +77,19 @@ def test_status_for_programs(runner: CliRunner, project: Path) -> None:
         "notes": "idle",
         "sleeper": "hibernating",
     }
-    assert found["daemons"] == {"arcand": None, "autonomicd": None, "mcpd": None}
+    assert found["daemons"] == dict.fromkeys(("arcand", "autonomicd", "spacesd", "lagod", "mcpd"))
+
+
+def test_status_names_the_daemon_that_runs(runner: CliRunner, project: Path) -> None:
+    """autonomicd leaves its address beside its lock, and status tells it while the process lives."""
+    serve = [sys.executable, "-c", "from life.cli.autonomicd import autonomicd; autonomicd()"]
+    daemon = ChildProcess.spawn([*serve, "--data-dir", str(project), "--bind", "127.0.0.1:0"], name="autonomicd")
+    try:
+        address = daemon.wait_for_line(r"autonomicd listens on (\S+)").group(1)
+        assert f"Daemons: autonomicd at {address}" in said(runner.invoke(status, ["--data-dir", str(project)]))
+    finally:
+        daemon.stop()
+    assert "none runs here" in said(runner.invoke(status, ["--data-dir", str(project)]))
 
 
 def test_explain_names_rules_fields_and_what_helps(runner: CliRunner, project: Path) -> None:

@@ -83,7 +83,7 @@ def test_branch_merge_and_conflicts(project: Path) -> None:
     assert "conflict  /index.html" in refused.output
     assert "[lago.merge_conflict]" in refused.output
     assert told(project, "show", "index.html") == "main\n"
-    assert "1 paths changed" in told(project, "merge", "idea", "--conflicts", "theirs")
+    assert "1 path changed" in told(project, "merge", "idea", "--conflicts", "theirs")
     assert told(project, "show", "index.html") == "idea\n"
     assert "idea" in told(project, "branches")
 

@@ -34,6 +34,13 @@ def test_a_pipe_gets_the_answer_and_nothing_else(tmp_path: Path) -> None:
     assert "+ a line" in said
 
 
+def test_a_session_is_named_by_the_words_alone(tmp_path: Path) -> None:
+    """What is piped in is no part of the name that the list of sessions shows."""
+    run("run", tmp_path, "review this", "--model", script(tmp_path, [{"text": "Fine."}]), stdin="+ a line\n")
+    (listed,) = json.loads(run("session", tmp_path, "list", "--json").stdout)
+    assert listed["name"] == "review this"
+
+
 def test_the_words_may_come_from_the_pipe(tmp_path: Path) -> None:
     """Without an argument standard input is the objective; with neither it is a usage error."""
     ran = run("run", tmp_path, "--quiet", "--model", script(tmp_path, [{"text": "Yes."}]), stdin="are you there")

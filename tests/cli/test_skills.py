@@ -42,10 +42,10 @@ def test_found_shown_signed_and_verified(tmp_path: Path) -> None:
     signed = life("sign", str(folder), data=data)
     assert signed.exit_code == 0, signed.output
     did = signed.output.split()[-1].rstrip(".")
-    (tmp_path / ".life" / "config.toml").write_text(f'[skills]\ntrusted_signers = ["{did}"]\n')
+    (tmp_path / ".life" / "config.toml").write_text("[skills]\nrequire_trusted = true\n")
     assert f"signed by trusted {did}" in life("verify", "review", data=data).output
     found = json.loads(life("list", "--json", data=data).output)
-    assert [one["manifest"]["name"] for one in found["skills"]] == ["deploy", "review"]
+    assert [one["manifest"]["name"] for one in found["skills"]] == ["review"]
     (folder / "SKILL.md").write_text((folder / "SKILL.md").read_text() + "More.")
     changed = life("list", data=data)
     assert "signature does not fit" in changed.output

@@ -17,9 +17,13 @@ import click
 import life
 from life.aios.errors import LifeError
 from life.cli.arcand import arcand
+from life.cli.autonomicd import autonomicd
 from life.cli.groups import arcan, haima, lago
 from life.cli.groups import life as life_group
 from life.cli.haimad import haimad
+from life.cli.lagod import lagod
+from life.cli.somad import somad
+from life.cli.spacesd import spacesd
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 _WIDTH = 100
@@ -44,6 +48,10 @@ def commands() -> Iterator[tuple[str, click.Command]]:
     for name, command in (
         ("arcand", arcand),
         ("haimad", haimad),
+        ("lagod", lagod),
+        ("autonomicd", autonomicd),
+        ("spacesd", spacesd),
+        ("somad", somad),
         ("arcan", arcan),
         ("haima", haima),
         ("lago", lago),

@@ -19,6 +19,7 @@ from life.host.haimad import haimad_app
 from life.lago.journal.memory import MemoryJournal
 from life.lago.snapshots import MemorySnapshots
 from life.testing.clock import ManualClock, SeededEntropy
+from life.vigil.telemetry import LiveTelemetry
 
 TOKEN = "t" * 43
 KNOWN = {"authorization": f"Bearer {TOKEN}"}
@@ -47,11 +48,19 @@ class Daemon(NamedTuple):
 
 
 @asynccontextmanager
-async def open_daemon(prepared: Prepared | None = None, *, legacy_status: bool = False) -> AsyncIterator[Daemon]:
+async def _watched(journal: MemoryJournal, telemetry: LiveTelemetry | None) -> AsyncIterator[Journal]:
+    yield journal if telemetry is None else telemetry.watch(journal)
+
+
+@asynccontextmanager
+async def open_daemon(
+    prepared: Prepared | None = None, *, legacy_status: bool = False, telemetry: LiveTelemetry | None = None
+) -> AsyncIterator[Daemon]:
     """The application without its jobs; users' tokens are accepted under `USER_SECRET`."""
     clock, entropy = ManualClock(), SeededEntropy("haimad")
     async with (
-        MemoryJournal() as journal,
+        MemoryJournal() as memory,
+        _watched(memory, telemetry) as journal,
         open_settler(Settlement("local"), journal, clock, entropy) as settler,
         open_house(journal, MemorySnapshots(), clock, entropy, prepared or Prepared()) as house,
         open_identity_services(
@@ -73,6 +82,7 @@ async def open_daemon(prepared: Prepared | None = None, *, legacy_status: bool =
             clock,
             hosts=["haimad"],
             legacy_status=legacy_status,
+            telemetry=telemetry,
         )
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://haimad") as client:
             yield Daemon(client, journal, house, clock, app)

@@ -25,6 +25,7 @@ from life.lago.owners.registry import Owners
 from life.lago.snapshots import MemorySnapshots
 from life.lago.streams.log import FrameLogs
 from life.testing.clock import SeededEntropy
+from life.vigil.telemetry import LiveTelemetry
 from tests.anima.material import AgentBench, agent_bench
 from tests.host.serving import serving
 
@@ -73,7 +74,11 @@ class Lagod:
 
 @asynccontextmanager
 async def running_lagod(
-    folder: Path, policy: Rules | None = None, *, heartbeat_s: float = 15.0
+    folder: Path,
+    policy: Rules | None = None,
+    *,
+    heartbeat_s: float = 15.0,
+    telemetry: LiveTelemetry | None = None,
 ) -> AsyncIterator[Lagod]:
     """A lagod for the length of the block."""
     agent = await agent_bench(folder / "agent", seed="lagod", values=PolicyManifest(capability_ceiling=("*",)))
@@ -98,7 +103,7 @@ async def running_lagod(
     async with serving(late) as address:
         hosts.append(address.removeprefix("http://"))
         async with open_knowledge(agent.journal, blobs, agent.clock, root=folder, caller=caller_of) as knowledge:
-            app.append(lagod_app(parts, hosts=hosts, also=knowledge))
+            app.append(lagod_app(parts, hosts=hosts, also=knowledge, telemetry=telemetry))
             daemon = Lagod(agent, owners, logs, blobs, address)
             try:
                 yield daemon

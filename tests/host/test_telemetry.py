@@ -28,10 +28,12 @@ from life.host.http.server import bind
 from life.host.http.tracing import Traced
 from life.host.settings import ModelSettings, Settings, ToolSettings, load_settings
 from life.host.system import open_system
-from life.host.telemetry import telemetry_findings, use_log_format
+from life.host.telemetry import TelemetryHealth, TelemetryWatch, telemetry_findings, use_log_format
 from life.host.trace import session_spans
+from life.testing.clock import ManualClock
 from life.vigil import names as n
 from life.vigil.config import TelemetrySettings
+from life.vigil.exports import ExportStatus
 from life.vigil.span import Span
 from tests.vigil.kit import spans_of, telemetry_on, tree
 
@@ -246,6 +248,28 @@ def test_the_log_format_is_set_once() -> None:
         assert len(logger.handlers) == count + 1
 
 
+async def test_health_asks_once() -> None:
+    """However many ask at once, the process that exports is asked by one, and its answer holds for a while; off says off."""
+    live, clock = telemetry_on({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, in_process=True), ManualClock()
+    asked: list[float] = []
+
+    class Counted:
+        config = live.config
+
+        def status(self, timeout_s: float) -> ExportStatus:
+            asked.append(timeout_s)
+            return live.status(timeout_s)
+
+    watch = TelemetryWatch(Counted(), clock)  # type: ignore[arg-type]
+    answers = await asyncio.gather(*(watch.health() for _ in range(20)))
+    assert set(answers) == {TelemetryHealth(otlp_configured=True, exporting=True)} and asked == [1.0]
+    clock.advance_us(5_000_000)
+    await watch.health()
+    assert len(asked) == 2
+    assert await TelemetryWatch(None, clock).health() == TelemetryHealth(otlp_configured=False, exporting=False)
+    live.exports.close(0.2)
+
+
 async def test_agents_that_work_for_others(tmp_path: Path) -> None:
     """Children that run side by side stand below the call that spawned them, in their parent's trace, live and rebuilt alike."""
     from life.arcan.agents.catalogue import AgentCatalogue
@@ -315,6 +339,8 @@ async def test_a_run_over_http(tmp_path: Path) -> None:
             run = await client.post("/sessions/s/runs", json={"objective": "write a.txt: hello"}, headers=headers)
             assert run.json()["status"] == "finished"
             page = (await client.get("/sessions/s/events?limit=100", headers=headers)).json()
+            health = (await client.get("/health")).json()
+            assert health["telemetry"] == {"otlp_configured": False, "exporting": True}
             strange = {"traceparent": SpanPlace("ee" * 16, "ff" * 8).traceparent}
             assert (await client.get("/sessions", headers=strange)).status_code == 401
         assert system.telemetry is not None

@@ -72,6 +72,9 @@ class NoExports:
     def span(self, span: Span) -> None:
         """Forget it."""
 
+    def readings(self, readings: Sequence[object]) -> None:
+        """Forget it."""
+
     def leave_out(self, trace_id: str) -> None:
         """Forget it."""
 

@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
@@ -15,6 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from life.vigil import names as n
 from life.vigil.export_process import ExportProcess
 from life.vigil.exporting import Exporting
+from life.vigil.metrics import AGENT_SECONDS
 from life.vigil.span import Span
 from life.vigil.spans import project
 from life.vigil.telemetry import LiveTelemetry
@@ -190,8 +192,9 @@ async def test_an_exporter_that_cannot_be_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("in_process", [True, False])
 async def test_the_file(tmp_path: Path, in_process: bool) -> None:
-    """The JSON file holds the spans as OTLP JSON that the official messages read, and nobody else may read it."""
+    """The JSON file holds spans and metrics as OTLP JSON that the official messages read, and nobody else may read it."""
     from google.protobuf import json_format  # type: ignore[import-untyped]
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     live = telemetry_on(exporters=("file:spans.jsonl",), root=tmp_path, in_process=in_process)
@@ -200,8 +203,16 @@ async def test_the_file(tmp_path: Path, in_process: bool) -> None:
     file = tmp_path / "spans.jsonl"
     assert file.stat().st_mode & 0o777 == 0o600
     found = []
+    metrics: dict[str, Any] = {}
     for line in file.read_text().splitlines():
         document = json.loads(line)
+        if "resourceMetrics" in document:
+            read = json_format.ParseDict(document, ExportMetricsServiceRequest()).resource_metrics[0]
+            assert ("service.name", "life") in {
+                (each.key, each.value.string_value) for each in read.resource.attributes
+            }
+            metrics = {metric.name: metric for metric in read.scope_metrics[0].metrics}
+            continue
         for span in document["resourceSpans"][0]["scopeSpans"][0]["spans"]:
             found.append((span["traceId"], span["spanId"], span.get("parentSpanId")))
             # OTLP's JSON has ids in hex, protobuf's own mapping in base64: without them the messages must parse it.
@@ -211,6 +222,12 @@ async def test_the_file(tmp_path: Path, in_process: bool) -> None:
                 link.clear()
         json_format.ParseDict(document, ExportTraceServiceRequest())
     assert sorted(found, key=str) == sorted(((s.trace_id, s.span_id, s.parent_id) for s in spans), key=str)
+    (runs,) = metrics["life.runs"].sum.data_points
+    assert (runs.as_int, metrics["life.runs"].sum.is_monotonic) == (1, True)
+    assert metrics["life.runs"].sum.aggregation_temporality == 2  # cumulative
+    (lasted,) = metrics["gen_ai.invoke_agent.duration"].histogram.data_points
+    assert (lasted.count, sum(lasted.bucket_counts), tuple(lasted.explicit_bounds)) == (1, 1, AGENT_SECONDS)
+    assert metrics["life.budget.tokens_remaining"].gauge.data_points[0].time_unix_nano > 0
 
 
 async def test_sampling(tmp_path: Path) -> None:

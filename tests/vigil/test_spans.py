@@ -449,7 +449,14 @@ ANY_KIND = st.sampled_from(
         events.Custom(event_type="arcan.doubt_resolved", data=[]),
         events.Custom(event_type="arcan.model_notice", data={"what": 5}),
         events.Custom(event_type="autonomic.GatingDecision", data={"rules_fired": ["a", 1]}),
-        events.Custom(event_type="eval.x", data={"evaluator": "grounded", "score": 0.5}),
+        events.Custom(
+            event_type="eval.InlineCompleted", data={"evaluator": "safety", "score": 0.5, "run_id": "r", "layer": "x y"}
+        ),
+        events.Custom(
+            event_type="eval.AsyncCompleted", data={"scores": [{"evaluator": "a", "value": 1}, 7], "run_id": "r"}
+        ),
+        events.Custom(event_type="eval.judge_failed", data={"run_id": "r", "reason": "words"}),
+        events.Custom(event_type="eval.QualityChanged", data=[]),
         events.Custom(
             event_type="finance.payment_reserved",
             data={"payment_id": "p", "resource_url": "http://[", "amount_micro": 1},

@@ -20,7 +20,7 @@ from life.aios import events
 from life.aios.errors import LifeError, ToolError
 from life.aios.ids import derived_event_id, new_id
 from life.aios.json import Json
-from life.aios.ports.tools import NOTE_PREFIXES, Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
+from life.aios.ports.tools import MCP_CALLED, NOTE_PREFIXES, Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
 from life.aios.record import Stream
 from life.aios.state import SpanStatus
 from life.arcan.agents.budget import SPAWN_AGENT, Refused
@@ -320,6 +320,9 @@ class CallRunner:
 
     def complete(self, call: CallState, tool_run_id: str, outcome: ToolOutcome, *, duration_ms: int) -> None:
         """Stage the outcome and the files it changed."""
+        for note in outcome.notes:
+            if note.event_type == MCP_CALLED:
+                self._log.add(events.Custom(event_type=MCP_CALLED, data=_as_json(note.data)))
         self._log.add(
             events.ToolCallCompleted(
                 tool_run_id=tool_run_id,

@@ -129,11 +129,11 @@ def explanation(picture: Picture) -> list[str]:
 def pillars(state: HomeostaticState) -> list[str]:
     """The three pillars, a line each."""
     operational, cognitive, economic = state.operational, state.cognitive, state.economic
-    works = (
-        f"{operational.recent_errors} of the last {operational.recent_outcomes} outcomes were errors"
-        if operational.recent_outcomes
-        else "nothing was tried lately"
-    )
+    works = f"{operational.recent_errors} of the last {operational.recent_outcomes} outcomes were errors"
+    if not operational.recent_outcomes:
+        works = "nothing was tried lately"
+    elif operational.recent_outcomes == 1:
+        works = f"the last outcome was {'an' if operational.recent_errors else 'no'} error"
     left = cognitive.fraction_left
     spent = f"{usd(economic.cost_last_5min)} in the last five minutes, {usd(economic.lifetime_costs)} in all"
     return [

@@ -155,7 +155,7 @@ async def _wake(data_dir: Path, session_id: str, branch: str, minutes: int, reas
         )
         hibernates = picture.verdict.profile.economic.economic_mode == "hibernate"
         working = project.data.address_of("arcand") is not None
-    click.echo(f"The session {session_id} may work until {format_timestamp(until_ms * 1000)}.")
+    click.echo(f"The session {session_id} may work until {format_timestamp(until_ms * 1000)[:19]}Z.")
     if not hibernates:
         click.echo("It does not hibernate now; this counts if it has to until then.")
     elif not working:

@@ -17,6 +17,7 @@ from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import format_timestamp
 from life.cli.identity_opening import ask_passphrase
 from life.cli.run import command_errors, data_dir_option, run
+from life.cli.shell.words import plural
 from life.cli.subcommands import is_alone
 from life.cli.tables import print_table
 from life.host.lago_store import OpenStore, open_store
@@ -232,7 +233,7 @@ async def _list(data_dir: Path, session_id: str | None, branch: str, at: int | N
     ]
     print_table(("Changed (UTC)", "Bytes", "Seq", "Content", "Path"), rows, right=(1, 2))
     total = sum(entry.size_bytes for entry in manifest.values())
-    click.echo(f"\n{len(manifest)} files, {total:,} bytes, digest {manifest.digest[:12]}.")
+    click.echo(f"\n{plural(len(manifest), 'file')}, {total:,} bytes, digest {manifest.digest[:12]}.")
 
 
 async def _show(data_dir: Path, session_id: str | None, branch: str, at: int | None, path: str) -> None:
@@ -358,7 +359,9 @@ async def _merge(data_dir: Path, session_id: str | None, source: str, into: str,
             for conflict in error.conflicts:
                 click.echo(f"conflict  {conflict['path']}", err=True)
             raise
-    click.echo(f"Merged {source} into {into} ({done.strategy}): {done.changed} paths changed, event {done.sequence}.")
+    click.echo(
+        f"Merged {source} into {into} ({done.strategy}): {plural(done.changed, 'path')} changed, event {done.sequence}."
+    )
 
 
 async def _snapshot(data_dir: Path, session_id: str | None, branch: str, name: str) -> None:
@@ -440,7 +443,7 @@ def _print_taken(taken: TakenIn) -> None:
         _print_change(difference)
     for path in taken.passed_over:
         click.echo(f"passed over (neither a file nor a folder): {path}", err=True)
-    click.echo(f"{len(taken.changes)} paths changed; the branch's last event is {taken.sequence}.")
+    click.echo(f"{plural(len(taken.changes), 'path')} changed; the branch's last event is {taken.sequence}.")
 
 
 def _print_change(difference: Difference) -> None:

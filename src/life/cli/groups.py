@@ -235,7 +235,7 @@ spaces: Final = LazyGroup(
             "Carry out any COMMAND with its ARGUMENTS as name=value (docs/spaces.md lists them).",
         ),
     },
-    help="Spaces, where agents find, talk to and hire each other.",
+    help="Spaces: channels, direct messages, and a directory of agents.",
 )
 
 demo: Final = LazyGroup(
@@ -272,7 +272,7 @@ life: Final = LazyGroup(
             "life.cli.trace:trace", "Show where a session's time went, from its events; or send it to a tracing tool."
         ),
         "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
-        "spaces": Lazy("life.cli.groups:spaces", "Spaces, where agents find, talk to and hire each other."),
+        "spaces": Lazy("life.cli.groups:spaces", "Spaces: channels, direct messages, and a directory of agents."),
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),

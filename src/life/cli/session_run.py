@@ -29,6 +29,7 @@ from life.cli.shell.mentions import MOST_BYTES, Attachment, attach, attachment, 
 from life.cli.shell.questions import APPROVAL_HELP
 from life.cli.shell.reading import LineReader
 from life.cli.shell.surface import StreamSurface
+from life.cli.shell.transcript import without_attachments
 from life.cli.shell.view import ShellView
 from life.cli.shell.words import can_ask, is_terminal, one_line, printable
 from life.host.clock import SystemClock
@@ -185,7 +186,7 @@ class _Run:
         wanted = self._wanted
         self._ended = asyncio.get_running_loop().create_future()
         async with open_client(wanted.data_dir, model=wanted.model) as client:
-            name = "" if wanted.session_id else one_line(wanted.objective, 60)
+            name = "" if wanted.session_id else one_line(without_attachments(wanted.objective).text, 60)
             view = await client.open_session(wanted.session_id, name=name)
             self._session_id = view.session_id
             if wanted.workspace is not None:

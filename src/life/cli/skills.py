@@ -14,7 +14,7 @@ from life.cli.run import command_errors, data_dir_option, run
 from life.cli.tables import print_table
 from life.host.data_directory import DataDirectory
 from life.host.settings import load_settings
-from life.host.skills import sign_skill, skill_roots
+from life.host.skills import sign_skill, skill_roots, trusted_signers
 from life.praxis.skills.catalogue import Catalogue, discover
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,7 +39,7 @@ def list_(data_dir: Path, as_json: bool) -> None:
     if rows:
         print_table(("skill", "origin", "description"), rows)
     else:
-        click.echo("No skills are here.")
+        click.echo("No skills are here (docs/skills.md says where they are looked for).")
     for folder, winner in found.shadowed:
         click.echo(f"Shadowed: {folder} (by {winner})")
     for problem in found.problems:
@@ -108,7 +108,7 @@ def _discover(data_dir: Path) -> Catalogue:
     settings = load_settings(data.config, os.environ).skills
     return discover(
         skill_roots(data, settings, os.environ),
-        trusted_signers=settings.trusted_signers,
+        trusted_signers=trusted_signers(data, settings),
         require_trusted=settings.require_trusted,
     )
 

@@ -399,7 +399,11 @@ def _price(listing: Listing) -> str:
 
 
 @click.command()
-@click.argument("command", type=click.Choice(sorted(name for name, kind in BY_NAME.items() if not kind.SYSTEM)))
+@click.argument(
+    "command",
+    type=click.Choice(sorted(name for name, kind in BY_NAME.items() if not kind.SYSTEM)),
+    metavar="COMMAND",
+)
 @click.argument("arguments", nargs=-1)
 @connection_options
 @command_errors

@@ -46,6 +46,7 @@ from life.host.keys import Prompt
 from life.host.pages.people import Pages
 from life.host.settings import Settings
 from life.host.system import System, open_system
+from life.host.telemetry import TelemetryHealth, TelemetryWatch
 from life.host.workspace import Workspace, open_positions
 from life.lago.proof.checkpoints import Checkpointer
 from life.workspace.positions import Positions
@@ -60,6 +61,7 @@ class Health(msgspec.Struct, frozen=True):
     service: str
     version: str
     uptime_seconds: int
+    telemetry: TelemetryHealth
 
 
 class LoginLink(msgspec.Struct, frozen=True):
@@ -183,10 +185,11 @@ def _application(
     """The application behind the guard. Agents and users may call what names a scope; payments are
     approved by people and the operator alone."""
     started_us = system.clock.monotonic_us()
+    telemetry = TelemetryWatch(system.telemetry, system.clock)
 
     async def health(_: Request) -> Response:
         uptime_s = (system.clock.monotonic_us() - started_us) // 1_000_000
-        return _json(Health("ok", "arcan", life.__version__, uptime_s))
+        return _json(Health("ok", "arcan", life.__version__, uptime_s, await telemetry.health()))
 
     async def login_link(_: Request) -> Response:
         return _json(LoginLink(f"/login?code={access.new_link_code()}"), 201)

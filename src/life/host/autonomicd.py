@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -40,11 +40,15 @@ from life.host.http.authentication import Authenticated, RouteScope
 from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.routes import ApiOperation, openapi_document, routes
-from life.host.http.server import bind, check_bind, host_names, serve
+from life.host.http.server import bind, check_bind, host_names, local_address, serve
 from life.host.lago_store import OPERATOR
 from life.host.settings import Settings, load_settings
+from life.host.telemetry import open_daemon_telemetry, traced
 from life.lago.journal.sqlite import SqliteJournal
 from life.lago.snapshots import SqliteSnapshots
+
+if TYPE_CHECKING:
+    from life.vigil.telemetry import LiveTelemetry
 
 SECRET_VARIABLES: Final = ("AUTONOMIC_JWT_SECRET", "AUTH_SECRET")
 PUBLIC_PATHS: Final = ("/health",)
@@ -86,6 +90,7 @@ def autonomicd_app(
     *,
     hosts: list[str],
     otlp_configured: bool = False,
+    telemetry: LiveTelemetry | None = None,
 ) -> ASGIApp:
     """The ASGI application, behind the guard."""
     started_us = clock.monotonic_us()
@@ -124,9 +129,8 @@ def autonomicd_app(
         await Guard(app, access, hosts=hosts, public_paths=public)(scope, receive, send)
 
     scoped = [RouteScope(item.method, item.path, item.scope) for item in operations if item.scope is not None]
-    return UnexpectedErrors(
-        Authenticated(guarded, access=access, token=token, services=services, clock=clock, routes=scoped)
-    )
+    inside = Authenticated(guarded, access=access, token=token, services=services, clock=clock, routes=scoped)
+    return traced(UnexpectedErrors(inside), telemetry, app.routes)
 
 
 class ProjectAutonomic(NamedTuple):
@@ -186,9 +190,12 @@ async def run_autonomicd(
     check_bind(host, proxy_hosts)
     harden_process()
     clock, entropy = SystemClock(), SystemEntropy()
-    with DataDirectory(root).lock("autonomicd"), bind(host, port) as listener:
+    with DataDirectory(root).lock("autonomicd") as lock, bind(host, port) as listener:
         port = listener.getsockname()[1]
         async with AsyncExitStack() as stack:
+            telemetry = await open_daemon_telemetry(
+                stack, "autonomicd", environment, clock=clock, entropy=entropy, root=root
+            )
             project = await stack.enter_async_context(
                 open_project_autonomic(root, environment=environment, snapshots=True)
             )
@@ -211,7 +218,13 @@ async def run_autonomicd(
                 services,
                 clock,
                 hosts=host_names(host, port, proxy_hosts),
-                otlp_configured=bool(environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")),
+                otlp_configured=telemetry is not None and "otlp" in telemetry.config.exporters,
+                telemetry=telemetry,
             )
             started = AutonomicdStarted(http_address(host, port), root, token_file)
-            await serve(app, listener, lambda: on_ready(started))
+
+            def tell() -> None:
+                lock.publish(local_address(host, port))
+                on_ready(started)
+
+            await serve(app, listener, tell)

@@ -33,7 +33,7 @@ from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.mcp_clients import known_servers, trust_store
 from life.host.sandboxes import SandboxFinding, sandbox_findings
 from life.host.settings import Settings, load_settings
-from life.host.skills import skill_roots
+from life.host.skills import skill_roots, trusted_signers
 from life.host.system import model_options
 from life.host.telemetry import telemetry_findings
 from life.lago.journal.sqlite import SqliteJournal
@@ -418,7 +418,7 @@ def _mcp(data: DataDirectory, settings: Settings, environment: Mapping[str, str]
 def _skills(data: DataDirectory, settings: Settings, environment: Mapping[str, str]) -> Finding:
     found = discover(
         skill_roots(data, settings.skills, environment),
-        trusted_signers=settings.skills.trusted_signers,
+        trusted_signers=trusted_signers(data, settings.skills),
         require_trusted=settings.skills.require_trusted,
     )
     says = f"{len(found.skills)} can be used"

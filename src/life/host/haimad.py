@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -62,9 +62,13 @@ from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
 from life.host.http.routes import ApiOperation, openapi_document, routes
 from life.host.http.server import bind, check_bind, host_names, serve
+from life.host.telemetry import open_daemon_telemetry, traced
 from life.lago.journal.memory import MemoryJournal
 from life.lago.journal.sqlite import SqliteJournal
 from life.lago.snapshots import MemorySnapshots, SqliteSnapshots
+
+if TYPE_CHECKING:
+    from life.vigil.telemetry import LiveTelemetry
 
 PUBLIC_PATHS: Final = ("/health", "/ready", "/verify", "/settle", "/supported")
 SECRET_VARIABLES: Final = ("HAIMA_JWT_SECRET", "AUTH_SECRET")
@@ -157,6 +161,7 @@ def haimad_app(
     *,
     hosts: list[str],
     legacy_status: bool = False,
+    telemetry: LiveTelemetry | None = None,
 ) -> ASGIApp:
     """The ASGI application, behind the guard."""
     books = Books(journal)
@@ -178,9 +183,8 @@ def haimad_app(
     )
     guarded = Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS)
     scoped = [RouteScope(item.method, item.path, item.scope) for item in operations if item.scope is not None]
-    return UnexpectedErrors(
-        Authenticated(guarded, access=access, token=token, services=services, clock=clock, routes=scoped)
-    )
+    inside = Authenticated(guarded, access=access, token=token, services=services, clock=clock, routes=scoped)
+    return traced(UnexpectedErrors(inside), telemetry, app.routes)
 
 
 def _ready(house: FinanceHouse) -> ApiOperation:
@@ -213,6 +217,16 @@ async def run_haimad(
         port = listener.getsockname()[1]
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(_opened(directory, clock, entropy))
+            telemetry = await open_daemon_telemetry(
+                stack,
+                "haimad",
+                os.environ if environment is None else environment,
+                clock=clock,
+                entropy=entropy,
+                root=opened.root,
+            )
+            if telemetry is not None:  # payments and settlements that are written here become spans
+                opened = opened._replace(journal=telemetry.watch(opened.journal))
             services = await stack.enter_async_context(
                 open_identity_services(
                     opened.journal,
@@ -238,6 +252,7 @@ async def run_haimad(
                 clock,
                 hosts=host_names(host, port, proxy_hosts),
                 legacy_status=settings.legacy_status,
+                telemetry=telemetry,
             )
             started = HaimadStarted(http_address(host, port), directory, opened.token_file, settler)
             await serve(app, listener, lambda: on_ready(started))

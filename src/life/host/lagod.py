@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -44,6 +44,7 @@ from life.host.http.server import bind, check_bind, host_names, local_address, s
 from life.host.lagod_engine import EngineSettings, OpenEngine, open_engine
 from life.host.lagod_knowledge import open_knowledge
 from life.host.lagod_metrics import CONTENT_TYPE, RequestMetrics
+from life.host.telemetry import open_daemon_telemetry, traced
 from life.lago.access_rules.gate import PolicyGate
 from life.lago.access_rules.rules import Rules, parse_rules, read_rules
 from life.lago.api.admitted import admitted
@@ -62,6 +63,9 @@ from life.lago.owners.names import OPERATOR
 from life.lago.owners.registry import Owners
 from life.lago.streams.follower import Wanted, open_follower
 from life.lago.streams.log import FrameLogs
+
+if TYPE_CHECKING:
+    from life.vigil.telemetry import LiveTelemetry
 
 PUBLIC_PATHS: Final = ("/health", "/health/ready")
 SECRET_VARIABLES: Final = ("LAGO_JWT_SECRET", "AUTH_SECRET")
@@ -135,7 +139,13 @@ def caller_of(request: Request) -> Caller:
     return Caller(f"user:{auth.subject}", f"user:{auth.subject}", USER)
 
 
-def lagod_app(parts: Parts, *, hosts: list[str], also: tuple[ApiOperation, ...] = ()) -> ASGIApp:
+def lagod_app(
+    parts: Parts,
+    *,
+    hosts: list[str],
+    also: tuple[ApiOperation, ...] = (),
+    telemetry: LiveTelemetry | None = None,
+) -> ASGIApp:
     """The ASGI application, behind the guard. `also`: operations of parts that stand beside these, for example the knowledge index;
     they pass the same gate."""
     opened, services, rules, owners, logs, clock, entropy = parts
@@ -186,13 +196,10 @@ def lagod_app(parts: Parts, *, hosts: list[str], also: tuple[ApiOperation, ...] 
     app.router.redirect_slashes = False  # an address is right or unknown
     inside = Guard(app, opened.access, hosts=hosts, public_paths=PUBLIC_PATHS)
     scoped = [RouteScope(item.method, item.path, item.scope) for item in operations if item.scope is not None]
-    return OutsideLayers(
-        UnexpectedErrors(
-            Authenticated(
-                inside, access=opened.access, token=opened.token, services=services, clock=clock, routes=scoped
-            )
-        )
+    authenticated = Authenticated(
+        inside, access=opened.access, token=opened.token, services=services, clock=clock, routes=scoped
     )
+    return OutsideLayers(traced(UnexpectedErrors(authenticated), telemetry, app.routes))
 
 
 def _stream_answer(logs: FrameLogs) -> StreamAnswer:
@@ -262,6 +269,10 @@ async def run_lagod(
         port = listener.getsockname()[1]
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(open_engine(settings.engine, clock, entropy, environment))
+            # Requests only: the runs whose events come in are shown by who runs them.
+            telemetry = await open_daemon_telemetry(
+                stack, "lagod", environment, clock=clock, entropy=entropy, root=opened.root
+            )
             services = await stack.enter_async_context(
                 open_identity_services(
                     opened.journal,
@@ -286,7 +297,7 @@ async def run_lagod(
                     caller=caller_of,
                 )
             )
-            app = lagod_app(parts, hosts=host_names(host, port, proxy_hosts), also=knowledge)
+            app = lagod_app(parts, hosts=host_names(host, port, proxy_hosts), also=knowledge, telemetry=telemetry)
             started = LagodStarted(http_address(host, port), opened.root, opened.token_file, opened.doubts)
 
             def tell() -> None:

@@ -294,6 +294,10 @@ def open_mcp_server(
         instructions=INSTRUCTIONS,
         ask_client=settings.ask_client,
     )
+    if system.telemetry is not None:
+        from life.host.mcp_tracing import trace_requests
+
+        trace_requests(server, system.telemetry)
     return server
 
 

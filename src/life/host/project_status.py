@@ -25,7 +25,7 @@ from life.host.autonomicd import ProjectAutonomic, open_project_autonomic
 from life.host.clock import SystemEntropy
 from life.host.lago_store import OPERATOR
 
-DAEMONS: Final = ("arcand", "autonomicd", "mcpd")
+DAEMONS: Final = ("arcand", "autonomicd", "spacesd", "lagod", "mcpd")
 MOST_SHOWN: Final = 200
 
 Standing = Literal["idle", "running", "hibernating", "waiting", "closed"]

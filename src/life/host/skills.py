@@ -14,6 +14,8 @@ from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.custody import Custody
 from life.aios.ports.journal import Journal
 from life.aios.record import SYSTEM, EventWriter, Stream
+from life.anima.errors import IdentityNotFoundError
+from life.anima.home import read_identity
 from life.host.data_directory import DataDirectory
 from life.host.settings import SkillSettings
 from life.praxis.blocking import on_thread
@@ -104,6 +106,14 @@ class SkillPrompts:
             return None
         activation = activate_by_slash(f"/{name} {arguments.get('objective', '')}", self._skills.catalogue)
         return None if activation is None else [{"type": "text", "text": activation.message}]
+
+
+def trusted_signers(data: DataDirectory, settings: SkillSettings) -> tuple[str, ...]:
+    """Whose signatures count: the DIDs of the settings, and the project's own where it has an identity."""
+    try:
+        return (*settings.trusted_signers, read_identity(data.identity).did)
+    except IdentityNotFoundError:
+        return settings.trusted_signers
 
 
 def skill_roots(data: DataDirectory, settings: SkillSettings, environment: Mapping[str, str]) -> list[Path]:

@@ -48,6 +48,7 @@ from life.haima.x402.networks import LOCAL
 from life.haima.x402.transport import AsyncPayingTransport
 from life.host.agents import open_agents
 from life.host.autonomic import Autonomic, keeping, open_autonomic
+from life.host.autonomic_telemetry import shown
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.custody_opening import CustodyContext, ensure_identity, open_custody
 from life.host.custody_rotation import settle_identity
@@ -244,6 +245,7 @@ async def open_system(
             )
         )
         await stack.enter_async_context(keeping(autonomic, runtime))
+        await stack.enter_async_context(shown(autonomic, telemetry))
         if settings.evaluation.inline or settings.evaluation.judge:
             toolbox = equipment.toolbox
             evaluator = Evaluator(

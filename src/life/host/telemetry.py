@@ -10,26 +10,63 @@ import asyncio
 import importlib.util
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import msgspec
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
 import life
 from life.aios.errors import LifeError
 from life.aios.ports.clock import Clock, Entropy
 from life.host.custody_doctor import Finding
+from life.host.settings import load_settings
 from life.vigil.config import TelemetryConfig, TelemetrySettings, read_config, scrape_address
 
 if TYPE_CHECKING:
+    from life.vigil.exports import ExportStatus
     from life.vigil.telemetry import LiveTelemetry
 
 CLOSING_S: Final = 5.0
 AGENT_NAME: Final = "life"
 _LOOK_S: Final = 1.0
+_HOLDS_US: Final = 5_000_000
 
 _log = logging.getLogger("life.vigil")
+
+
+class TelemetryHealth(msgspec.Struct, frozen=True):
+    """What `/health` says about telemetry (vigil.md §23.7)."""
+
+    otlp_configured: bool
+    exporting: bool
+    """Whether anything takes spans or metrics. Whether they arrive, only the receiver knows."""
+
+
+class TelemetryWatch:
+    """Answers `/health` for one daemon. Anybody may ask that, so the process that exports is asked by one at a time, in a thread,
+    and an answer holds for five seconds."""
+
+    def __init__(self, telemetry: LiveTelemetry | None, clock: Clock) -> None:
+        self._telemetry = telemetry
+        self._clock = clock
+        self._asking: asyncio.Task[ExportStatus] | None = None
+        self._asked_us = 0
+
+    async def health(self) -> TelemetryHealth:
+        """How it goes; a process that does not answer within a second exports nothing."""
+        if self._telemetry is None:
+            return TelemetryHealth(otlp_configured=False, exporting=False)
+        asking, now_us = self._asking, self._clock.monotonic_us()
+        if asking is None or (asking.done() and now_us - self._asked_us >= _HOLDS_US):
+            self._asked_us = now_us
+            asking = self._asking = asyncio.create_task(asyncio.to_thread(self._telemetry.status, _LOOK_S))
+        status = await asyncio.shield(asking)
+        return TelemetryHealth("otlp" in self._telemetry.config.exporters, status.exporting)
 
 
 async def open_host_telemetry(
@@ -72,6 +109,38 @@ async def open_host_telemetry(
         return None
     stack.push_async_callback(asyncio.to_thread, telemetry.close, CLOSING_S)
     return telemetry
+
+
+async def open_daemon_telemetry(
+    stack: AsyncExitStack,
+    name: str,
+    environment: Mapping[str, str],
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    root: Path | None,
+) -> LiveTelemetry | None:
+    """The telemetry of a daemon beside `arcand`, by `[telemetry]` of `root`'s config.toml and the documented variables; its service
+    is called `name` unless they call it something. None when it is off or can't be had."""
+    try:
+        settings = load_settings(None if root is None else root / "config.toml", environment).telemetry
+    except (LifeError, OSError) as error:
+        _log.warning("Telemetry stays off: %s", error)
+        return None
+    if settings.service_name == TelemetrySettings().service_name:
+        settings = msgspec.structs.replace(settings, service_name=name)
+    return await open_host_telemetry(
+        stack, settings, environment, clock=clock, entropy=entropy, root=Path() if root is None else root
+    )
+
+
+def traced(app: ASGIApp, telemetry: LiveTelemetry | None, routes: Sequence[BaseRoute]) -> ASGIApp:
+    """The application below a span for each request; as it is when telemetry is off."""
+    if telemetry is None:
+        return app
+    from life.host.http.tracing import Traced
+
+    return Traced(app, telemetry, routes)
 
 
 def use_log_format(settings: TelemetrySettings) -> None:

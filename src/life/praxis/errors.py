@@ -253,6 +253,8 @@ class McpProtocolError(McpError):
 
     code = "praxis.mcp_protocol"
     status = 502
+    rpc_code: int | None = None
+    """The code of its JSON-RPC error, when it answered with one."""
 
 
 class McpSignInError(McpError):

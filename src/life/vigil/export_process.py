@@ -21,8 +21,8 @@ from typing import Final
 
 import msgspec
 
-from life.vigil.exports import Committed, ExportOrders, ExportStatus
-from life.vigil.frames import Batch, Frame, LeaveOut, Live, Question, Reply, encode_frame, read_frame
+from life.vigil.exports import Committed, ExportOrders, ExportStatus, Reading
+from life.vigil.frames import Batch, Frame, LeaveOut, Live, Question, Readings, Reply, encode_frame, read_frame
 from life.vigil.span import Span
 
 MOST_WAITING: Final = 32 * 1024 * 1024
@@ -103,6 +103,10 @@ class ExportProcess:
     def span(self, span: Span) -> None:
         """Write it."""
         self._write(encode_frame(Live(span)), 0)
+
+    def readings(self, readings: Sequence[Reading]) -> None:
+        """Write them."""
+        self._write(encode_frame(Readings(tuple(readings))), 0)
 
     def leave_out(self, trace_id: str) -> None:
         """Write it."""

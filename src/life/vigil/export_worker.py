@@ -9,7 +9,7 @@ import socket
 import sys
 
 from life.vigil.exporting import Exporting
-from life.vigil.frames import Batch, Begin, LeaveOut, Live, Question, Reply, encode_frame, read_frame
+from life.vigil.frames import Batch, Begin, LeaveOut, Live, Question, Readings, Reply, encode_frame, read_frame
 from life.vigil.logs import log_handler
 
 CLOSING_S = 4.0
@@ -31,6 +31,8 @@ def serve(end: socket.socket) -> None:
                     exporting.take(events)
                 case Live(span):
                     exporting.span(span)
+                case Readings(readings):
+                    exporting.readings(readings)
                 case LeaveOut(trace_id):
                     exporting.leave_out(trace_id)
                 case Question(number, flush_ms):

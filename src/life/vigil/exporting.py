@@ -18,14 +18,16 @@ from life.vigil.exporters.console import ConsoleSink
 from life.vigil.exporters.json_file import JsonFileSink
 from life.vigil.exporters.memory import MemorySink
 from life.vigil.exporters.sink import SpanSink
-from life.vigil.exports import Committed, ExportOrders, ExportStatus
-from life.vigil.pipeline import INTERVAL_S, Measures, Pipeline
+from life.vigil.exports import Committed, ExportOrders, ExportStatus, Reading
+from life.vigil.pipeline import INTERVAL_S, Pipeline
 from life.vigil.span import Span, SpanOptions
 from life.vigil.spans import Projection
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
+
+    from life.vigil.metrics import Meters
 
 _MOST_LEFT_OUT: Final = 10_000
 _RATIO_BITS: Final = 1 << 64
@@ -55,10 +57,11 @@ class Exporting:
         content = Content(
             capture=settings.capture_content, max_chars=settings.capture_max_chars, redact=settings.redact
         )
+        self._meter = self._meters()
         self._pipeline = Pipeline(
             Projection(options, content),
             self._sinks,
-            measures=self._meters(),
+            measures=self._meter,
             sampled=self._is_sampled,
             interval_s=interval_s,
         )
@@ -87,6 +90,11 @@ class Exporting:
     def span(self, span: Span) -> None:
         """Queue it."""
         self._pipeline.span(span)
+
+    def readings(self, readings: Sequence[Reading]) -> None:
+        """Show them on the metrics."""
+        if self._meter is not None:
+            self._meter.show(readings)
 
     def leave_out(self, trace_id: str) -> None:
         """Remember it."""
@@ -125,7 +133,7 @@ class Exporting:
         """The caller's word, or else the ratio (the specification's TraceIdRatioBased)."""
         return trace_id not in self._left_out and int(trace_id[16:], 16) < self._bound
 
-    def _meters(self) -> Measures | None:
+    def _meters(self) -> Meters | None:
         if not self._readers:
             return None
         from opentelemetry.sdk.metrics import MeterProvider
@@ -178,7 +186,12 @@ class Exporting:
 
             self._readers.append(ScrapedReader(scrape_address(exporter)))
         elif kind == "file":
-            self._sinks.append(JsonFileSink(Path(orders.root) / rest, self._resource, orders.version, v1_41=v1_41))
+            path = Path(orders.root) / rest
+            self._sinks.append(JsonFileSink(path, self._resource, orders.version, v1_41=v1_41))
+            if importlib.util.find_spec("opentelemetry.sdk") is not None:
+                from life.vigil.exporters.metric_file import file_metrics
+
+                self._readers.append(file_metrics(JsonFileSink(path, self._resource, orders.version)))
         elif kind == "console":
             self._sinks.append(ConsoleSink(sys.stderr))
         else:

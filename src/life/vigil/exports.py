@@ -21,6 +21,14 @@ class Committed(NamedTuple):
     """Whether it was followed before, by a process that is gone: it is needed to understand what comes, and not exported again."""
 
 
+class Reading(NamedTuple):
+    """What something stands at now; its name is one of `life.vigil.metrics.READINGS`."""
+
+    name: str
+    value: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+
 class ExportOrders(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """What to export, where to, and in whose name."""
 
@@ -52,7 +60,7 @@ class ExportStatus(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Exports(Protocol):
-    """Where committed events go. `take`, `span` and `leave_out` never wait; the rest may."""
+    """Where committed events go. `take`, `span`, `readings` and `leave_out` never wait; the rest may."""
 
     def take(self, batch: Sequence[Committed]) -> None:
         """Events of one append."""
@@ -60,6 +68,10 @@ class Exports(Protocol):
 
     def span(self, span: Span) -> None:
         """A span that no event tells of."""
+        ...
+
+    def readings(self, readings: Sequence[Reading]) -> None:
+        """Values that no event tells of."""
         ...
 
     def leave_out(self, trace_id: str) -> None:

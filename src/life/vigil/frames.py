@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from life.vigil.exports import Committed, ExportOrders, ExportStatus
+from life.vigil.exports import Committed, ExportOrders, ExportStatus, Reading
 from life.vigil.span import Span
 
 
@@ -23,6 +23,12 @@ class Live(msgspec.Struct, frozen=True, tag=True, array_like=True):
     """A span that no event tells of."""
 
     span: Span
+
+
+class Readings(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """What things stand at."""
+
+    readings: tuple[Reading, ...]
 
 
 class LeaveOut(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -52,7 +58,7 @@ class Begin(msgspec.Struct, frozen=True, tag=True, array_like=True):
     orders: ExportOrders
 
 
-Frame = Batch | Live | LeaveOut | Question | Reply | Begin
+Frame = Batch | Live | Readings | LeaveOut | Question | Reply | Begin
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Frame)

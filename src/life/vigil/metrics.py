@@ -6,23 +6,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
-from opentelemetry.metrics import Histogram, Meter
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 from opentelemetry.metrics import _Gauge as Gauge
 
 from life.vigil import names as n
 from life.vigil.config import Profile
+from life.vigil.exports import Reading
 from life.vigil.span import Attributes, AttributeValue, Span
 
 TOKENS: Final = tuple(4**power for power in range(14))
 SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
 AGENT_SECONDS: Final = tuple(round(0.1 * 2**power, 1) for power in range(13))
+MCP_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300)
 CALLS: Final = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 SCORES: Final = tuple(tenth / 10 for tenth in range(1, 11))
 
+READINGS: Final[Mapping[str, tuple[bool, str, str]]] = MappingProxyType(
+    {
+        "autonomic.projection.events": (True, "{event}", "Events that homeostasis folded."),
+        "autonomic.gating.requests": (True, "{request}", "Verdicts that homeostasis gave."),
+        "autonomic.rule.evaluations": (True, "{evaluation}", "How often each rule of homeostasis fired."),
+        "autonomic.economic_mode": (False, "", "1 for the mode that governs."),
+        "autonomic.balance_micro_credits": (False, "", "What the agent may still spend; none while it is not metered."),
+        "autonomic.monthly_burn_micro_credits": (False, "", "What the agent spends a month at its present rate."),
+        "autonomic.suspended_sessions": (False, "", "Sessions that stand still for want of means."),
+        "autonomic.trust_score": (False, "", "Of the agent, 0 to 1."),
+        "life.control.margin.l1": (False, "", "The stability margin of the agent's own loop; stable above 0."),
+    }
+)
+"""Values that are handed over as they stand: whether it is a counter, the unit, what it says."""
+
 _MODEL_LABELS: Final = (n.OPERATION, n.PROVIDER, n.REQUEST_MODEL, n.RESPONSE_MODEL, n.SERVER_ADDRESS, n.SERVER_PORT)
+_MCP_LABELS: Final = (
+    n.MCP_METHOD,
+    n.OPERATION,
+    n.TOOL_NAME,
+    n.PROMPT_NAME,
+    n.MCP_PROTOCOL,
+    n.RPC_STATUS,
+    n.TRANSPORT,
+    n.SERVER_ADDRESS,
+    n.SERVER_PORT,
+)
 
 
 class Meters:
@@ -57,6 +87,12 @@ class Meters:
                 "gen_ai.invoke_agent.tool_calls", "{tool_call}", "Tool calls of a run.", CALLS
             )
             self._tool = self._seconds("gen_ai.execute_tool.duration", "Tool calls.")
+        self._mcp_client = self._histogram(
+            "mcp.client.operation.duration", "s", "Requests to other MCP servers.", MCP_SECONDS
+        )
+        self._mcp_server = self._histogram(
+            "mcp.server.operation.duration", "s", "Requests of MCP clients.", MCP_SECONDS
+        )
         self._operation = self._seconds("gen_ai.client.operation.duration", "Operations of GenAI clients.")
         if self._v1_41:
             self._token_usage = self._tokens("gen_ai.client.token.usage", "Tokens of a call.")
@@ -72,6 +108,9 @@ class Meters:
         self._modes = meter.create_counter("life.mode.transitions", "{transition}", "Changes of the operating mode.")
         self._runs = meter.create_counter("life.runs", "{run}", "Runs by how they ended.")
         self._payments = meter.create_counter("life.payments", "{payment}", "Payments by what became of them.")
+        self._settlements = meter.create_counter(
+            "life.settlements", "{settlement}", "Settlements of a facilitator by what became of them."
+        )
         self._paid = meter.create_counter("life.payments.settled", "{microcredit}", "What settled payments came to.")
         self._scores = meter.create_histogram(
             "life.eval.score", "1", "Scores of evaluators.", explicit_bucket_boundaries_advisory=SCORES
@@ -81,6 +120,24 @@ class Meters:
         self._budget_cost = self._gauge("life.budget.cost_remaining_usd", "USD", "Of the run that spoke last.")
         self._dropped = meter.create_counter("vigil.export.dropped", "{span}", "Spans that no receiver got.")
         self._counts: dict[str, tuple[int, int]] = {}
+        self._readings: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+
+    def show(self, readings: Iterable[Reading]) -> None:
+        """Hold these values until the next ones come. A name that is none of `READINGS` is passed over."""
+        fresh: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+        for reading in readings:
+            if reading.name in READINGS:
+                fresh.setdefault(reading.name, {})[tuple(sorted(reading.labels))] = reading.value
+        for name in fresh.keys() - self._readings.keys():
+            counts, unit, words = READINGS[name]
+            create = self._meter.create_observable_counter if counts else self._meter.create_observable_gauge
+            create(name, [partial(self._observed, name)], unit, words)
+            self._readings[name] = {}
+        for name in self._readings:
+            self._readings[name] = fresh.get(name, {})
+
+    def _observed(self, name: str, _: CallbackOptions) -> list[Observation]:
+        return [Observation(value, dict(labels)) for labels, value in self._readings[name].items()]
 
     def dropped(self, count: int, sink: str) -> None:
         """Spans were lost on their way to a receiver."""
@@ -90,7 +147,10 @@ class Meters:
         """Count what these spans tell."""
         for span in spans:
             operation = span.attributes.get(n.OPERATION)
-            if operation == "chat":
+            if span.kind == "server":
+                if n.MCP_METHOD in span.attributes:
+                    self._mcp_server.record(_seconds(span), _labels(span, *_MCP_LABELS))
+            elif operation == "chat":
                 self._measure_chat(span)
             elif operation == "execute_tool":
                 self._measure_tool(span)
@@ -102,6 +162,8 @@ class Meters:
                 self._measure_tick(span)
             elif span.name == n.PAYMENT:
                 self._measure_payment(span)
+            elif span.name == n.SETTLEMENT:
+                self._settlements.add(1, _labels(span, n.PAYMENT_NETWORK, n.PAYMENT_OUTCOME))
             elif span.name.startswith(n.PHASE) and n.GATE_DECISION in span.attributes:
                 self._gates.add(1, _labels(span, n.GATE_DECISION))
             for event in span.events:
@@ -109,7 +171,7 @@ class Meters:
                     self._modes.add(1, _copied(event.attributes, n.MODE_FROM, n.MODE_TO))
                 elif event.name == n.EVALUATION_RESULT:
                     labels = {"life.eval.evaluator": event.attributes[n.EVALUATION_NAME]}
-                    labels.update(_copied(event.attributes, n.EVAL_LAYER))
+                    labels.update(_copied(event.attributes, n.EVAL_LAYER, n.ERROR_TYPE))
                     self._evaluations.add(1, labels)
                     score = event.attributes.get(n.EVALUATION_SCORE)
                     if isinstance(score, float):
@@ -161,6 +223,9 @@ class Meters:
         self._count(run, calls, tools + 1)
         if self._dev:
             self._tool.record(_seconds(span), _labels(span, n.OPERATION, n.TOOL_NAME))
+        took_s = span.attributes.get(n.MCP_SECONDS)
+        if isinstance(took_s, float):
+            self._mcp_client.record(took_s, _labels(span, *_MCP_LABELS))
         self._executions.add(1, _labels(span, n.TOOL_NAME, n.TOOL_STATUS))
 
     def _measure_run(self, span: Span) -> None:

@@ -18,8 +18,10 @@ TICK: Final = "life.tick"
 PHASE: Final = "life.phase"
 SANDBOX: Final = "life.sandbox"
 PAYMENT: Final = "life.payment"
+SETTLEMENT: Final = "life.settlement"
 CUSTODY: Final = "life.custody"
 EVALUATE: Final = "autonomic.evaluate"
+EVALUATION: Final = "life.evaluation"
 APPEND: Final = "lago.append"
 
 # GenAI
@@ -55,6 +57,11 @@ EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
 
 # MCP
 MCP_METHOD: Final = "mcp.method.name"
+MCP_PROTOCOL: Final = "mcp.protocol.version"
+RPC_REQUEST: Final = "jsonrpc.request.id"
+RPC_STATUS: Final = "rpc.response.status_code"
+TRANSPORT: Final = "network.transport"
+PROMPT_NAME: Final = "gen_ai.prompt.name"
 
 # General
 ERROR_TYPE: Final = "error.type"
@@ -89,6 +96,7 @@ GATE_RISK: Final = "life.gate.risk"
 TOOL_STATUS: Final = "life.tool.status"
 TOOL_CATEGORY: Final = "life.tool.category"
 TOOL_RUN: Final = "life.tool.run_id"
+MCP_SECONDS: Final = "life.mcp.duration_s"
 FILES_CHANGED: Final = "life.files.changed"
 EVENT_SEQ: Final = "life.event_seq"
 EVENT_KIND: Final = "life.event_kind"

@@ -51,16 +51,14 @@ def note_of(record: EventRecord) -> Note | None:
     """The line for this event; None when it is not worth one."""
     kind = record.kind
     if isinstance(kind, events.Custom):
-        if kind.event_type.startswith("eval."):
-            return _evaluation(record, kind.data)
         name = _CUSTOM.get(kind.event_type)
         if name is None:
             return None
         attributes = _place(record, kind.event_type)
         if kind.event_type == "arcan.limit_reached":
-            _copy(attributes, n.LIMIT_NAME, kind.data, "limit")
+            copy_word(attributes, n.LIMIT_NAME, kind.data, "limit")
         if kind.event_type == "autonomic.EconomicModeChanged":
-            _copy(attributes, n.ECONOMIC_MODE, kind.data, "to")
+            copy_word(attributes, n.ECONOMIC_MODE, kind.data, "to")
         return Note(name, attributes)
     name = _PLAIN.get(record.kind_name)
     if name is None:
@@ -73,26 +71,12 @@ def note_of(record: EventRecord) -> Note | None:
     return Note(name, attributes)
 
 
-def _evaluation(record: EventRecord, data: Json) -> Note | None:
-    """A score, as the convention's evaluation event. Explanations may quote, so they stay in the journal."""
-    attributes = _place(record, "eval")
-    _copy(attributes, n.EVALUATION_NAME, data, "evaluator")
-    _copy(attributes, n.EVALUATION_LABEL, data, "label")
-    _copy(attributes, n.EVAL_LAYER, data, "layer")
-    _copy(attributes, n.EVAL_TIMING, data, "timing")
-    score = data.get("score") if isinstance(data, dict) else None
-    if isinstance(score, int | float) and not isinstance(score, bool):
-        attributes[n.EVALUATION_SCORE] = float(score)
-    if n.EVALUATION_NAME not in attributes:
-        return None
-    return Note(n.EVALUATION_RESULT, attributes)
-
-
 def _place(record: EventRecord, kind: str) -> Attributes:
     return {n.EVENT_KIND: kind, n.EVENT_SEQ: record.sequence}
 
 
-def _copy(attributes: Attributes, name: str, data: Json, field: str) -> None:
+def copy_word(attributes: Attributes, name: str, data: Json, field: str) -> None:
+    """Copy a field that is a name or a code; anything else might be words, and stays out."""
     value = data.get(field) if isinstance(data, dict) else None
     if (
         isinstance(value, str)

@@ -2,6 +2,9 @@
 
 A payment's span begins with its reservation (the intent) and ends when its outcome is known, which may be after the tool's. A
 signature's event carries no duration, so its span has none either: how long custody took is not known afterwards.
+
+A facilitator's settlement of somebody's payment has a span for each attempt: the first from the intent, others from the
+transaction that they prepare, to the confirmation or the failure.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ _OUTCOMES: Final = {
     "finance.payment_released": "released",
     "finance.payment_ambiguous": "ambiguous",
 }
+_SETTLED: Final = {"finance.settlement_confirmed": "settled", "finance.settlement_failed": "failed"}
 _NOTES: Final = {
     "finance.payment_signed": "life.payment_signed",
     "finance.payment_submitted": "life.payment_submitted",
@@ -36,12 +40,15 @@ class PaymentProjection:
 
     def __init__(self) -> None:
         self._open: dict[str, OpenSpan] = {}
+        self._settling: dict[str, OpenSpan] = {}
 
     def add(self, record: EventRecord, kind: events.Custom) -> list[Span]:
         """The span that ends with this event, if one does."""
         if kind.event_type in ("anima.custody_signed", "anima.custody_denied"):
             return [_signature(record, kind)]
         payment_id = _text(kind.data, "payment_id")
+        if kind.event_type.startswith("finance.settlement_"):
+            return self._settle(record, kind, payment_id)
         if kind.event_type == "finance.payment_declined":
             return [_declined(record, kind.data)]
         if not payment_id:
@@ -65,8 +72,37 @@ class PaymentProjection:
 
     def finish(self) -> list[Span]:
         """Payments without an outcome."""
-        spans, self._open = self._open, {}
-        return [_unfinished(span) for span in spans.values()]
+        spans = [*self._open.values(), *self._settling.values()]
+        self._open, self._settling = {}, {}
+        return [_unfinished(span) for span in spans]
+
+    def _settle(self, record: EventRecord, kind: events.Custom, payment_id: str) -> list[Span]:
+        if kind.event_type == "finance.settlement_refused":
+            span = _settlement(record, kind.data, "refused", record.event_id)
+            span.attributes |= {n.PAYMENT_OUTCOME: "refused", n.GATE_DECISION: "denied"}
+            return [span.end(record.timestamp_us)]
+        if not payment_id:
+            return []
+        open_span = self._settling.get(payment_id)
+        if kind.event_type in ("finance.settlement_intended", "finance.settlement_prepared"):
+            if open_span is None:
+                attempt = kind.data.get("attempt", 0) if isinstance(kind.data, dict) else 0
+                span = _settlement(record, kind.data, payment_id, str(attempt))
+                span.attributes[n.PAYMENT_ID] = payment_id
+                self._settling[payment_id] = span
+            elif kind.event_type == "finance.settlement_prepared":
+                open_span.event("life.payment_submitted", record.timestamp_us, {n.EVENT_KIND: kind.event_type})
+            if len(self._settling) > _MOST_OPEN:
+                return [_unfinished(self._settling.pop(next(iter(self._settling))))]
+        outcome = _SETTLED.get(kind.event_type)
+        if outcome is None or open_span is None:
+            return []
+        del self._settling[payment_id]
+        open_span.attributes[n.PAYMENT_OUTCOME] = outcome
+        _put_amount(open_span, kind.data)
+        if outcome == "failed":
+            open_span.error = "settlement_failed"
+        return [open_span.end(record.timestamp_us)]
 
     def _evict(self) -> list[Span]:
         if len(self._open) <= _MOST_OPEN:
@@ -110,15 +146,27 @@ def _declined(record: EventRecord, data: Json) -> Span:
     return span.end(record.timestamp_us)
 
 
+def _settlement(record: EventRecord, data: Json, *key: str) -> OpenSpan:
+    span = _span(record, n.SETTLEMENT, "settlement", *key)
+    span.kind = "client"
+    _put(span, n.PAYMENT_NETWORK, _text(data, "network"))
+    _put(span, n.PAYMENT_ASSET, _text(data, "asset"))
+    return span
+
+
+def _put_amount(span: OpenSpan, data: Json) -> None:
+    amount = data.get("amount_micro") if isinstance(data, dict) else None
+    if isinstance(amount, int):
+        span.attributes[n.PAYMENT_AMOUNT] = amount
+
+
 def _describe(span: OpenSpan, data: Json) -> None:
     _put(span, n.PAYMENT_NETWORK, _text(data, "network"))
     _put(span, n.PAYMENT_ASSET, _text(data, "asset"))
     _put(span, n.PAYMENT_RAIL, _text(data, "rail"))
     _put(span, n.PAYMENT_SCHEME, _text(data, "scheme"))
     _put(span, n.CONVERSATION, _text(data, "session_id"))
-    amount = data.get("amount_micro") if isinstance(data, dict) else None
-    if isinstance(amount, int):
-        span.attributes[n.PAYMENT_AMOUNT] = amount
+    _put_amount(span, data)
     try:
         _put(span, n.SERVER_ADDRESS, urlsplit(_text(data, "resource_url")).hostname or "")
     except ValueError:

@@ -9,6 +9,7 @@ from life.aios import events
 from life.aios.ids import MAIN_BRANCH
 from life.aios.json import Json
 from life.aios.ports.telemetry import goes_on, span_id_of, trace_id_of
+from life.aios.ports.tools import MCP_CALLED
 from life.aios.record import EventRecord
 from life.vigil import names as n
 from life.vigil.answers import Answers
@@ -42,6 +43,11 @@ class RunProjection:
     def is_over(self) -> bool:
         """Whether nothing is left to wait for."""
         return self._closed and self._said is None and not (self._segment is not None and self._segment.parked)
+
+    @property
+    def last_root(self) -> tuple[str, SpanLink] | None:
+        """The last trace's run, and its root span; None when there was none."""
+        return None if self._segment is None else (self._segment.run_id, self._segment.link)
 
     def finish(self) -> list[Span]:
         """Close an open trace as it stands."""
@@ -225,6 +231,8 @@ class RunProjection:
             case "loop_detection.hard_stop" | "policy.violation":
                 self._gate(segment)
                 self._note(record, segment)
+            case _ if kind.event_type == MCP_CALLED:
+                _put_mcp(kind.data, segment)
             case "autonomic.GatingDecision":
                 self._evaluated(record, kind, segment)
             case _:
@@ -321,7 +329,7 @@ class RunProjection:
             tool.attributes[n.TOOL_CALL_ID] = call_id
         if call is not None and call.category is not None:
             tool.attributes[n.TOOL_CATEGORY] = call.category
-        if tool_name.startswith("mcp_") or (call is not None and (call.category or "").startswith("mcp")):
+        if tool_name.startswith("mcp__") or (call is not None and (call.category or "").startswith("mcp")):
             tool.attributes[n.MCP_METHOD] = "tools/call"
         if call is not None and self._content.capture:
             tool.attributes[n.TOOL_ARGUMENTS] = self._content.value(call.arguments)
@@ -350,6 +358,8 @@ class RunProjection:
         tool.attributes[n.TOOL_STATUS] = kind.status
         if kind.status != "ok":
             tool.error = "tool_error" if kind.status == "error" else kind.status
+            if n.RPC_STATUS in tool.attributes:  # the server's refusal says more (vigil.md §17)
+                tool.error = str(tool.attributes[n.RPC_STATUS])
         if self._content.capture:
             tool.attributes[n.TOOL_RESULT] = self._content.value(kind.result)
         self._answers.told(kind.call_id or "", kind.result)
@@ -478,6 +488,29 @@ def _put_state(attributes: Attributes, kind: events.StateEstimated) -> None:
             n.BUDGET_CALLS: budget.tool_calls_remaining,
         }
     )
+
+
+def _put_mcp(data: Json, segment: Segment) -> None:
+    """How the MCP server of a call was reached: the MCP convention on the span that surrounds the call (vigil.md §17)."""
+    running = next((each for each in segment.running.values() if each.call_id == _text(data, "call_id")), None)
+    if running is None or not isinstance(data, dict):
+        return
+    found = running.tool.attributes
+    found[n.MCP_METHOD] = "tools/call"
+    for name, field in (
+        (n.TRANSPORT, "transport"),
+        (n.SERVER_ADDRESS, "address"),
+        (n.MCP_PROTOCOL, "protocol_version"),
+    ):
+        if text := _text(data, field):
+            found[name] = text
+    port, code, duration_us = data.get("port"), data.get("rpc_code"), data.get("duration_us")
+    if isinstance(port, int) and not isinstance(port, bool):
+        found[n.SERVER_PORT] = port
+    if isinstance(code, int) and not isinstance(code, bool):
+        found[n.RPC_STATUS] = str(code)
+    if isinstance(duration_us, int) and not isinstance(duration_us, bool):
+        found[n.MCP_SECONDS] = duration_us / 1_000_000
 
 
 def _code_of(error: str) -> str:

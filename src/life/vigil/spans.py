@@ -12,22 +12,27 @@ Source: vigil.md §13, §19, §20, §23.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
 from life.aios import events
+from life.aios.ports.telemetry import span_id_of, trace_id_of
 from life.aios.record import EventRecord, Stream
 from life.vigil.content import Content
+from life.vigil.evaluations import evaluation, run_of
 from life.vigil.payments import PaymentProjection
 from life.vigil.runs import RunProjection
-from life.vigil.span import Span, SpanOptions
+from life.vigil.span import Span, SpanLink, SpanOptions
 
 _MOST_RUNS: Final = 1000
 """Streams with an open run that are kept; beyond, the oldest is closed as unfinished."""
 
 _MOST_NAMES: Final = 10_000
+_MOST_ROOTS: Final = 1000
+"""Runs that are over and may still be scored."""
 
 
 class Projection:
@@ -39,6 +44,7 @@ class Projection:
         self._runs: dict[Stream, RunProjection] = {}
         self._names: dict[Stream, str] = {}
         self._payments = PaymentProjection()
+        self._roots: OrderedDict[tuple[Stream, str], SpanLink] = OrderedDict()
 
     def add(self, record: EventRecord) -> list[Span]:
         """The spans that end with this event."""
@@ -46,6 +52,8 @@ class Projection:
         if isinstance(kind, events.Custom) and kind.event_type.startswith(("finance.", "anima.custody_")):
             return self._payments.add(record, kind)
         run = self._runs.get(record.stream)
+        if isinstance(kind, events.Custom) and kind.event_type.startswith("eval."):
+            return self._evaluated(record, kind, run)
         if run is None:
             if isinstance(kind, events.SessionCreated) and isinstance(kind.config, dict) and kind.config.get("parent"):
                 # An agent that works for another has its definition's name; other sessions' names are people's words.
@@ -59,11 +67,29 @@ class Projection:
                 options = msgspec.structs.replace(options, agent_name=self._names[record.stream])
             run = self._runs[record.stream] = RunProjection(options, self._content)
         done = run.add(record)
+        if isinstance(record.kind, events.RunFinished) and run.last_root is not None:
+            run_id, root = run.last_root
+            self._roots[record.stream, run_id] = root
+            if len(self._roots) > _MOST_ROOTS:
+                self._roots.popitem(last=False)
         if run.is_over:
             del self._runs[record.stream]
         elif len(self._runs) > _MOST_RUNS:
             done += self._runs.pop(next(iter(self._runs))).finish()
         return done
+
+    def _evaluated(self, record: EventRecord, kind: events.Custom, run: RunProjection | None) -> list[Span]:
+        """Scores belong to the trace of their run, also when another run has begun since. Of a run that nobody remembers the
+        root's ids are those that it had, unless a caller brought its trace."""
+        run_id = run_of(kind)
+        if not run_id:
+            return []
+        root = self._roots.get((record.stream, run_id))
+        if root is None and run is not None and run.last_root is not None and run.last_root[0] == run_id:
+            root = run.last_root[1]
+        root = root or SpanLink(trace_id_of(run_id), span_id_of(run_id))
+        span = evaluation(record, kind, root, span_id_of(record.event_id, "evaluation"))
+        return [] if span is None else [span]
 
     def finish(self) -> list[Span]:
         """Everything that is still open, as far as it got."""

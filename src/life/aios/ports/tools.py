@@ -57,7 +57,7 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutcomeNote(msgspec.Struct, frozen=True):
-    """A Custom event that a tool wants in the journal beside its outcome. Only `skill.*` is taken from tools."""
+    """A Custom event that a tool wants in the journal beside its outcome. Only `skill.*` and `mcp.called` are taken from tools."""
 
     event_type: str
     data: Json
@@ -65,6 +65,10 @@ class OutcomeNote(msgspec.Struct, frozen=True):
 
 NOTE_PREFIXES: Final = ("skill.",)
 """Of the event types that a tool may note."""
+
+MCP_CALLED: Final = "mcp.called"
+"""The note of a call that another MCP server answered: `call_id`, `transport`, `address`, `port`, `protocol_version`,
+`duration_us`, `rpc_code` (of a JSON-RPC error). It is written before the outcome, so that who reads it knows the call."""
 
 ALWAYS_WITHIN_SKILLS: Final = frozenset({"skill"})
 """Tools that a skill's list of tools does not have to name: the one that reads skills, and changes nothing."""

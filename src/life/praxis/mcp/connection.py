@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpx2
 import mcp_types as types
@@ -21,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from life.aios.errors import LifeError
-from life.aios.json import JsonObject
+from life.aios.json import Json, JsonObject
 from life.aios.ports.clock import Clock
 from life.praxis.errors import McpError, McpLostError, McpProtocolError, McpSignInError, McpUnavailableError
 from life.praxis.mcp.bounded_http import BoundedTransport
@@ -88,6 +89,17 @@ class ServerConnection:
         """What was agreed on, once there is a connection."""
         return None if self._client is None else self._client.protocol_version
 
+    def route(self) -> dict[str, Json]:
+        """How the server is reached, for who traces calls: `transport`, `protocol_version`, over HTTP `address` and `port`."""
+        facts: dict[str, Json] = {"transport": "pipe" if self.config.command is not None else "tcp"}
+        if self.config.url is not None:
+            parts = urlsplit(self.config.url)
+            facts["address"] = parts.hostname or ""
+            facts["port"] = parts.port or (443 if parts.scheme == "https" else 80)
+        if self.protocol_version is not None:
+            facts["protocol_version"] = self.protocol_version
+        return facts
+
     async def call(self, tool: str, arguments: JsonObject) -> types.CallToolResult:
         """Call one tool once. McpUnavailableError: nothing was sent. McpLostError: the effect is in doubt.
         McpProtocolError: the server refused or answered nonsense."""
@@ -112,7 +124,9 @@ class ServerConnection:
                 if isinstance(self._child.cause, McpSignInError):
                     raise self._child.cause from None  # the server answered 401: nothing was done
                 raise self._lost(self._child.reason if closed else "no answer came in time") from None
-            raise McpProtocolError(f"{self.config.name} answered with an error: {_words(error.message)}") from None
+            refusal = McpProtocolError(f"{self.config.name} answered with an error: {_words(error.message)}")
+            refusal.rpc_code = error.code
+            raise refusal from None
         except (httpx2.HTTPError, OSError) as error:
             raise self._lost(type(error).__name__) from None
         except LifeError:

@@ -21,8 +21,17 @@ import msgspec
 from life.aios.errors import LifeError
 from life.aios.json import Json
 from life.aios.ports.clock import Clock
-from life.aios.ports.tools import Probe, Toolbox, ToolCall, ToolContext, ToolDefinition, ToolOutcome
-from life.praxis.errors import McpLostError, McpNotAcceptedError, ToolInputError, ToolNotFoundError
+from life.aios.ports.tools import (
+    MCP_CALLED,
+    OutcomeNote,
+    Probe,
+    Toolbox,
+    ToolCall,
+    ToolContext,
+    ToolDefinition,
+    ToolOutcome,
+)
+from life.praxis.errors import McpLostError, McpNotAcceptedError, McpProtocolError, ToolInputError, ToolNotFoundError
 from life.praxis.failures import failure_output
 from life.praxis.mcp.config import ServerConfig
 from life.praxis.mcp.connection import RELIST_PAUSE_US, AuthOf, ServerConnection
@@ -149,14 +158,21 @@ class McpToolbox:
             _check_arguments(call.tool_name, call.arguments, offered.tool)
             assert isinstance(call.arguments, Mapping)
             await self._compare(offered)
-            result = await self._connections[offered.server.name].call(offered.tool.name, call.arguments)
+            connection = self._connections[offered.server.name]
+            began_us = self._clock.monotonic_us()
+            try:
+                result = await connection.call(offered.tool.name, call.arguments)
+            except McpProtocolError as refusal:
+                note = self._called(call, connection, began_us, refusal.rpc_code)
+                return ToolOutcome(status="error", output=failure_output(refusal), notes=(note,))
         except McpLostError as lost:
             if self._may_repeat(offered):
                 return ToolOutcome(status="error", output=failure_output(lost))
             return ToolOutcome(status="error", output=failure_output(lost), in_doubt=lost.message)
         except LifeError as refusal:
             return ToolOutcome(status="error", output=failure_output(refusal))
-        return outcome_of(result)
+        note = self._called(call, connection, began_us, None)
+        return msgspec.structs.replace(outcome_of(result), notes=(note,))
 
     async def probe(self, call: ToolCall, context: ToolContext, prepared: Json) -> Probe:
         """After a crash: unknown, unless the person trusts the server's word and it says the call may be repeated."""
@@ -176,6 +192,14 @@ class McpToolbox:
         )
 
     # Inside
+
+    def _called(self, call: ToolCall, connection: ServerConnection, began_us: int, rpc_code: int | None) -> OutcomeNote:
+        """That the server answered, how it was reached and how long it took: what a trace shows (vigil.md §17)."""
+        data: dict[str, Json] = {"call_id": call.call_id, **connection.route()}
+        data["duration_us"] = self._clock.monotonic_us() - began_us
+        if rpc_code is not None:
+            data["rpc_code"] = rpc_code
+        return OutcomeNote(MCP_CALLED, data)
 
     def _may_repeat(self, offered: _Offered) -> bool:
         tool = offered.tool

@@ -1,4 +1,4 @@
-"""Spans in a file, one `ExportTraceServiceRequest` of OTLP in JSON a line (mode 0600).
+"""Spans (and metrics, `metric_file`) in a file, one `ExportTraceServiceRequest` of OTLP in JSON a line (mode 0600).
 
 Ids are hex, 64-bit numbers are strings, enumerations are numbers (OTLP specification, "JSON Protobuf Encoding"). A collector's
 `otlpjsonfile` receiver reads it.
@@ -34,7 +34,11 @@ class JsonFileSink:
 
     def export(self, spans: Sequence[Span]) -> bool:
         """Write them as one line."""
-        line = encode_spans(spans, self._resource, self._version, self._schema) + b"\n"
+        return self.write_line(encode_spans(spans, self._resource, self._version, self._schema))
+
+    def write_line(self, content: bytes) -> bool:
+        """Append a line with one write, so that lines of several threads stay whole; whether it was written whole."""
+        line = content + b"\n"
         try:
             return self._file.write(line) == len(line)
         except (OSError, ValueError):
@@ -51,7 +55,7 @@ def encode_spans(spans: Sequence[Span], resource: Mapping[str, str], version: st
         {
             "resourceSpans": [
                 {
-                    "resource": {"attributes": _attributes(dict(resource))},
+                    "resource": {"attributes": encode_attributes(dict(resource))},
                     "scopeSpans": [
                         {
                             "scope": {"name": n.SCOPE, "version": version},
@@ -74,14 +78,18 @@ def _span(span: Span) -> dict[str, Json]:
         "kind": _KINDS[span.kind],
         "startTimeUnixNano": str(span.start_us * 1000),
         "endTimeUnixNano": str(span.end_us * 1000),
-        "attributes": _attributes(span.attributes),
+        "attributes": encode_attributes(span.attributes),
         "status": {} if span.error is None else {"code": _ERROR, "message": span.error},
     }
     if span.parent_id is not None:
         encoded["parentSpanId"] = span.parent_id
     if span.events:
         encoded["events"] = [
-            {"timeUnixNano": str(event.at_us * 1000), "name": event.name, "attributes": _attributes(event.attributes)}
+            {
+                "timeUnixNano": str(event.at_us * 1000),
+                "name": event.name,
+                "attributes": encode_attributes(event.attributes),
+            }
             for event in span.events
         ]
     if span.links:
@@ -89,7 +97,8 @@ def _span(span: Span) -> dict[str, Json]:
     return encoded
 
 
-def _attributes(attributes: Attributes | dict[str, str]) -> list[Json]:
+def encode_attributes(attributes: Attributes | dict[str, str]) -> list[Json]:
+    """Names and values as OTLP has them in JSON."""
     return [{"key": key, "value": _value(value)} for key, value in attributes.items()]
 
 
