@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from life.autonomic.drawing import rows, svg
@@ -84,7 +84,9 @@ SHOCKS = st.lists(
 @given(SHOCKS, st.integers(0, 20 * USD), st.integers(0, 2**32))
 def test_whatever_the_shock_it_recovers_and_does_not_flap(shocks: list[Happening], credit: int, seed: int) -> None:
     """After the shock, with means back and tools that work, nothing is held back within the hour; the economic mode relaxes at
-    most once in a hold, and the profile does not change more often than there is something to change."""
+    most once in a hold, and the profile does not change more often than there is something to change. (More than ten violations
+    are another matter: no time clears them.)"""
+    assume(sum(shock.violations for shock in shocks) <= 10)
     calm = Load(error_percent=0, cost_micro=200, runs_per_hour=120, context_window=1_000_000, token_budget=10**9)
     deposit = Happening(at_s=SHOCK_S, deposit_micro=RICH)
     scenario = Scenario(

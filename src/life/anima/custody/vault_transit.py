@@ -111,10 +111,15 @@ class VaultTransitAnima(ExternalKeysAnima):
         while self._closed is None:
             due_us = self._client.renewal_due_in_us
             await self._sleeping_clock.sleep_us(_IDLE_PAUSE_US if due_us is None else due_us)
+            if self._closed is not None:
+                return
             try:
                 await self._client.renew_if_due()
             except CustodyError:
                 await self._sleeping_clock.sleep_us(_RENEWAL_PAUSE_US)
+            except RuntimeError:  # the HTTP client's word for a request after it was closed
+                if self._closed is None:
+                    raise
 
 
 class TransitVersion:
