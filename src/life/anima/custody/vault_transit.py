@@ -108,18 +108,21 @@ class VaultTransitAnima(ExternalKeysAnima):
 
         For a daemon that may be idle longer than its token lives. A handle that is used renews it anyway.
         """
-        while self._closed is None:
+        while not self._has_closed():
             due_us = self._client.renewal_due_in_us
             await self._sleeping_clock.sleep_us(_IDLE_PAUSE_US if due_us is None else due_us)
-            if self._closed is not None:
+            if self._has_closed():
                 return
             try:
                 await self._client.renew_if_due()
             except CustodyError:
                 await self._sleeping_clock.sleep_us(_RENEWAL_PAUSE_US)
             except RuntimeError:  # the HTTP client's word for a request after it was closed
-                if self._closed is None:
+                if not self._has_closed():
                     raise
+
+    def _has_closed(self) -> bool:
+        return self._closed is not None
 
 
 class TransitVersion:
