@@ -95,7 +95,7 @@ async def test_secrets_of_the_machine_can_not_be_read(
     monkeypatch.setenv("ATTACK_API_KEY", SECRET)
     own = os.getpid()
     script = f"""
-        cat /etc/shadow /etc/gshadow /etc/ssl/private/* /root/.ssh/* ~root/.bash_history 2>&1 | grep -v -E 'denied|No such'
+        cat /etc/shadow /etc/gshadow /etc/ssl/private/* ~root/.ssh/* ~root/.bash_history 2>&1 | grep -v -E 'denied|No such'
         cat {data}/journal.db ../.life/journal.db ../../.life/identity/seed
         cat /proc/{own}/environ /proc/1/environ /proc/$PPID/environ /proc/{own}/maps | tr '\\0' '\\n'
         ls -l /proc/{own}/fd /proc/{own}/cwd/ /proc/{own}/root/root /proc/1/root/root
