@@ -122,6 +122,26 @@ class EventRecord(msgspec.Struct, kw_only=True, gc=False):
         return Stream(self.session_id, self.branch_id)
 
 
+def record_of(event: NewEvent, sequence: int) -> EventRecord:
+    """The record that `event` becomes at `sequence`. Its kind is decoded from the very bytes that are stored, as a reader would."""
+    return EventRecord(
+        event_id=event.event_id,
+        session_id=event.session_id,
+        branch_id=event.branch_id,
+        agent_id=event.agent_id,
+        sequence=sequence,
+        timestamp_us=event.timestamp_us,
+        actor=event.actor,
+        schema=event.schema,
+        kind_name=event.kind_name,
+        payload=event.payload,
+        causation_id=event.causation_id,
+        correlation_id=event.correlation_id,
+        trace_id=event.trace_id,
+        span_id=event.span_id,
+    )
+
+
 class EventWriter:
     """Makes NewEvents: one clock, one source of ids, one agent, one stream and one actor unless told otherwise."""
 

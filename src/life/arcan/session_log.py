@@ -25,7 +25,7 @@ from life.aios.ids import new_id
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
 from life.aios.ports.telemetry import Telemetry
-from life.aios.record import AGENT, Actor, EventRecord, EventWriter, NewEvent, Stream
+from life.aios.record import AGENT, Actor, EventRecord, EventWriter, NewEvent, Stream, record_of
 from life.arcan.branches import records_of
 from life.arcan.checkpoints import SessionHistory
 from life.arcan.errors import SessionDrivenElsewhereError
@@ -238,7 +238,7 @@ class SessionLog:
         return renewed
 
     def _stage(self, event: NewEvent) -> _Staged:
-        record = _record(event, self._state.head + 1)
+        record = record_of(event, self._state.head + 1)
         self._state = advance(self._state, record)
         staged = _Staged(event, record, self._state)
         self._staged.append(staged)
@@ -252,26 +252,6 @@ def _drives(record: EventRecord) -> bool:
         return True
     kind = record.kind
     return isinstance(kind, events.Custom) and kind.event_type.startswith(PREFIX)
-
-
-def _record(event: NewEvent, sequence: int) -> EventRecord:
-    """The record that `event` will be. Its kind is decoded from the very bytes that are stored, as a reader would."""
-    return EventRecord(
-        event_id=event.event_id,
-        session_id=event.session_id,
-        branch_id=event.branch_id,
-        agent_id=event.agent_id,
-        sequence=sequence,
-        timestamp_us=event.timestamp_us,
-        actor=event.actor,
-        schema=event.schema,
-        kind_name=event.kind_name,
-        payload=event.payload,
-        causation_id=event.causation_id,
-        correlation_id=event.correlation_id,
-        trace_id=event.trace_id,
-        span_id=event.span_id,
-    )
 
 
 def _seen(task: asyncio.Task[None]) -> None:

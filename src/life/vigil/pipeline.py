@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from life.aios.record import EventRecord, NewEvent
+from life.aios.record import record_of
 from life.vigil.exporters.sink import SpanSink
 from life.vigil.exports import Committed
 from life.vigil.span import Span
@@ -218,7 +218,7 @@ class Pipeline:
                 done.append(self._live.popleft())
             while self._events:
                 event, sequence, is_past = self._events.popleft()
-                ended = self._projection.add(_record(event, sequence))
+                ended = self._projection.add(record_of(event, sequence))
                 if not is_past:
                     done += ended
                 if len(done) >= BATCH:
@@ -239,22 +239,3 @@ class Pipeline:
     def _lost(self, count: int, sink: str) -> None:
         if self._measures is not None:
             self._measures.dropped(count, sink)
-
-
-def _record(event: NewEvent, sequence: int) -> EventRecord:
-    return EventRecord(
-        event_id=event.event_id,
-        session_id=event.session_id,
-        branch_id=event.branch_id,
-        agent_id=event.agent_id,
-        sequence=sequence,
-        timestamp_us=event.timestamp_us,
-        actor=event.actor,
-        schema=event.schema,
-        kind_name=event.kind_name,
-        payload=event.payload,
-        causation_id=event.causation_id,
-        correlation_id=event.correlation_id,
-        trace_id=event.trace_id,
-        span_id=event.span_id,
-    )

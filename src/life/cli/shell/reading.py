@@ -39,7 +39,7 @@ class LineReader:
 
         try:
             loop.add_reader(self._descriptor, wake)
-        except (PermissionError, NotImplementedError):
+        except PermissionError:
             return  # a regular file is always readable
         try:
             await ready
