@@ -10,22 +10,19 @@ an earlier run left open. It implements `life.haima.x402.purchase.Desk`; who dri
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Final, Literal, NamedTuple
 
 from msgspec import UNSET
 
-from life.aios.errors import ConflictError, CustodyError, InvalidInputError, NotFoundError
+from life.aios.errors import ConflictError, InvalidInputError, NotFoundError
 from life.aios.ids import check_id, new_id
 from life.aios.ports.chain import AuthorizationState
 from life.aios.ports.clock import Clock, Entropy
-from life.aios.ports.custody import CancelSigning, Capabilities, Custody, PermitTransfer, TransferAuthorization
+from life.aios.ports.custody import Custody, TransferAuthorization
 from life.aios.ports.journal import Journal
-from life.crypto.address import format_address, parse_address
-from life.crypto.errors import CryptoError
 from life.crypto.permit2 import PERMIT2
-from life.crypto.secp256k1 import recover_address
 from life.haima.approvals import APPROVAL_LIFETIME_S, Ticket
 from life.haima.errors import ChainError, DenialCode, PolicyDeniedError, PurchaseInProgressError, WalletMismatchError
 from life.haima.events import (
@@ -34,22 +31,21 @@ from life.haima.events import (
     PaymentCancelling,
     PaymentDelivered,
     PaymentSettled,
-    PaymentSigned,
     PaymentSubmitted,
     PaymentUndelivered,
 )
 from life.haima.mpp.client import RAIL, is_challenge_terms, nonce_of, read_challenge_terms, wants_challenge
 from life.haima.payees import SellerMemory
 from life.haima.payment_outcomes import claimed_event, failed_event, settled_event, taken_of
+from life.haima.payment_signer import PaymentSigner
 from life.haima.policy import Mode, PaymentPolicy, SoulLimits
 from life.haima.purse import Order, Purse
 from life.haima.reservations import Payment, authorization_of
-from life.haima.transfer_account import SENDABLE_S, TransferAccount
+from life.haima.transfer_account import TransferAccount
 from life.haima.wallet_log import RIDE_ALONG_US
-from life.haima.x402.authorization import digest
 from life.haima.x402.known_terms import KnownTerms
 from life.haima.x402.networks import BUILT_IN, NetworkRegistry, chain_id_of
-from life.haima.x402.payment_header import allowance_of, offers_gas_sponsoring, payment_header
+from life.haima.x402.payment_header import offers_gas_sponsoring
 from life.haima.x402.purchase import (
     INTERRUPTED_AFTER_S,
     NO_SETTLEMENT_HEADER,
@@ -62,7 +58,7 @@ from life.haima.x402.purchase import (
     purchase,
 )
 from life.haima.x402.sign_in import Proof
-from life.haima.x402.sign_in_message import challenge_of, encode_proof, unsigned_proof
+from life.haima.x402.sign_in_message import challenge_of, unsigned_proof
 from life.haima.x402.terms import Offers, Terms, TermsPreference
 from life.haima.x402.wire import X402_VERSION, SettlementResponse
 
@@ -148,32 +144,19 @@ class Payer:
         that ask over x402 and the Machine Payments Protocol; `realms` are the realms of challenges that are trusted where they
         are not the host's own name: `{"https://host": "realm"}`.
         """
-        operations: Collection[str] = ()
-        if custody is not None:
-            capabilities = custody.capabilities()
-            operations = capabilities.operations
-            self.address = _wallet_of(capabilities)
-            # RFC 6979 in our own process gives the same bytes again, so the signature need not be stored when all goes
-            # well. Another signer may not, or asks a person each time: there it is on disk before it leaves.
-            self._signs_alike = capabilities.backend == "in_process" and not capabilities.user_confirmation
-        elif solana is not None:
-            self.address, self._signs_alike = solana.address, False
-        else:
-            raise WalletMismatchError("There is no wallet to pay from.")
+        self._signer = PaymentSigner(custody, solana, entropy)
+        self.address = self._signer.address
         self._solana = solana
         self.policy = policy or PaymentPolicy()
-        self._custody = custody
         self._clock = clock
         self._entropy = entropy
         self._registry = registry
         self._chain = authorization_state
         self._session_id = session_id or new_id(clock, entropy)
         self._allow_insecure_http = allow_insecure_http
-        self._signer_checked = False
         self._in_flight: set[str] = set()
         if not 1 <= approval_lifetime_s <= 30 * 86_400:
             raise InvalidInputError("approval_lifetime_s must be between a second and 30 days.")
-        self._signs_in = "sign_message" in operations
         self._allowances = allowances
         self._canceller = canceller
         names = self.policy.networks
@@ -181,7 +164,9 @@ class Payer:
             names = tuple(network.caip2 for network in registry.networks)
             if solana is not None and solana.network not in names:
                 names += (solana.network,)
-        wallets = {name: self.address for name in names if custody is not None and chain_id_of(name) is not None}
+        wallets = {
+            name: self.address for name in names if self._signer.has_evm_wallet and chain_id_of(name) is not None
+        }
         if solana is not None and solana.network in names:
             wallets[solana.network] = solana.address
         self._purses = {
@@ -211,7 +196,7 @@ class Payer:
             registry,
             preference or TermsPreference(),
             allowed_networks=tuple(self._purses),
-            permits="sign_permit" in operations,
+            permits="sign_permit" in self._signer.operations,
             solana=() if solana is None else (solana.network,),
         )
         self._states = tuple(purse.state for purse in self._purses.values())
@@ -338,16 +323,11 @@ class Payer:
 
     async def _cancel(self, purse: Purse, payment: Payment) -> Payment:
         authorization = None if payment.reserved.transaction is not None else authorization_of(payment.reserved)
-        custody: object = self._custody
-        if (
-            not isinstance(authorization, TransferAuthorization)
-            or self._canceller is None
-            or not isinstance(custody, CancelSigning)
-        ):
+        if not isinstance(authorization, TransferAuthorization) or self._canceller is None or not self._signer.cancels:
             raise ConflictError("This payment can't be cancelled here.", details={"payment_id": payment.payment_id})
         # On disk before the chain is asked: after a crash a burnt nonce must not be taken for a payment.
         await purse.record(PaymentCancelling(payment_id=payment.payment_id))
-        signature = await custody.sign_cancellation(authorization)
+        signature = await self._signer.sign_cancellation(authorization)
         if await self._canceller(authorization, signature) == "cancelled":
             purse.release(payment, "cancelled")
         else:
@@ -443,7 +423,7 @@ class Payer:
 
     def sign_in_challenge(self, call: Call, terms: str | bytes) -> Proof | None:
         """See Desk. Whoever was never paid is not told who we are."""
-        if self._custody is None or not self._signs_in or isinstance(terms, bytes):
+        if not self._signer.signs_in or isinstance(terms, bytes):
             return None
         resource_url = public_url(call.request.url)
         if not any(memory.accepted_micro(resource_url) for memory in self._sellers()):
@@ -455,7 +435,7 @@ class Payer:
 
     async def sign_in(self, proof: Proof) -> str:
         """See Desk."""
-        return encode_proof(proof, await self._evm.sign_message(proof.message().encode()))
+        return await self._signer.sign_in(proof)
 
     async def look_at_ticket(self, ticket_id: str) -> Ticket | None:
         """See Desk."""
@@ -483,7 +463,7 @@ class Payer:
         if call.request.ahead and not is_challenge:  # a challenge is good for one payment
             self._terms.remember(call.request.url, terms)
         if chosen.transfer_method == "solana" and chosen.domain is not None and order.network in self._purses:
-            order = await self._prepared(order, chosen)
+            order = await self._signer.prepare(order, chosen)
         # A network that is not allowed has no books; its refusal is noted in the first ones.
         purse = self._purses.get(order.network) or next(iter(self._purses.values()))
         try:
@@ -497,19 +477,18 @@ class Payer:
         if not reserved.created:
             return Signed(reserved.payment, "", created=False)
         try:
-            signed, header = await self._sign(purse, reserved.payment)
+            header = await self._signer.sign(purse, reserved.payment)
         except BaseException:
             purse.release(reserved.payment, "not_signed")  # whatever was signed never left this process
             raise
-        return Signed(signed, header, created=True)
+        return Signed(self.payment(reserved.payment), header, created=True)
 
     async def sign_again(self, payment: Payment) -> str:
         """See Desk. The stored signature, or a new one over the same authorization when its note was lost."""
         payment = self.payment(payment)
         if payment.signature is not None:
-            allowance = await self._sign_allowance(payment)
-            return payment_header(payment.reserved, bytes.fromhex(payment.signature[2:]), allowance)
-        return (await self._sign(self._purse_of(payment), payment))[1]
+            return await self._signer.repeat(payment, payment.signature)
+        return await self._signer.sign(self._purse_of(payment), payment)
 
     async def look_at_chain(self, payment: Payment) -> AuthorizationState:
         """See Desk."""
@@ -619,70 +598,6 @@ class Payer:
             facilitator=terms.facilitator,
         )
 
-    @property
-    def _evm(self) -> Custody:
-        if self._custody is None:
-            raise WalletMismatchError("There is no wallet here for EVM networks.")
-        return self._custody
-
-    async def _prepared(self, order: Order, chosen: Terms) -> Order:
-        """The order with its whole transaction, which the reservation will hold. Nothing is signed, and nothing written."""
-        assert self._solana is not None  # or there are no such terms
-        memo = self._entropy.token_bytes(16).hex().encode()
-        decimals = None if chosen.domain is None else chosen.domain.decimals
-        made = await self._solana.prepare(chosen.requirements, memo=memo, decimals=decimals)
-        return order._replace(
-            transaction=made.transaction,
-            nonce="0x" + made.message_hash,
-            last_valid_block_height=made.last_valid_block_height,
-            from_slot=made.from_slot,
-            timeout_s=min(order.timeout_s, SENDABLE_S),
-        )
-
-    async def _sign_transfer(self, purse: Purse, payment: Payment) -> tuple[Payment, str]:
-        """Sign the reserved transaction, once: the signature is on disk before it leaves."""
-        reserved = payment.reserved
-        if self._solana is None or self._solana.address != reserved.wallet or reserved.transaction is None:
-            raise WalletMismatchError("This payment belongs to another wallet.")
-        signature = await self._solana.sign(reserved.transaction)
-        header = payment_header(reserved, signature)  # fails unless it is this wallet's signature over this transaction
-        await purse.record(PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex()))
-        return self.payment(payment), header
-
-    async def _sign(self, purse: Purse, payment: Payment) -> tuple[Payment, str]:
-        if payment.reserved.transaction is not None:
-            return await self._sign_transfer(purse, payment)
-        authorization = authorization_of(payment.reserved)
-        if isinstance(authorization, PermitTransfer):
-            signature = await self._evm.sign_permit(authorization)
-        else:
-            signature = await self._evm.sign_authorization(authorization)
-        if not self._signer_checked:
-            self._check_signer(digest(authorization), signature)
-        signed = PaymentSigned(payment_id=payment.payment_id, signature="0x" + signature.hex())
-        if self._signs_alike:
-            purse.hold(payment.payment_id, signed)
-        else:
-            await purse.record(signed)
-        allowance = await self._sign_allowance(payment)
-        header = payment_header(payment.reserved, signature, allowance, authorization=authorization)
-        return self.payment(payment), header
-
-    async def _sign_allowance(self, payment: Payment) -> bytes | None:
-        """The allowance that goes with a payment; it moves nothing by itself, and signing it again is harmless."""
-        permit = allowance_of(payment.reserved)
-        return None if permit is None else await self._evm.sign_permit(permit)
-
-    def _check_signer(self, digest: bytes, signature: bytes) -> None:
-        """Once: custody signs with the wallet that it names. A payment by another key would only be refused."""
-        try:
-            signer = recover_address(digest, signature)
-        except CryptoError as error:
-            raise CustodyError(f"Custody gave a signature that is none: {error}.") from None
-        if signer != parse_address(self.address):
-            raise WalletMismatchError("Custody signs with another wallet than the one it names.")
-        self._signer_checked = True
-
     def _settled(
         self, payment: Payment, transaction: str, source: Literal["payee", "chain", "operator"]
     ) -> PaymentSettled:
@@ -691,15 +606,6 @@ class Payer:
     def _has_expired(self, purse: Purse) -> bool:
         now_us = self.now_us
         return any(payment.expired(now_us) for payment in purse.state.open_payments())
-
-
-def _wallet_of(capabilities: Capabilities) -> str:
-    if capabilities.wallet_address is None or "sign_authorization" not in capabilities.operations:
-        raise WalletMismatchError("This custody has no wallet that can sign payments.")
-    try:
-        return format_address(parse_address(capabilities.wallet_address))
-    except CryptoError:
-        raise WalletMismatchError("Custody names a wallet address that is none.") from None
 
 
 def _is_unknown(payment: Payment, now_us: int) -> bool:
