@@ -47,8 +47,8 @@ from life.anima.custody.wallet_rules import (
     WalletRequest,
     WalletRules,
 )
+from life.anima.custody.witness import Witness
 from life.anima.errors import BadSignatureError, StaleHandleError, UnsupportedOperationError
-from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto import secp256k1
 from life.crypto.address import format_address
 from life.crypto.did import Curve, DidKey, encode_did, resolve_did
@@ -92,10 +92,8 @@ class ExternalKeysAnima:
         """`exportable` says what the key store says of its keys; `user_confirmation`, that a person confirms each use."""
         self._auth = auth
         self._wallet = wallet
-        self._backend: BackendKind = backend
         self._clock = clock
         self._rules = rules
-        self._observer = observer
         self._did: DidKey | None = None if auth is None else did_key_of(auth.public_key)
         self._issuers = () if self._did is None else (self._did.did, thumbprint(self._did))
         self._own: OwnAddress | None = None
@@ -111,6 +109,7 @@ class ExternalKeysAnima:
             user_confirmation=user_confirmation,
             exportable=exportable,
         )
+        self._witness = Witness(observer, did=self._capabilities.did, backend=backend, guarded=rules.guard is not None)
         self._closed: str | None = None
         self._signatures: OrderedDict[bytes, asyncio.Future[bytes]] = OrderedDict()
 
@@ -148,9 +147,9 @@ class ExternalKeysAnima:
             digest = sha256(message).digest()
             token = finish_token(message, await auth.sign_digest(digest), key=key)
         except CustodyError as error:
-            self._denied("sign_token", error)
+            self._witness.denied("sign_token", error)
             raise
-        self._signed("sign_token", typ, digest)
+        self._witness.signed("sign_token", typ, digest)
         return token
 
     async def sign_message(self, message: bytes) -> bytes:
@@ -162,9 +161,9 @@ class ExternalKeysAnima:
             digest = personal_message_digest(message)
             signature = await self._sign_once(wallet, digest, own, PersonalMessage(message))
         except CustodyError as error:
-            self._denied("sign_message", error)
+            self._witness.denied("sign_message", error)
             raise
-        self._signed("sign_message", "eip191", digest)
+        self._witness.signed("sign_message", "eip191", digest)
         return signature
 
     async def sign_authorization(self, authorization: TransferAuthorization) -> bytes:
@@ -174,9 +173,9 @@ class ExternalKeysAnima:
             digest = self._rules.digest_to_sign(authorization, own=own, now_s=self._clock.now_us() // 1_000_000)
             signature = await self._sign_once(wallet, digest, own, authorization)
         except CustodyError as error:
-            self._denied("sign_authorization", error)
+            self._witness.denied("sign_authorization", error)
             raise
-        self._signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
+        self._witness.signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
         return signature
 
     async def sign_permit(self, permit: PermitTransfer | TokenPermit) -> bytes:
@@ -189,10 +188,10 @@ class ExternalKeysAnima:
             digest = self._rules.permit_digest_to_sign(permit, own=own, now_s=self._clock.now_us() // 1_000_000)
             signature = await self._sign_once(wallet, digest, own, permit)
         except CustodyError as error:
-            self._denied("sign_permit", error)
+            self._witness.denied("sign_permit", error)
             raise
         purpose = "eip2612" if isinstance(permit, TokenPermit) else "permit2"
-        self._signed("sign_permit", purpose, digest, permit.reservation_id)
+        self._witness.signed("sign_permit", purpose, digest, permit.reservation_id)
         return signature
 
     async def sign_sale_document(self, document: SaleDocument) -> bytes:
@@ -202,9 +201,9 @@ class ExternalKeysAnima:
             digest = self._rules.sale_digest_to_sign(document)
             signature = await self._sign_once(wallet, digest, own, document)
         except CustodyError as error:
-            self._denied("sign_sale_document", error)
+            self._witness.denied("sign_sale_document", error)
             raise
-        self._signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
+        self._witness.signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
         return signature
 
     async def sign_transaction(self, transaction: EvmTransaction) -> bytes:
@@ -216,9 +215,9 @@ class ExternalKeysAnima:
             self._rules.ask_guard(transaction)
             raw = assemble(fields, await self._sign_once(wallet, digest, own, transaction)).raw
         except CustodyError as error:
-            self._denied("sign_transaction", error)
+            self._witness.denied("sign_transaction", error)
             raise
-        self._signed("sign_transaction", "eip1559", digest)
+        self._witness.signed("sign_transaction", "eip1559", digest)
         return raw
 
     def _retire(self, sentence: str) -> None:
@@ -270,26 +269,6 @@ class ExternalKeysAnima:
             del self._signatures[digest]
         while len(self._signatures) > REMEMBERED_SIGNATURES and next(iter(self._signatures.values())).done():
             self._signatures.popitem(last=False)
-
-    def _signed(self, operation: Operation, purpose: str, digest: bytes, request_id: str = "") -> None:
-        if self._observer is None:
-            return
-        guarded = self._rules.guard is not None and operation != "sign_token"
-        self._observer(
-            CustodySigned(
-                did=self._capabilities.did,
-                op=operation,
-                purpose=purpose,
-                payload_hash=digest.hex(),
-                policy_decision="guard_allowed" if guarded else "allowed",
-                backend=self._backend,
-                request_id=request_id,
-            )
-        )
-
-    def _denied(self, operation: Operation, error: CustodyError) -> None:
-        if self._observer is not None:
-            self._observer(CustodyDenied(did=self._capabilities.did, op=operation, reason=error.code))
 
     def __repr__(self) -> str:
         names = f"did={self._capabilities.did}, wallet={self._capabilities.wallet_address}"

@@ -36,13 +36,13 @@ from life.anima.custody.wallet_rules import (
     PersonalMessage,
     WalletRules,
 )
+from life.anima.custody.witness import Witness
 from life.anima.errors import (
     BadSignatureError,
     CustodyInputError,
     StaleHandleError,
     UnsupportedOperationError,
 )
-from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto import jws, secp256k1
 from life.crypto.address import format_address
 from life.crypto.derivation import STORAGE_LABEL, derive_p256_secret, derive_secp256k1_secret, derive_subkey
@@ -67,11 +67,11 @@ class InProcessAnima:
         "_clock",
         "_did",
         "_issuers",
-        "_observer",
         "_own",
         "_rules",
         "_storage",
         "_wallet",
+        "_witness",
     )
 
     def __init__(
@@ -90,7 +90,6 @@ class InProcessAnima:
         self._storage = storage
         self._clock = clock
         self._rules = rules
-        self._observer = observer
         self._did: DidKey | None = None if auth is None else _proven_did(auth)
         self._issuers = () if self._did is None else (self._did.did, thumbprint(self._did))
         self._own: OwnAddress | None = None
@@ -104,6 +103,9 @@ class InProcessAnima:
             did=None if self._did is None else self._did.did,
             wallet_address=None if self._own is None else self._own.text,
             exportable=True,
+        )
+        self._witness = Witness(
+            observer, did=self._capabilities.did, backend="in_process", guarded=rules.guard is not None
         )
 
     @classmethod
@@ -197,7 +199,7 @@ class InProcessAnima:
         try:
             token = self._token(claims, typ)
         except CustodyError as error:
-            self._denied("sign_token", error)
+            self._witness.denied("sign_token", error)
             raise
         return token
 
@@ -210,9 +212,9 @@ class InProcessAnima:
             digest = personal_message_digest(message)
             signature = _signature(digest, secret)
         except CustodyError as error:
-            self._denied("sign_message", error)
+            self._witness.denied("sign_message", error)
             raise
-        self._signed("sign_message", "eip191", digest)
+        self._witness.signed("sign_message", "eip191", digest)
         return signature
 
     async def sign_authorization(self, authorization: TransferAuthorization) -> bytes:
@@ -226,10 +228,10 @@ class InProcessAnima:
             digest = self._rules.digest_to_sign(authorization, own=own, now_s=self._clock.now_us() // 1_000_000)
             signature = _signature(digest, secret)
         except CustodyError as error:
-            self._denied("sign_authorization", error)
+            self._witness.denied("sign_authorization", error)
             raise
-        if self._observer is not None:
-            self._signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
+        if self._witness.listens:
+            self._witness.signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
         return signature
 
     async def sign_permit(self, permit: PermitTransfer | TokenPermit) -> bytes:
@@ -242,10 +244,10 @@ class InProcessAnima:
             digest = self._rules.permit_digest_to_sign(permit, own=own, now_s=self._clock.now_us() // 1_000_000)
             signature = _signature(digest, secret)
         except CustodyError as error:
-            self._denied("sign_permit", error)
+            self._witness.denied("sign_permit", error)
             raise
         purpose = "eip2612" if isinstance(permit, TokenPermit) else "permit2"
-        self._signed("sign_permit", purpose, digest, permit.reservation_id)
+        self._witness.signed("sign_permit", purpose, digest, permit.reservation_id)
         return signature
 
     async def sign_cancellation(self, authorization: TransferAuthorization) -> bytes:
@@ -255,9 +257,9 @@ class InProcessAnima:
             digest = self._rules.cancel_digest_to_sign(authorization, own=own)
             signature = _signature(digest, secret)
         except CustodyError as error:
-            self._denied("sign_cancellation", error)
+            self._witness.denied("sign_cancellation", error)
             raise
-        self._signed("sign_cancellation", "eip3009", digest, authorization.reservation_id)
+        self._witness.signed("sign_cancellation", "eip3009", digest, authorization.reservation_id)
         return signature
 
     async def sign_sale_document(self, document: SaleDocument) -> bytes:
@@ -270,9 +272,9 @@ class InProcessAnima:
             digest = self._rules.sale_digest_to_sign(document)
             signature = _signature(digest, secret)
         except CustodyError as error:
-            self._denied("sign_sale_document", error)
+            self._witness.denied("sign_sale_document", error)
             raise
-        self._signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
+        self._witness.signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
         return signature
 
     async def sign_transaction(self, transaction: EvmTransaction) -> bytes:
@@ -286,9 +288,9 @@ class InProcessAnima:
             if signed.sender != own.raw:
                 raise BadSignatureError("The signature is not that of this wallet; nothing was released.")
         except CustodyError as error:
-            self._denied("sign_transaction", error)
+            self._witness.denied("sign_transaction", error)
             raise
-        self._signed("sign_transaction", "eip1559", digest)
+        self._witness.signed("sign_transaction", "eip1559", digest)
         return signed.raw
 
     def _token(self, claims: JsonObject, typ: str) -> str:
@@ -299,8 +301,8 @@ class InProcessAnima:
             raise _closed()
         message = token_input(claims, typ, key=key, issuers=self._issuers)
         token = jws.assemble(message, auth.sign(message))
-        if self._observer is not None:
-            self._signed("sign_token", typ, sha256(message).digest())
+        if self._witness.listens:
+            self._witness.signed("sign_token", typ, sha256(message).digest())
         return token
 
     def _wallet_for(self, operation: Operation) -> tuple[LockedSecret, OwnAddress]:
@@ -315,26 +317,6 @@ class InProcessAnima:
         if wallet is None:
             raise _closed()
         return wallet, own
-
-    def _signed(self, operation: Operation, purpose: str, digest: bytes, request_id: str = "") -> None:
-        if self._observer is None:
-            return
-        guarded = self._rules.guard is not None and operation != "sign_token"
-        self._observer(
-            CustodySigned(
-                did=self._capabilities.did,
-                op=operation,
-                purpose=purpose,
-                payload_hash=digest.hex(),
-                policy_decision="guard_allowed" if guarded else "allowed",
-                backend="in_process",
-                request_id=request_id,
-            )
-        )
-
-    def _denied(self, operation: Operation, error: CustodyError) -> None:
-        if self._observer is not None:
-            self._observer(CustodyDenied(did=self._capabilities.did, op=operation, reason=error.code))
 
     def __repr__(self) -> str:
         closed = self._auth is None and self._wallet is None

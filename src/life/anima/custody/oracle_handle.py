@@ -17,7 +17,6 @@ from life.aios.ports.custody import (
     BackendKind,
     Capabilities,
     EvmTransaction,
-    Operation,
     PermitTransfer,
     SaleDocument,
     SaleOffer,
@@ -43,8 +42,8 @@ from life.anima.custody.soma.protocol import (
 )
 from life.anima.custody.typed_requests import check_message, eip1559, finish_token, finish_wallet_signature, token_input
 from life.anima.custody.wallet_rules import CustodyObserver, OwnAddress, PersonalMessage, WalletRules
+from life.anima.custody.witness import Witness
 from life.anima.errors import CustodyProtocolError, StaleHandleError, UnsupportedOperationError
-from life.anima.events import CustodyDenied, CustodySigned
 from life.crypto import secp256k1
 from life.crypto.address import format_address, parse_address
 from life.crypto.base64url import decode_base64url
@@ -85,10 +84,8 @@ class OracleAnima:
     ) -> None:
         """Takes over `channel`. CustodyProtocolError when the oracle's names are malformed."""
         self._channel = channel
-        self._backend: BackendKind = backend
         self._clock = clock
         self._rules = rules
-        self._observer = observer
         self._agent = facts.agent
         self.facts = facts
         """What the oracle said when the handle was opened: names, offered operations, and the agent's soul."""
@@ -112,6 +109,7 @@ class OracleAnima:
             did=self._did.did if auth_offered else None,
             wallet_address=text if wallet_offered else None,
         )
+        self._witness = Witness(observer, did=self._did.did, backend=backend, guarded=rules.guard is not None)
         self._closed = False
 
     def capabilities(self) -> Capabilities:
@@ -131,10 +129,10 @@ class OracleAnima:
             reply = await self._channel.ask(SignToken(agent=self._agent, claims=dict(claims), typ=typ))
             token = self._checked_token(reply, message)
         except CustodyError as error:
-            self._denied("sign_token", error)
+            self._witness.denied("sign_token", error)
             raise
-        if self._observer is not None:
-            self._signed("sign_token", typ, sha256(message).digest())
+        if self._witness.listens:
+            self._witness.signed("sign_token", typ, sha256(message).digest())
         return token
 
     async def sign_message(self, message: bytes) -> bytes:
@@ -146,9 +144,9 @@ class OracleAnima:
             digest = personal_message_digest(message)
             signature = await self._signature(SignMessage(agent=self._agent, message=message), digest)
         except CustodyError as error:
-            self._denied("sign_message", error)
+            self._witness.denied("sign_message", error)
             raise
-        self._signed("sign_message", "eip191", digest)
+        self._witness.signed("sign_message", "eip191", digest)
         return signature
 
     async def sign_authorization(self, authorization: TransferAuthorization) -> bytes:
@@ -159,9 +157,9 @@ class OracleAnima:
             request = SignAuthorization(agent=self._agent, authorization=authorization)
             signature = await self._signature(request, digest)
         except CustodyError as error:
-            self._denied("sign_authorization", error)
+            self._witness.denied("sign_authorization", error)
             raise
-        self._signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
+        self._witness.signed("sign_authorization", "eip3009", digest, authorization.reservation_id)
         return signature
 
     async def sign_cancellation(self, authorization: TransferAuthorization) -> bytes:
@@ -172,9 +170,9 @@ class OracleAnima:
             request = SignCancellation(agent=self._agent, authorization=authorization)
             signature = await self._signature(request, digest)
         except CustodyError as error:
-            self._denied("sign_cancellation", error)
+            self._witness.denied("sign_cancellation", error)
             raise
-        self._signed("sign_cancellation", "eip3009", digest, authorization.reservation_id)
+        self._witness.signed("sign_cancellation", "eip3009", digest, authorization.reservation_id)
         return signature
 
     async def sign_permit(self, permit: PermitTransfer | TokenPermit) -> bytes:
@@ -189,10 +187,10 @@ class OracleAnima:
                 request = SignPermit(agent=self._agent, permit=permit)
             signature = await self._signature(request, digest)
         except CustodyError as error:
-            self._denied("sign_permit", error)
+            self._witness.denied("sign_permit", error)
             raise
         purpose = "eip2612" if isinstance(permit, TokenPermit) else "permit2"
-        self._signed("sign_permit", purpose, digest, permit.reservation_id)
+        self._witness.signed("sign_permit", purpose, digest, permit.reservation_id)
         return signature
 
     async def sign_sale_document(self, document: SaleDocument) -> bytes:
@@ -207,9 +205,9 @@ class OracleAnima:
                 request = SignSaleReceipt(agent=self._agent, document=document)
             signature = await self._signature(request, digest)
         except CustodyError as error:
-            self._denied("sign_sale_document", error)
+            self._witness.denied("sign_sale_document", error)
             raise
-        self._signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
+        self._witness.signed("sign_sale_document", "offer" if isinstance(document, SaleOffer) else "receipt", digest)
         return signature
 
     async def sign_transaction(self, transaction: EvmTransaction) -> bytes:
@@ -222,9 +220,9 @@ class OracleAnima:
             request = SignTransaction(agent=self._agent, transaction=transaction)
             raw = assemble(fields, await self._signature(request, digest)).raw
         except CustodyError as error:
-            self._denied("sign_transaction", error)
+            self._witness.denied("sign_transaction", error)
             raise
-        self._signed("sign_transaction", "eip1559", digest)
+        self._witness.signed("sign_transaction", "eip1559", digest)
         return raw
 
     def _require(self, operation: OracleOperation) -> None:
@@ -259,26 +257,6 @@ class OracleAnima:
 
     def _now_s(self) -> int:
         return self._clock.now_us() // 1_000_000
-
-    def _signed(self, operation: Operation, purpose: str, digest: bytes, request_id: str = "") -> None:
-        if self._observer is None:
-            return
-        guarded = self._rules.guard is not None and operation != "sign_token"
-        self._observer(
-            CustodySigned(
-                did=self._did.did,
-                op=operation,
-                purpose=purpose,
-                payload_hash=digest.hex(),
-                policy_decision="guard_allowed" if guarded else "allowed",
-                backend=self._backend,
-                request_id=request_id,
-            )
-        )
-
-    def _denied(self, operation: Operation, error: CustodyError) -> None:
-        if self._observer is not None:
-            self._observer(CustodyDenied(did=self._did.did, op=operation, reason=error.code))
 
     def __repr__(self) -> str:
         names = f"agent={self._agent}, did={self._did.did}, wallet={self._own.text}"
