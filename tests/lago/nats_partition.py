@@ -61,6 +61,10 @@ class Network:
         command = ["nsenter", "--net", "--target", holder, str(find_binary()), "-c", str(config)]
         self._servers.append(subprocess.Popen(command))
 
+    def holder_of(self, name: str) -> int:
+        """The process that keeps a server's namespace."""
+        return self._holders[name].pid
+
     def cut(self, name: str) -> None:
         """Take the link down: what is sent is lost, nobody is told."""
         run("ip", "link", "set", f"v{name}", "down")

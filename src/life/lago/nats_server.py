@@ -34,6 +34,7 @@ from life.lago.journal.nats.access import NatsAccess
 from life.lago.journal.nats.connection import Client, NatsError, connect
 from life.lago.journal.nats.errors import NatsServerError
 from life.lago.nats_server_files import (
+    Addition,
     Credentials,
     Member,
     access_to,
@@ -95,6 +96,7 @@ class NatsServer:
         name: str = "life",
         port: int = 0,
         member: Member | None = None,
+        addition: Addition = Addition(),  # noqa: B008  # an immutable value
     ) -> None:
         self._folder = folder.absolute()
         self._credentials = credentials
@@ -102,22 +104,29 @@ class NatsServer:
         self._name = name
         self._port = port
         self._member = member
+        self._addition = addition
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     @asynccontextmanager
     async def run(
-        cls, folder: Path, *, entropy: Entropy, port: int = 0, binary: Path | None = None
+        cls,
+        folder: Path,
+        *,
+        entropy: Entropy,
+        port: int = 0,
+        binary: Path | None = None,
+        addition: Addition = Addition(),  # noqa: B008  # an immutable value
     ) -> AsyncIterator[NatsServer]:
         """A server on the data in `folder` (made if there is none), ready for use, stopped cleanly at the end.
 
-        Port 0 takes a free one. NatsServerError when it does not start, or another process runs one there.
+        Port 0 takes a free one. `addition` goes into its settings. NatsServerError when it does not start, or another process runs one there.
         """
         found = find_binary(binary)
         await asyncio.to_thread(server_version, found)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _Turn(folder):
-            server = cls(folder, ensure_credentials(folder, entropy), binary=found, port=port)
+            server = cls(folder, ensure_credentials(folder, entropy), binary=found, port=port, addition=addition)
             try:
                 await server.start()
                 await _until_ready(server.access, members=1)
@@ -164,6 +173,7 @@ class NatsServer:
             host="127.0.0.1",
             port=self._port or -1,
             member=self._member,
+            addition=self._addition,
         )
         write_private(config, settings.encode())
         lock = await _take_over(self._folder)
@@ -247,7 +257,12 @@ class NatsCluster(NamedTuple):
 
 @asynccontextmanager
 async def run_cluster(
-    folder: Path, *, entropy: Entropy, nodes: int = 3, binary: Path | None = None
+    folder: Path,
+    *,
+    entropy: Entropy,
+    nodes: int = 3,
+    binary: Path | None = None,
+    addition: Addition = Addition(),  # noqa: B008  # an immutable value
 ) -> AsyncIterator[NatsCluster]:
     """A cluster on this machine, for tests and trials, each server with a folder of its own below `folder`."""
     found = find_binary(binary)
@@ -261,7 +276,14 @@ async def run_cluster(
             servers = []
             for number, port in enumerate(ports, 1):
                 member = Member(port, peers)
-                server = NatsServer(folder / f"n{number}", credentials, binary=found, name=f"n{number}", member=member)
+                server = NatsServer(
+                    folder / f"n{number}",
+                    credentials,
+                    binary=found,
+                    name=f"n{number}",
+                    member=member,
+                    addition=addition,
+                )
                 stack.push_async_callback(server.stop)
                 await server.start()
                 servers.append(server)

@@ -44,8 +44,26 @@ class Member(NamedTuple):
     peers: tuple[tuple[str, int], ...]
 
 
+class Addition(NamedTuple):
+    """What somebody else needs in the settings: lines in the blocks of JetStream and of the accounts, and lines at the end."""
+
+    jetstream: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Addition(…)"
+
+
 def server_config(
-    folder: Path, credentials: Credentials, *, name: str, host: str, port: int, member: Member | None = None
+    folder: Path,
+    credentials: Credentials,
+    *,
+    name: str,
+    host: str,
+    port: int,
+    member: Member | None = None,
+    addition: Addition = Addition(),  # noqa: B008  # an immutable value
 ) -> str:
     """The server's settings file. Port -1 lets the server choose one."""
     quote = _quote
@@ -62,12 +80,15 @@ def server_config(
         f"  store_dir: {quote(str(folder / 'data'))}",
         "  sync_interval: always",
         f"  limits {{ batch {{ max_msgs: {MAX_BATCH_MESSAGES} }} }}",
+        *addition.jetstream,
         "}",
         "accounts {",
         f"  LIFE {{ jetstream: enabled, users: [ {_user(credentials.user, credentials.password)} ] }}",
         f"  SYS {{ users: [ {_user(credentials.system_user, credentials.system_password)} ] }}",
+        *addition.accounts,
         "}",
         "system_account: SYS",
+        *addition.settings,
     ]
     if member is not None:
         routes = ", ".join(

@@ -229,6 +229,15 @@ def has_landlock(root: Path) -> bool:
     return int(abi) >= 3
 
 
+def has_network_namespaces(root: Path) -> bool:
+    """Whether a network namespace with links in it can be made here, tried; `root` plays no role."""
+    trial = ["unshare", "--user", "--map-root-user", "--net", "--mount", "ip", "link", "add", "type", "veth"]
+    try:
+        return subprocess.run(trial, capture_output=True, timeout=30, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def is_root(root: Path) -> bool:
     """Whether this process may act as any user; `root`, the folder, plays no role."""
     return os.geteuid() == 0
@@ -250,6 +259,11 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
             "tpm2-tools libtpm2-pkcs11-1 libtpm2-pkcs11-tools libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus.",
         ),
         "openbao": Part(has_openbao, "Run `make openbao` (it needs Go 1.24 or newer), or put `bao` on the path."),
+        "network-namespaces": Part(
+            has_network_namespaces,
+            "Install iproute2 and util-linux on a machine where users may make network namespaces "
+            "(sysctl kernel.unprivileged_userns_clone=1).",
+        ),
         "root": Part(
             is_root, "Run the tests as root (CI does): they start processes of several users to see who is let in."
         ),

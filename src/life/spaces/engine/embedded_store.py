@@ -9,12 +9,14 @@ Tables::
 
 The file runs in WAL mode with `synchronous=FULL`: what was committed is on disk. The chain is
 `digest(n) = BLAKE3(digest(n-1) || JSON(n))`; opening checks the newest entries, `verify` all of them by replaying into an empty
-state. One process at a time opens the file (exclusive locking).
+state. One process at a time opens the file (a lock beside it); a backup may read it meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
@@ -53,6 +55,8 @@ class Loaded(NamedTuple):
 
     position: int
     deployment: str
+    marks: Mapping[str, int] = {}
+    """What `commit` noted beside the entries."""
 
 
 class EmbeddedStore:
@@ -62,17 +66,21 @@ class EmbeddedStore:
         """Open or make it; None is in memory. `deployment` names a new one."""
         _require_engine()
         self._path = path
+        self._lock = -1
         try:
             if path is not None:
+                self._lock = _claim(path)
                 path.touch(mode=0o600)
             self._connection = apsw.Connection(":memory:" if path is None else str(path))
             self._prepare(deployment, synchronous=synchronous)
         except (apsw.BusyError, apsw.LockedError):
-            raise SpacesUnavailableError(
-                f"{path} is in use by another process.",
-                next_step="Stop the other spacesd, or use another data directory.",
-            ) from None
+            self._release()
+            raise _in_use(path) from None
+        except SpacesUnavailableError:
+            self._release()
+            raise
         except (apsw.Error, OSError) as error:
+            self._release()
             raise SpacesUnavailableError(f"{path} can't be opened: {error}.") from None
         self.digest = EMPTY_DIGEST
         """Of the newest entry."""
@@ -81,7 +89,6 @@ class EmbeddedStore:
         connection = self._connection
         connection.set_busy_timeout(2000)
         if self._path is not None:
-            connection.pragma("locking_mode", "EXCLUSIVE")
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "FULL" if synchronous else "NORMAL")
             connection.wal_autocheckpoint(CHECKPOINT_PAGES)
@@ -142,16 +149,27 @@ class EmbeddedStore:
             raise LogDamagedError(f"The log can't be read: {error}.") from None
         except msgspec.MsgspecError as error:
             raise LogDamagedError(f"A row can't be read: {error}.") from None
-        return Loaded(position, deployment)
+        return Loaded(position, deployment, heads["log"])
 
-    def commit(self, entries: Sequence[Entry], state: State) -> None:
-        """Store entries (which `state` has already) with the rows they changed. All or nothing, on disk when it returns."""
+    def commit(
+        self,
+        entries: Sequence[Entry],
+        state: State,
+        *,
+        encoded: Sequence[bytes] | None = None,
+        marks: Mapping[str, int] | None = None,
+    ) -> None:
+        """Store entries (which `state` has already) with the rows they changed. All or nothing, on disk when it returns.
+
+        `encoded`: the entries' bytes as a log elsewhere has them. `marks`: numbers to note in the same transaction, for an engine
+        whose log is elsewhere; its entries may be none.
+        """
         digest = self.digest
         log = []
         dirty: dict[tuple[str, bytes], Row | None] = {}
         spaces: dict[int, int] = {}
-        for entry in entries:
-            data = encode_entry(entry)
+        for number, entry in enumerate(entries):
+            data = encode_entry(entry) if encoded is None else encoded[number]
             digest = blake3(digest + data).digest()
             log.append((entry.position, data, digest))
             for event in entry.events:
@@ -164,8 +182,9 @@ class EmbeddedStore:
         heads = [
             *(("table", name, head) for name, head in state.named_heads().items()),
             *(("space", str(space_id), head) for space_id, head in spaces.items()),
-            ("log", "position", entries[-1].position),
+            ("log", "position", state.position),
             ("log", "at_us", state.at_us),
+            *(("log", name, value) for name, value in (marks or {}).items()),
         ]
         puts = [(tab, key, _json.encode(row)) for (tab, key), row in dirty.items() if row is not None]
         gone_keys = [place for place, row in dirty.items() if row is None]
@@ -231,6 +250,12 @@ class EmbeddedStore:
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _next(digest: bytes, number: int, last: int, data: bytes, stored: bytes) -> bytes:
@@ -240,6 +265,24 @@ def _next(digest: bytes, number: int, last: int, data: bytes, stored: bytes) -> 
     if fresh != stored:
         raise LogDamagedError(f"Entry {number} of the log is not what was stored.", details={"position": number})
     return fresh
+
+
+def _claim(path: Path) -> int:
+    """The lock of a log: one process at a time, whatever reads it beside (a backup). SpacesUnavailableError while another has it."""
+    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise _in_use(path) from None
+    return descriptor
+
+
+def _in_use(path: Path | None) -> SpacesUnavailableError:
+    return SpacesUnavailableError(
+        f"{path} is in use by another process.",
+        next_step="Stop the other spacesd or arcand, or use another data directory.",
+    )
 
 
 def _require_engine() -> None:

@@ -1,0 +1,1 @@
+"""Spaces on NATS JetStream, against the real server."""
