@@ -10,8 +10,11 @@ import {
 } from '@a2a-js/sdk/client';
 
 const [base, binding, jwk] = process.argv.slice(2);
+// A daemon wants a token of its own for every request; without tokens the agent of the tests believes a header.
+const tokens = JSON.parse(process.env.AGENT_TOKENS ?? '[]');
+const who = () => (tokens.length > 0 ? { authorization: `Bearer ${tokens.shift()}` } : { 'x-owner': 'agent:js', 'x-approve': '1' });
 const fetchImpl = (url, init = {}) => fetch(url, {
-  ...init, headers: { ...Object.fromEntries(new Headers(init.headers)), 'x-owner': 'agent:js', 'x-approve': '1' },
+  ...init, headers: { ...Object.fromEntries(new Headers(init.headers)), ...who() },
 });
 const card = await new DefaultAgentCardResolver({ fetchImpl }).resolve(base);
 const verify = verifyAgentCardSignature(async () => JSON.parse(jwk));
@@ -41,7 +44,7 @@ const said = Task.toJSON(await client.sendMessage(message('hello', 'm-1')));
 const streamed = await all(client.sendMessageStream(message('again', 'm-2', { contextId: said.contextId })));
 const got = Task.toJSON(await client.getTask(GetTaskRequest.fromJSON({ id: said.id, historyLength: 1 })));
 const listed = await client.listTasks(ListTasksRequest.fromJSON({ contextId: said.contextId, pageSize: 1 }));
-const asked = Task.toJSON(await client.sendMessage(message('sign it', 'm-3')));
+const asked = Task.toJSON(await client.sendMessage(message('sign it', 'm-3', { contextId: said.contextId })));
 const config = TaskPushNotificationConfig.fromJSON({ taskId: asked.id, id: 'c', url: 'http://127.0.0.1:9/', token: 't' });
 await client.createTaskPushNotificationConfig(config);
 const kept = await client.getTaskPushNotificationConfig(

@@ -60,7 +60,7 @@ if (scenario === 'talk') {
     seen.badQueries.push(await subscribed([query]));
   }
   seen.typed = await subscribed([tables.channel.where((row) => row.id.eq(1n)), tables.server_member.where((row) => row.identity.eq(connection.identity))]);
-  await Promise.all(Array.from({ length: 20 }, (_unused, number) => say(`burst ${number}`)));
+  await Promise.all(Array.from({ length: Number(process.env.BURST ?? 20) }, (_unused, number) => say(`burst ${number}`)));
   process.stdout.write('ready\n');
   await until(() => seen.events.some((event) => event[2] === 'from Python'));
   const again = [...table.iter()].find((row) => row.content === 'burst 3');

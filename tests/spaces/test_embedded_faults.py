@@ -367,3 +367,26 @@ def test_roles_have_five_levels() -> None:
     """W7: five tiers, five levels."""
     assert [role.level for role in Role] == [50, 40, 30, 20, 10]
     assert msgspec.json.encode(Role.AGENT) == b'"Agent"'
+
+
+async def test_newcomers_are_let_in_at_a_rate() -> None:
+    """Identities cost nothing: of a thousand at once so many get in as the rate says, the others are told when to come back and leave no trace;
+    whoever was here before is let in at any time."""
+    clock = ManualClock()
+    async with opened(None, clock, limits=Limits(newcomer=Rate(10, 50))) as engine:
+        tokens = ScriptedTokens()
+        known = await enter(engine, tokens, "known")
+        inside, refused_ = 0, 0
+        for number in range(200):
+            try:
+                await enter(engine, tokens, f"sybil{number}")
+                inside += 1
+            except RateLimitedError as error:
+                assert int(error.details["retry_after_ms"]) > 0
+                refused_ += 1
+        assert (inside, refused_) == (49, 151)
+        assert len(engine.state.table(Member)) == 1 + 1 + 49
+        assert (await engine.health()).sessions == 0
+        assert (await enter(engine, tokens, "known")).identity == known.identity
+        clock.advance_us(1_000_000)
+        await enter(engine, tokens, "sybil199")

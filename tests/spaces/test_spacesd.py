@@ -124,7 +124,7 @@ def test_the_daemon_and_its_commands(tmp_path: Path) -> None:
         assert result.exit_code == code, result.output
         return result.output
 
-    assert "No spacesd works" in run(commands.channels, code=1)
+    assert "Neither spacesd nor arcand works" in run(commands.channels, code=1)
     for round_ in range(2):
         with ChildProcess.spawn(
             [sys.executable, "-c", SERVE, "--data-dir", data, "--bind", "127.0.0.1:0"], name="spacesd"

@@ -13,7 +13,7 @@ import msgspec
 from life.cli.progress import progress_bar
 from life.cli.run import command_errors, data_dir_option, run
 from life.cli.tables import print_table
-from life.host.backups import open_repository
+from life.host.backups import open_repository, side_files
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
 from life.lago.backup.making import create_backup
@@ -43,7 +43,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 def create(data_dir: Path, place: str, repair: bool, as_json: bool) -> None:
     """Back up the journal and its blobs, while they are in use.
 
-    Only what is new is copied. The identity is not in it: keep identity/seed.enc and its key elsewhere.
+    With them the log of Spaces, and the keys of webhooks and A2A. Only what is new is copied. The identity is not in it: keep identity/seed.enc and its key elsewhere.
     """
     run(_create(data_dir, place, repair=repair, as_json=as_json))
 
@@ -90,6 +90,7 @@ async def _create(data_dir: Path, place: str, *, repair: bool, as_json: bool) ->
                 entropy=entropy,
                 repair=repair,
                 on_progress=step,
+                files=side_files(data),
             )
     if as_json:
         click.echo(msgspec.json.encode(made._asdict()).decode())
@@ -98,6 +99,8 @@ async def _create(data_dir: Path, place: str, *, repair: bool, as_json: bool) ->
         f"{made.backup}: {made.events} events in {made.streams} streams, {made.journal_bytes:,} bytes"
         f" ({made.pieces_new} new pieces); {made.blobs} blobs ({made.blobs_new} new)."
     )
+    if made.files:
+        click.echo(f"  Also {', '.join(made.files)}.")
     for blob in made.damaged:
         click.echo(f"  The blob {blob} is damaged here and was never backed up.", err=True)
 

@@ -66,6 +66,7 @@ from life.spaces.a2a.errors import PeerUnavailableError, UnsupportedOperationErr
 from life.spaces.a2a.jsonrpc import JsonRpcBinding
 from life.spaces.a2a.ports import Asks, Caller, Charged, Decided, Finished, Posted, Progress, TaskChannel, Wrote
 from life.spaces.a2a.rest import RestBinding
+from life.spaces.a2a.room import MAX_AT_ONCE
 from life.spaces.a2a.service import A2aService
 from life.spaces.a2a.wire import CARD_PATH
 
@@ -95,6 +96,7 @@ class A2aParts(NamedTuple):
     webhooks: CheckedWebhookClient | None = None
     vault_key: bytes | None = None
     channel: TaskChannel | None = None
+    max_open: int = MAX_AT_ONCE
 
 
 class A2a(NamedTuple):
@@ -125,6 +127,7 @@ async def open_a2a(
         poster=None if parts.webhooks is None else WebhookPoster(parts.webhooks),
         signer=parts.custody if has_push else None,
         vault=None if parts.vault_key is None else SealedVault(parts.vault_key, parts.entropy),
+        max_open=parts.max_open,
     )
     public = msgspec.json.encode(await sign_card(build_card(profile), parts.custody))
     extended: bytes | None = None

@@ -11,11 +11,27 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from life.aios.errors import InvalidInputError
 from life.aios.ports.clock import Clock, Entropy
+from life.host.data_directory import DataDirectory
 from life.lago.backup.repository import Repository
+from life.lago.backup.side_files import SideFile
+
+KEYS: Final = ("a2a.key", "webhooks.key")
+"""What clients' push tokens in the journal are sealed under, and what webhooks are signed with."""
+MODEL_KEYS: Final = "model-keys.json"
+"""The keys of model vendors, sealed under the identity."""
+SPACES_LOG: Final = "spaces/spaces.db"
+
+
+def side_files(data: DataDirectory) -> list[SideFile]:
+    """What a project has beside journal and blobs and can't make anew. Not the identity, whose keys belong elsewhere, nor the daemons' access
+    token, which is made at the next start."""
+    keys = [SideFile(name, data.root / name) for name in (*KEYS, MODEL_KEYS)]
+    return [*keys, SideFile(SPACES_LOG, data.root / SPACES_LOG, is_database=True)]
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Spaces composed: the embedded engine with Anima's verifier at its door and Lago behind it.
+"""Spaces composed: the embedded engine with Anima's verifier at its doors and Lago behind it.
 
     async with open_spaces(parts, clock=clock, entropy=entropy) as spaces:
-        spaces.engine.submit(…); spaces.door (an ASGI application for the WebSocket)
+        spaces.engine.submit(…); spaces.door (an ASGI application for the WebSocket); spaces.clients.routes() (SpacetimeDB's clients)
 
 The log is `<data directory>/spaces/spaces.db`. Its Hub belongs to the operator, who logs in with the daemon's own token. Agents log in
 with agent tokens for the audience `spacesd`; what Anima grants an agent under `spaces:` is its ceiling.
@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from starlette.types import Scope
 
@@ -26,7 +26,7 @@ from life.host.access import Access
 from life.host.anima_verifier import IdentityServices
 from life.host.http.authentication import granted_scopes
 from life.spaces.engine.embedded import EmbeddedEngine, Owner
-from life.spaces.engine.port import Session
+from life.spaces.engine.port import Engine, Session
 from life.spaces.errors import (
     RevokedError,
     SpacesError,
@@ -36,8 +36,9 @@ from life.spaces.errors import (
     UnauthenticatedError,
 )
 from life.spaces.export import JournalExport
-from life.spaces.identity import identity_of
+from life.spaces.identity import check_identity, identity_of
 from life.spaces.limits import Limits
+from life.spaces.listeners.spacetimedb.listener import SpacetimeDbListener
 from life.spaces.listeners.websocket.door import Door
 from life.spaces.permissions import Permission
 from life.spaces.sessions import Login
@@ -121,12 +122,47 @@ class SpacesParts(NamedTuple):
     limits: Limits | None = Limits()
 
 
+class HostedEngine(Engine, Protocol):
+    """What a daemon needs of an engine beyond the port."""
+
+    @property
+    def deployment(self) -> str:
+        """The log's name, the same for as long as it exists."""
+        ...
+
+    async def adopt(self, login: Login) -> Session:
+        """A session for somebody whose login the host has checked itself (the daemon's own operator)."""
+        ...
+
+    async def extend(self, session: Session, login: Login) -> Session:
+        """Prolong one."""
+        ...
+
+    async def look(self) -> None:
+        """Look after leases and revocations now."""
+        ...
+
+    async def committed(self) -> None:
+        """Wait until something was stored since the last call."""
+        ...
+
+
 class OpenSpaces(NamedTuple):
     """Running Spaces."""
 
-    engine: EmbeddedEngine
+    engine: HostedEngine
     export: JournalExport
     door: Door
+    clients: SpacetimeDbListener
+
+    async def kick(self, identity: str, *, reason: str = "kicked") -> int:
+        """End every session of an identity at once, over whatever listener; how many there were. They may log in again: a ban keeps
+        somebody out of a space, a revocation out of everything."""
+        return await self.engine.kick(check_identity(identity), reason=reason)
+
+    async def disconnect(self) -> None:
+        """End all connections, before the server that carries them stops."""
+        await asyncio.gather(self.door.aclose(), self.clients.aclose())
 
 
 @asynccontextmanager
@@ -140,34 +176,58 @@ async def open_spaces(
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / LOG_FILE
     tokens = AnimaTokens(parts.services, clock)
-    async with EmbeddedEngine.open(
-        path, clock=clock, entropy=entropy, tokens=tokens, owner=Owner(OPERATOR), limits=parts.limits
-    ) as engine:
-        export = JournalExport(engine, parts.journal, clock, deployment=engine.deployment)
-        await export.require_behind(engine.state.position)
-        exporting = asyncio.create_task(export.run(engine.committed))
-        looking: set[asyncio.Task[None]] = set()
-
-        def identity_changed(_agent_id: str) -> None:
-            """A revocation ends sessions at once; the engine's own look, every second, only catches what time brings."""
-            task = asyncio.get_running_loop().create_task(engine.look())
-            looking.add(task)
-            task.add_done_callback(looking.discard)
-
-        parts.services.registry.on_change(identity_changed)
-        door = Door(engine, _logins(engine, parts.access), renew=_renewals(engine, parts.access), admits=admits)
-        try:
-            yield OpenSpaces(engine, export, door)
-        finally:
-            await door.aclose()
-            exporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await exporting
-            with suppress(LifeError):  # what is missing is exported at the next start
-                await export.catch_up()
+    async with (
+        EmbeddedEngine.open(
+            path, clock=clock, entropy=entropy, tokens=tokens, owner=Owner(OPERATOR), limits=parts.limits
+        ) as engine,
+        around(engine, parts, clock=clock, entropy=entropy, admits=admits) as spaces,
+    ):
+        yield spaces
 
 
-def _logins(engine: EmbeddedEngine, access: Access) -> Callable[[str], Awaitable[Session]]:
+@asynccontextmanager
+async def around(
+    engine: HostedEngine,
+    parts: SpacesParts,
+    *,
+    clock: Clock,
+    entropy: Entropy,
+    admits: Callable[[Scope], bool] = lambda _: True,
+) -> AsyncIterator[OpenSpaces]:
+    """What stands around an open engine, whichever it is: its export into the journal, its look at revocations, and its listeners."""
+    export = JournalExport(engine, parts.journal, clock, deployment=engine.deployment)
+    await export.require_behind(engine.state.position)
+    exporting = asyncio.create_task(export.run(engine.committed))
+    looking: set[asyncio.Task[None]] = set()
+
+    def identity_changed(_agent_id: str) -> None:
+        """A revocation ends sessions at once; the engine's own look, every second, only catches what time brings."""
+        task = asyncio.get_running_loop().create_task(engine.look())
+        looking.add(task)
+        task.add_done_callback(looking.discard)
+
+    parts.services.registry.on_change(identity_changed)
+    door = Door(
+        engine,
+        _logins(engine, parts.access),
+        renew=_renewals(engine, parts.access),
+        admits=admits,
+        may_kick=lambda session: session.caller.identity == operator_identity(),
+    )
+    clients = SpacetimeDbListener(engine, clock=clock, entropy=entropy)
+    spaces = OpenSpaces(engine, export, door, clients)
+    try:
+        yield spaces
+    finally:
+        await spaces.disconnect()
+        exporting.cancel()
+        with suppress(asyncio.CancelledError):
+            await exporting
+        with suppress(LifeError):  # what is missing is exported at the next start
+            await export.catch_up()
+
+
+def _logins(engine: HostedEngine, access: Access) -> Callable[[str], Awaitable[Session]]:
     """Logins by the daemon's own token (the operator, a person) or by an agent's."""
 
     async def login(token: str) -> Session:
@@ -178,7 +238,7 @@ def _logins(engine: EmbeddedEngine, access: Access) -> Callable[[str], Awaitable
     return login
 
 
-def _renewals(engine: EmbeddedEngine, access: Access) -> Callable[[Session, str], Awaitable[Session]]:
+def _renewals(engine: HostedEngine, access: Access) -> Callable[[Session, str], Awaitable[Session]]:
     async def renew(session: Session, token: str) -> Session:
         if access.token_is_valid(token):
             return await engine.extend(session, Login(OPERATOR, "", kind="person"))

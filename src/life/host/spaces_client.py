@@ -1,4 +1,4 @@
-"""A client of the running `spacesd` of a data directory: as its operator, or as the project's own agent."""
+"""A client of the daemon that serves a data directory's Spaces (`spacesd` or `arcand`): as its operator, or as the project's own agent."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ from life.host.access import read_token
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
 from life.host.spaces import AUDIENCE
-from life.host.spacesd import DAEMON, SOCKET_PATH
+from life.host.spaces_link import DAEMONS
+from life.host.spaces_routes import SOCKET_PATH
 from life.spaces.listeners.websocket.client import SpacesClient
 
 
 def socket_address(data_dir: Path, address: str | None) -> str:
     """The WebSocket of the daemon: of the one that works in the data directory, unless an `http(s)://host:port` is named."""
-    found = address or DataDirectory(data_dir).address_of(DAEMON)
+    data = DataDirectory(data_dir)
+    found = address or next((known for name in DAEMONS if (known := data.address_of(name))), None)
     if found is None:
         raise UnavailableError(
-            f"No spacesd works in {data_dir}.", next_step="Start one with `life spaces up`, or name its --data-dir."
+            f"Neither spacesd nor arcand works in {data_dir}.",
+            next_step="Start one with `life spaces up` or `life up`, or name its --data-dir.",
         )
-    scheme, _, rest = found.rstrip("/").partition("://")
+    return socket_of(found)
+
+
+def socket_of(address: str) -> str:
+    """The WebSocket of the daemon at `http(s)://host:port`."""
+    scheme, _, rest = address.rstrip("/").partition("://")
     return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}{SOCKET_PATH}"
 
 

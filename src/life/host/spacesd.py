@@ -1,8 +1,7 @@
-"""`spacesd`: Spaces over one WebSocket (docs/spaces.md).
+"""`spacesd`: Spaces over its own WebSocket and for SpacetimeDB's clients (docs/spaces.md, docs/spacetimedb.md).
 
     GET /health, GET /health/ready      public
-    GET /v1/spaces/ws                   the WebSocket: JSON frames; logs in with the daemon's token or an agent's
-    GET /v1/spaces/status               with the daemon's token: position, sessions, subscriptions
+    everything of life.host.spaces_routes
 
 The log is in the data directory, the events reach the journal there as well. Renewing the operator's session is a matter of the
 token, too: every connection logs in anew.
@@ -22,11 +21,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 import life
 from life.aios.errors import MissingExtraError
@@ -41,15 +39,16 @@ from life.host.haima_directory import JOURNAL_FILE, lock_directory, open_directo
 from life.host.haima_facilitator import http_address
 from life.host.http.guard import Guard
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors
+from life.host.http.routes import routes
 from life.host.http.server import bind, check_bind, host_names, local_address, serve
 from life.host.spaces import AUDIENCE, OpenSpaces, SpacesParts, open_spaces
+from life.host.spaces_nats import NatsPlace, SpacesNatsSettings, open_spaces_on_nats
+from life.host.spaces_routes import MAX_FRAME_BYTES, BesideSpaces, admits, spaces_operations
 from life.lago.journal.memory import MemoryJournal
 from life.lago.journal.sqlite import SqliteJournal
 from life.spaces.listeners.websocket.door import bound_unsent
-from life.spaces.listeners.websocket.frames import MAX_FRAME_BYTES
 
 DAEMON: Final = "spacesd"
-SOCKET_PATH: Final = "/v1/spaces/ws"
 PUBLIC_PATHS: Final = ("/health", "/health/ready")
 
 
@@ -61,20 +60,6 @@ class Health(msgspec.Struct, frozen=True):
     version: str
 
 
-class Status(msgspec.Struct, frozen=True):
-    """How it is doing."""
-
-    ready: bool
-    position: int
-    exported: int
-    """Up to which position the journal has everything."""
-    sessions: int
-    subscriptions: int
-    connections: int
-    accepted: int
-    refused: int
-
-
 class SpacesdStarted(NamedTuple):
     """The daemon answers requests."""
 
@@ -82,6 +67,8 @@ class SpacesdStarted(NamedTuple):
     root: Path | None
     token_file: Path
     deployment: str
+    nats: NatsPlace | None = None
+    """Where the log is, if it is on NATS."""
 
 
 class SpacesdSettings(NamedTuple):
@@ -91,43 +78,20 @@ class SpacesdSettings(NamedTuple):
     """The data directory; None keeps everything in memory."""
     admit_strangers: bool = False
     """Whether agents whom the journal knows nothing of may log in: their token proves a key, and nothing about revocations."""
+    nats: SpacesNatsSettings | None = None
+    """Keep the log on NATS instead of in the data directory."""
 
 
-class SpacesApp:
-    """The ASGI application: the WebSocket's door beside the guarded HTTP routes."""
-
-    def __init__(self, spaces: OpenSpaces, access: Access, *, hosts: list[str]) -> None:
-        self._door = spaces.door
-        routes = [Route(path, _health(spaces)) for path in PUBLIC_PATHS]
-        app = Starlette(
-            routes=[*routes, Route("/v1/spaces/status", _status(spaces))], exception_handlers=EXCEPTION_HANDLERS
-        )
-        app.router.redirect_slashes = False
-        self._http = UnexpectedErrors(Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request or connection."""
-        if scope["type"] == "websocket":
-            if scope["path"] == SOCKET_PATH:
-                await self._door(scope, receive, send)
-            else:
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
-            return
-        await self._http(scope, receive, send)
-
-
-def admits(hosts: list[str]) -> Callable[[Scope], bool]:
-    """Whether a handshake is for one of our names and from none but our own pages."""
-    names = frozenset(host.lower() for host in hosts)
-    origins = frozenset(f"{scheme}://{host}" for host in names for scheme in ("http", "https"))
-
-    def check(scope: Scope) -> bool:
-        headers = Headers(scope=scope)
-        origin = headers.get("origin")
-        return headers.get("host", "").lower() in names and (origin is None or origin.lower() in origins)
-
-    return check
+def application(spaces: OpenSpaces, access: Access, *, hosts: list[str]) -> ASGIApp:
+    """The ASGI application: the listeners beside the guarded HTTP routes."""
+    health = _health(spaces)
+    app = Starlette(
+        routes=[*(Route(path, health) for path in PUBLIC_PATHS), *routes(spaces_operations(spaces))],
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
+    app.router.redirect_slashes = False
+    guarded = Guard(app, access, hosts=hosts, public_paths=PUBLIC_PATHS)
+    return BesideSpaces(UnexpectedErrors(guarded), spaces, hosts=hosts)
 
 
 def _health(spaces: OpenSpaces) -> Callable[[Request], Awaitable[Response]]:
@@ -137,24 +101,6 @@ def _health(spaces: OpenSpaces) -> Callable[[Request], Awaitable[Response]]:
         return Response(msgspec.json.encode(body), 200 if ready else 503, media_type="application/json")
 
     return health
-
-
-def _status(spaces: OpenSpaces) -> Callable[[Request], Awaitable[Response]]:
-    async def status(_: Request) -> Response:
-        engine = await spaces.engine.health()
-        body = Status(
-            engine.ready,
-            engine.position,
-            spaces.export.position,
-            engine.sessions,
-            engine.subscriptions,
-            len(spaces.door),
-            spaces.engine.accepted,
-            spaces.engine.refused,
-        )
-        return Response(msgspec.json.encode(body), media_type="application/json", headers={"cache-control": "no-store"})
-
-    return status
 
 
 class _Opened(NamedTuple):
@@ -197,18 +143,25 @@ async def run_spacesd(
                 )
             )
             parts = SpacesParts(opened.root, opened.journal, opened.access, services)
-            spaces = await stack.enter_async_context(
-                open_spaces(parts, clock=clock, entropy=entropy, admits=admits(hosts))
-            )
-            started = SpacesdStarted(http_address(host, port), opened.root, opened.token_file, spaces.engine.deployment)
+            place = None
+            if settings.nats is None:
+                spaces = await stack.enter_async_context(
+                    open_spaces(parts, clock=clock, entropy=entropy, admits=admits(hosts))
+                )
+            else:
+                spaces, place = await stack.enter_async_context(
+                    open_spaces_on_nats(parts, settings.nats, clock=clock, entropy=entropy, admits=admits(hosts))
+                )
+            address = http_address(host, port)
+            started = SpacesdStarted(address, opened.root, opened.token_file, spaces.engine.deployment, place)
 
             def tell() -> None:
                 if opened.lock is not None:
                     opened.lock.publish(local_address(host, port))
                 on_ready(started)
 
-            app: ASGIApp = SpacesApp(spaces, opened.access, hosts=hosts)
-            await serve(app, listener, tell, on_stop=spaces.door.aclose, max_frame_bytes=MAX_FRAME_BYTES)
+            app = application(spaces, opened.access, hosts=hosts)
+            await serve(app, listener, tell, on_stop=spaces.disconnect, max_frame_bytes=MAX_FRAME_BYTES)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """The spans of a past session, rebuilt from its events, and sent to any OTLP endpoint.
 
-Payments and signatures stand in other streams; those that carry the ids of one of the session's traces, or name the session, are
+Payments, signatures and commands of Spaces stand in other streams; those that carry the ids of one of the session's traces, or name the session, are
 read from the stretch of the journal in which the session took place.
 """
 
@@ -30,7 +30,7 @@ _PAGE: Final = 2000
 _SEND: Final = 512
 _AFTERMATH: Final = 10_000
 """Events behind the session's last that are searched for outcomes of its payments."""
-_ELSEWHERE: Final = ("finance.payment_", "anima.custody_")
+_ELSEWHERE: Final = ("finance.payment_", "anima.custody_", "spaces.")
 
 
 async def session_spans(
@@ -84,6 +84,8 @@ async def _elsewhere(journal: Journal, records: list[EventRecord], spans: list[S
         kind = record.kind
         if not isinstance(kind, Custom) or not kind.event_type.startswith(_ELSEWHERE):
             continue
+        if record.session_id == session_id:
+            continue  # it is among the session's own
         data = kind.data if isinstance(kind.data, dict) else {}
         payment = data.get("payment_id")
         if record.trace_id in traces or data.get("session_id") == session_id or (payment and payment in payments):

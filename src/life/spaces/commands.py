@@ -504,13 +504,14 @@ class StopTyping(Command, frozen=True, kw_only=True, tag="stop_typing"):
 
 
 class SendSignal(Command, frozen=True, kw_only=True, tag="send_signal"):
-    """An opaque payload (offer, answer, candidate) to one member of a voice channel's roster, or (empty) to all of it."""
+    """An opaque payload to one member of a voice channel's roster, or (empty) to all of it; with a conversation_id to its participants."""
 
     TRANSIENT = True
 
-    channel_id: int
+    channel_id: int = 0
     payload: str
     target: str = ""
+    conversation_id: int = 0
 
 
 class VoiceJoin(Command, frozen=True, kw_only=True, tag="voice_join"):

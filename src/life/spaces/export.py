@@ -8,6 +8,7 @@ far the journal is, its last event says. A journal that does not answer holds no
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
@@ -32,6 +33,8 @@ ACTOR: Final = Actor("system", "spaces")
 BATCH: Final = 100
 RETRY_US: Final = 1_000_000
 STREAM_PREFIX: Final = "spaces:"
+TRACEPARENT: Final = re.compile(r"00-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]{2}")
+"""W3C Trace Context, level 1; any other trace id stands in the event's data only."""
 
 
 class Log(Protocol):
@@ -108,7 +111,10 @@ class JournalExport:
 
 
 def journal_events(entry: Entry, deployment: str, stream: Stream) -> list[NewEvent]:
-    """An entry's events as they stand in the journal: what happened, with the rows, without the engine's own bookkeeping."""
+    """An entry's events as they stand in the journal: what happened, with the rows, without the engine's own bookkeeping; and in the envelope
+    the span that it was done for, when its command brought one."""
+    found = None if entry.trace_id is None else TRACEPARENT.fullmatch(entry.trace_id)
+    trace_id, span_id = (None, None) if found is None else found.groups()
     return [
         NewEvent(
             event_id=derived_event_id("spaces", deployment, str(entry.position), str(index)),
@@ -119,6 +125,8 @@ def journal_events(entry: Entry, deployment: str, stream: Stream) -> list[NewEve
             payload=encode_kind(Custom(event_type=f"spaces.{event.kind}", data=_data(entry, event, index))),
             kind_name="Custom",
             actor=ACTOR,
+            trace_id=trace_id,
+            span_id=span_id,
         )
         for index, event in enumerate(entry.events)
     ]

@@ -13,6 +13,12 @@ from life.spaces.identity import Caller
 
 TYPING_INTERVAL_US: Final = 3_000_000
 MAX_BUCKETS: Final = 100_000
+FREE_REFUSALS: Final = 20
+"""In a row, before a connection is read more slowly."""
+STEP_S: Final = 0.02
+MAX_PAUSE_S: Final = 1.0
+FRAMES_PER_S: Final = 2000
+"""Of one connection, whatever they hold."""
 
 
 class Rate(NamedTuple):
@@ -30,6 +36,8 @@ class Limits(NamedTuple):
     log: Rate = Rate(50, 100)
     other: Rate = Rate(20, 60)
     query: Rate = Rate(50, 200)
+    newcomer: Rate = Rate(20, 200)
+    """Identities that nobody has seen before, all together: they cost nothing to make."""
 
 
 class RateLimiter:
@@ -54,6 +62,11 @@ class RateLimiter:
             rate = self._limits.query
             self._take((caller.identity, "query"), 1_000_000 // rate.per_second, rate.burst, now_us)
 
+    def check_newcomer(self, now_us: int) -> None:
+        """The same for somebody's first login."""
+        rate = self._limits.newcomer
+        self._take(("", "newcomer"), 1_000_000 // rate.per_second, rate.burst, now_us)
+
     def _take(self, bucket: tuple[str, str], interval_us: int, burst: int, now_us: int) -> None:
         room_us = interval_us * burst
         full_at_us = self._full_at_us.get(bucket, 0)
@@ -71,3 +84,33 @@ class RateLimiter:
         self._full_at_us = {bucket: at for bucket, at in self._full_at_us.items() if at > now_us}
         if len(self._full_at_us) >= MAX_BUCKETS:
             raise RateLimitedError("Too many are active at once.", retry_after_ms=1000)
+
+
+class Pace:
+    """How fast one connection is read. Whoever goes on after being refused, or sends more than anybody needs, waits for it: their own
+    sending stops, instead of everybody's answers."""
+
+    def __init__(self) -> None:
+        self._refusals = 0
+        self._second = 0
+        self._frames = 0
+
+    def frame(self, now_s: float) -> float:
+        """A frame came; how long to wait before it is looked at (seconds)."""
+        if int(now_s) != self._second:
+            self._second, self._frames = int(now_s), 0
+        self._frames += 1
+        return self._second + 1 - now_s if self._frames > FRAMES_PER_S else 0.0
+
+    def refused(self) -> None:
+        """It was too fast."""
+        self._refusals += 1
+
+    def accepted(self) -> None:
+        """It was not."""
+        self._refusals //= 2
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait before the next frame."""
+        return min(MAX_PAUSE_S, STEP_S * max(0, self._refusals - FREE_REFUSALS))

@@ -43,6 +43,10 @@ class ChannelType(StrEnum):
     AGENT_LOG = "AgentLog"
 
 
+TAKES_TEXT: Final = frozenset({ChannelType.TEXT, ChannelType.ANNOUNCEMENT})
+"""Channels with messages in words."""
+
+
 class MessageType(StrEnum):
     """Clients make Text and AgentEvent; the others are written by the server."""
 

@@ -109,6 +109,9 @@ class Sessions:
         self._lease_us = lease_us
         self._open: dict[str, OpenSession] = {}
         self._of: dict[str, dict[str, OpenSession]] = {}
+        self.opened = 0
+        self.ended = 0
+        """How many so far."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -131,6 +134,7 @@ class Sessions:
         until_us = self._clock.monotonic_us() + self._lease_us
         session = OpenSession(new_id(self._clock, self._entropy), login, caller, until_us)
         self._open[session.id] = session
+        self.opened += 1
         self._of.setdefault(caller.identity, {})[session.id] = session
         return session
 
@@ -162,32 +166,30 @@ class Sessions:
         del mine[session.id]
         if not mine:
             del self._of[session.caller.identity]
+        self.ended += 1
         session.end(reason)
         self._on_end(session, reason)
 
-    def kick(self, identity: str, reason: str) -> int:
-        """End all of an identity's."""
-        mine = list(self._of.get(identity, {}).values())
+    def kick(self, identity: str, reason: str, *, key: str = "") -> int:
+        """End all of an identity's; with `key`, those that this did:key opened."""
+        mine = [one for one in self._of.get(identity, {}).values() if not key or one.login.key == key]
         for session in mine:
             self.end(session, reason)
         return len(mine)
 
-    async def look(self) -> int:
-        """End the sessions whose lease ran out or whose login was revoked; how many. To be called every second or so."""
+    async def look(self) -> list[Login]:
+        """End the sessions whose lease ran out or whose login was revoked; the revoked logins. To be called every second or so."""
         now_us = self._clock.monotonic_us()
-        ended = 0
         verdicts: dict[Login, bool] = {}
         for session in list(self._open.values()):
             if session.lease_until_us <= now_us:
                 self.end(session, "expired")
-                ended += 1
                 continue
             if session.login not in verdicts:
                 verdicts[session.login] = await self._tokens.is_revoked(session.login)
             if verdicts[session.login]:
                 self.end(session, "revoked")
-                ended += 1
-        return ended
+        return [login for login, is_revoked in verdicts.items() if is_revoked]
 
     def close(self) -> None:
         """End all."""

@@ -185,6 +185,11 @@ class Fanout:
                     continue
                 if not subscription.sight.channel(event.channel_id):
                     continue
+            elif event.conversation_id:
+                if not self._listens(subscription, "conversation_id", event.conversation_id):
+                    continue
+                if not subscription.sight.conversation(event.conversation_id):
+                    continue
             elif (event.space_id and subscription.sight.member(event.space_id) is None) or (
                 not event.space_id and not self._watches(subscription, event.actor)
             ):

@@ -37,6 +37,20 @@ READINGS: Final[Mapping[str, tuple[bool, str, str]]] = MappingProxyType(
         "autonomic.suspended_sessions": (False, "", "Sessions that stand still for want of means."),
         "autonomic.trust_score": (False, "", "Of the agent, 0 to 1."),
         "life.control.margin.l1": (False, "", "The stability margin of the agent's own loop; stable above 0."),
+        "spaces.module.init": (False, "", "1 while Spaces runs in this process."),
+        "spaces.module.client_connected": (True, "{session}", "Sessions that were opened in Spaces."),
+        "spaces.module.client_disconnected": (True, "{session}", "Sessions of Spaces that ended."),
+        "spaces.reducer.success": (True, "{command}", "Commands of Spaces that were carried out."),
+        "spaces.reducer.error": (True, "{command}", "Commands of Spaces that were refused."),
+        "spaces.reducer.auth_denied": (True, "{command}", "Of these, for want of a right or a login."),
+        "spaces.client.connect": (True, "{connection}", "Connections that the agent made to a spacesd."),
+        "spaces.client.subscribe": (True, "{subscription}", "Topics that the agent followed there."),
+        "spaces.client.command": (True, "{request}", "Requests that the agent sent there."),
+        "spaces.client.reducer_call": (True, "{command}", "Commands among these requests."),
+        "spaces.sessions": (False, "{session}", "Sessions that are open in Spaces."),
+        "spaces.subscriptions": (False, "{subscription}", "Subscriptions that are open in Spaces."),
+        "spaces.position": (False, "", "Entries in the log of Spaces."),
+        "spaces.export_lag": (False, "{entry}", "Entries that the journal does not have yet."),
     }
 )
 """Values that are handed over as they stand: whether it is a counter, the unit, what it says."""
@@ -123,7 +137,8 @@ class Meters:
         self._readings: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
 
     def show(self, readings: Iterable[Reading]) -> None:
-        """Hold these values until the next ones come. A name that is none of `READINGS` is passed over."""
+        """Hold these values until the next ones of their family (`autonomic.…`, `spaces.…`) come. A name that is none of `READINGS` is
+        passed over."""
         fresh: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         for reading in readings:
             if reading.name in READINGS:
@@ -133,8 +148,10 @@ class Meters:
             create = self._meter.create_observable_counter if counts else self._meter.create_observable_gauge
             create(name, [partial(self._observed, name)], unit, words)
             self._readings[name] = {}
+        families = {name.partition(".")[0] for name in fresh}
         for name in self._readings:
-            self._readings[name] = fresh.get(name, {})
+            if name.partition(".")[0] in families:
+                self._readings[name] = fresh.get(name, {})
 
     def _observed(self, name: str, _: CallbackOptions) -> list[Observation]:
         return [Observation(value, dict(labels)) for labels, value in self._readings[name].items()]

@@ -25,6 +25,8 @@ from life.vigil.content import Content
 from life.vigil.evaluations import evaluation, run_of
 from life.vigil.payments import PaymentProjection
 from life.vigil.runs import RunProjection
+from life.vigil.spaces_entries import STREAMS as SPACES_STREAMS
+from life.vigil.spaces_entries import entry_span
 from life.vigil.span import Span, SpanLink, SpanOptions
 
 _MOST_RUNS: Final = 1000
@@ -51,6 +53,9 @@ class Projection:
         kind = record.kind
         if isinstance(kind, events.Custom) and kind.event_type.startswith(("finance.", "anima.custody_")):
             return self._payments.add(record, kind)
+        if isinstance(kind, events.Custom) and record.session_id.startswith(SPACES_STREAMS):
+            span = entry_span(record, kind)
+            return [] if span is None else [span]
         run = self._runs.get(record.stream)
         if isinstance(kind, events.Custom) and kind.event_type.startswith("eval."):
             return self._evaluated(record, kind, run)

@@ -11,8 +11,12 @@ import httpx2
 import pytest
 
 from life.lago.journal.memory import MemoryJournal
+from life.spaces.a2a import room
+from life.spaces.a2a.card import X402_EXTENSION
 from life.spaces.a2a.wire import MAX_BODY_BYTES, MAX_PARTS
-from tests.spaces.a2a.kit import FREE, VERSION, House, house, rpc, said
+from tests.haima.shop import Shop, plain_app
+from tests.spaces.a2a.kit import FREE, PAID, VERSION, House, house, rpc, said
+from tests.spaces.a2a.test_payment import till_of
 
 
 def state(answer: Any) -> str:
@@ -340,3 +344,30 @@ async def test_a_reader_that_leaves_or_stops_reading_holds_nothing_up(tmp_path: 
             feed.leave(task["id"], listener)
         assert state(await rpc(home, "CancelTask", {"id": task["id"]})) == "CANCELED"
     assert FREE.price == ""
+
+
+async def test_all_owners_together_are_bounded_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name costs nothing, so many names get no more than a few places for free work; whoever pays gets one all the same, and of tasks that
+    nobody pays for the oldest go."""
+    monkeypatch.setattr(room, "MAX_UNPAID", 3)
+    shop = Shop(app=plain_app, routes={"/unused": "$0.01"})
+    async with house(tmp_path, skills=(FREE, PAID), till=till_of(shop)) as home:
+        home.agent.service._max_open = 2
+        for number in range(2):
+            assert state(await rpc(home, "SendMessage", said("sign it"), x_owner=f"agent:{number}")) == "INPUT_REQUIRED"
+        assert code(await rpc(home, "SendMessage", said("hi"), x_owner="agent:late")) == -32004
+        offered = []
+        for number in range(5):
+            asked = await rpc(
+                home,
+                "SendMessage",
+                said("write", metadata={"skillId": "report"}),
+                x_owner=f"agent:paying{number}",
+                a2a_extensions=X402_EXTENSION,
+            )
+            offered.append(asked["result"]["task"]["id"])
+        states = []
+        for number, task_id in enumerate(offered):
+            states.append(state(await rpc(home, "GetTask", {"id": task_id}, x_owner=f"agent:paying{number}")))
+        assert states == ["CANCELED", "CANCELED", "INPUT_REQUIRED", "INPUT_REQUIRED", "INPUT_REQUIRED"]
+    await shop.aclose()

@@ -45,9 +45,11 @@ class Hub(NamedTuple):
 
 
 @asynccontextmanager
-async def hub(root: Path, *, send_timeout_us: int = 10_000_000) -> AsyncIterator[Hub]:
+async def hub(
+    root: Path, *, send_timeout_us: int = 10_000_000, tokens: ScriptedTokens | None = None
+) -> AsyncIterator[Hub]:
     """The Hub, served."""
-    clock, entropy, tokens = SystemClock(), SystemEntropy(), ScriptedTokens()
+    clock, entropy, tokens = SystemClock(), SystemEntropy(), tokens or ScriptedTokens()
     async with EmbeddedEngine.open(
         root / "spaces.db",
         clock=clock,
@@ -58,13 +60,14 @@ async def hub(root: Path, *, send_timeout_us: int = 10_000_000) -> AsyncIterator
         synchronous=False,
     ) as engine:
         listener = SpacetimeDbListener(engine, clock=clock, entropy=entropy, send_timeout_us=send_timeout_us)
-        async with _serving(Starlette(routes=listener.routes())) as address:
+        async with serving_sockets(Starlette(routes=listener.routes())) as address:
             yield Hub(address, engine, listener, tokens)
             await listener.aclose()
 
 
 @asynccontextmanager
-async def _serving(app: ASGIApp) -> AsyncIterator[str]:
+async def serving_sockets(app: ASGIApp) -> AsyncIterator[str]:
+    """An application with WebSockets on a real port."""
     socket = bind("127.0.0.1", 0)
     config = uvicorn.Config(
         app,

@@ -14,7 +14,7 @@ the permit begins with an agent whom this daemon trusts. A user's are those in i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Final, Literal, NamedTuple
 
@@ -126,9 +126,12 @@ class Authenticated:
         clock: Clock,
         routes: Sequence[RouteScope],
         is_trusted: Callable[[str], bool] = lambda _agent_id: False,
+        every_agent: tuple[str, ...] = (),
+        public_paths: Collection[str] = (),
     ) -> None:
         """`token` is the daemon's own; `routes` what agents and users may call; `is_trusted` says of an agent id whether
-        permits that begin with it count here (usually: the host's own agent)."""
+        permits that begin with it count here (usually: the host's own agent). `every_agent`: scopes that all agents have who show a
+        valid token, granted or not. `public_paths` are told to everybody: a token shown there is neither checked nor used up."""
         self.app = app
         self._access = access
         self._token = token.encode()
@@ -136,6 +139,8 @@ class Authenticated:
         self._clock = clock
         self._routes = tuple(routes)
         self._is_trusted = is_trusted
+        self._every_agent = every_agent
+        self._public_paths = frozenset(public_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say who asks, and pass the request on; or answer it with 401, 403 or 503."""
@@ -157,6 +162,8 @@ class Authenticated:
             return {**scope, AUTH_KEY: OPERATOR}
         if bearer.count(".") != 2:
             return {**scope, AUTH_KEY: ANONYMOUS}  # the guard says what is wrong with it
+        if scope["path"] in self._public_paths:
+            return {**scope, AUTH_KEY: ANONYMOUS}
         auth = self._verified(bearer, scope)
         route = next((item for item in self._routes if item.matches(scope["method"], scope["path"])), None)
         if route is None:
@@ -179,6 +186,7 @@ class Authenticated:
         token = self._services.verifier.verify_agent_token(bearer)
         permit = self._permit(scope, token)
         granted = granted_scopes(self._services.registry, token.agent_id, at_us=self._clock.now_us())
+        granted = (*granted, *self._every_agent)
         return AuthContext(
             kind="agent",
             subject=token.agent_id,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import importlib.util
 import ipaddress
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
@@ -14,6 +16,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from life.host.errors import BindRefusedError, HostError
+from life.host.http.patience import patient
+from life.host.http.port_holder import holder_of, next_free
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (compared, not bound)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -38,18 +42,32 @@ def check_bind(host: str, proxy_hosts: Sequence[str]) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; HostError when the address is taken or can't be used."""
+    """A bound TCP socket; HostError when the address is taken (by whom, and which port is free instead) or can't be used."""
+    family = socket.AF_INET
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _taken(host, port, family) from None
         raise HostError(
             f"Can't listen on {host}:{port}: {error.strerror}.", next_step="Choose another port with --port."
         ) from None
     listener.set_inheritable(False)
     return listener
+
+
+def _taken(host: str, port: int, family: socket.AddressFamily) -> HostError:
+    holder, free = holder_of(port), next_free(host, port, family)
+    by = "" if holder is None else f" by {holder}"
+    step = "Choose another port with --port." if free is None else f"Port {free} is free: --port {free}"
+    return HostError(f"Can't listen on {host}:{port}: {os.strerror(errno.EADDRINUSE)}{by}.", next_step=step)
 
 
 def bracketed(host: str) -> str:
@@ -119,7 +137,7 @@ async def serve(
         log_config=None,
         access_log=False,
         lifespan="off",
-        http="httptools" if fast else "h11",
+        http=patient(fast),
         ws="none" if max_frame_bytes is None else "websockets-sansio",
         ws_max_size=max_frame_bytes or 1,
         ws_per_message_deflate=False,  # a small frame must not unfold into a giant one

@@ -11,6 +11,7 @@ without a manifest, which the next one uses.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -35,6 +36,7 @@ from life.lago.backup.repository import (
     Repository,
     StoredBlobObject,
 )
+from life.lago.backup.side_files import SideFile, keep_files
 from life.lago.blobs.objects import Objects, StoredObject, explain
 from life.lago.blobs.store import BlobStore
 from life.lago.errors import BackupError, BlobDamagedError, BlobKeyMissingError, BlobNotFoundError
@@ -55,6 +57,8 @@ class Made(NamedTuple):
     blobs_new: int
     damaged: tuple[str, ...]
     """Blobs that are damaged here, and of which the place of backups has no copy."""
+    files: tuple[str, ...] = ()
+    """What else is in it, by name."""
 
 
 async def create_backup(
@@ -66,8 +70,9 @@ async def create_backup(
     entropy: Entropy,
     repair: bool = False,
     on_progress: Progress | None = None,
+    files: Sequence[SideFile] = (),
 ) -> Made:
-    """Back up a journal and its blobs. With `repair`, pieces and blobs that are there already are read, and written again when
+    """Back up a journal and its blobs, and the other `files` that are there. With `repair`, pieces and blobs that are there already are read, and written again when
     they are damaged.
 
     NotFoundError when there is no journal, JournalDamagedError when it is damaged, BlobStoreFullError or BackupError when
@@ -89,16 +94,26 @@ async def create_backup(
         if copy is not None:
             await asyncio.to_thread(remove_copy, copy)
     index, blobs_new, damaged = await _keep_blobs(repository, blobs, entropy, repair, progress)
+    kept = await keep_files(repository, files, entropy)
     listed = await repository.pieces.put(lines_of([list(one) for one in index]))
     size = sum(one.size_bytes for one in index)
     manifest = Manifest(
         created_at=format_timestamp(moment_us),
         journal=entry,
         blobs=BlobsEntry(objects=len(index), size_bytes=size, index=listed.hash),
+        files=kept,
     )
     backup = await repository.add(manifest)
     return Made(
-        backup, entry.events, entry.streams, entry.size_bytes, pieces_new, len(index), blobs_new, tuple(damaged)
+        backup,
+        entry.events,
+        entry.streams,
+        entry.size_bytes,
+        pieces_new,
+        len(index),
+        blobs_new,
+        tuple(damaged),
+        tuple(file.name for file in kept),
     )
 
 

@@ -52,6 +52,15 @@ class BlobsEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A piece with one line of JSON per object: [name, bytes, SHA-256 of the stored bytes]."""
 
 
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A file beside journal and blobs (life.lago.backup.side_files)."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    pieces: tuple[str, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """One backup."""
 
@@ -60,6 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     journal: JournalEntry
     blobs: BlobsEntry
+    files: tuple[FileEntry, ...] = ()
 
 
 class StoredBlobObject(NamedTuple):

@@ -15,6 +15,7 @@ from life.aios.ports.journal import EventQuery
 from life.lago.backup.journal_copy import Progress, blob_of, heads_of, lines_of, place_for_copy, remove_copy, touch
 from life.lago.backup.making import silent
 from life.lago.backup.repository import Manifest, Repository, StoredBlobObject
+from life.lago.backup.side_files import check_files, write_files
 from life.lago.blobs.directory import DirectoryObjects
 from life.lago.blobs.store import BlobStore
 from life.lago.errors import (
@@ -60,6 +61,7 @@ async def verify_backup(
         for number, entry in enumerate(index, 1):
             progress("blobs", number, len(index))
             sealed += await _check_blob(repository, backup, entry, entropy)
+        await check_files(repository, backup, manifest)
         kept = {blob_of(entry.name) for entry in index}
         missing = await asyncio.to_thread(_missing, copy, kept)
     except OSError as error:
@@ -98,6 +100,7 @@ async def restore_backup(
             progress("blobs", number, len(index))
             sealed += await _restore_blob(repository, backup, entry, objects, entropy)
         await _write_journal(repository, backup, manifest, staging / "journal.db", progress)
+        await write_files(repository, backup, manifest, staging)
         missing = await asyncio.to_thread(_missing, staging / "journal.db", {blob_of(entry.name) for entry in index})
         await asyncio.to_thread(_publish, staging, target)
     except OSError as error:

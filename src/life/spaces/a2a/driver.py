@@ -27,7 +27,7 @@ from life.spaces.a2a import payment
 from life.spaces.a2a.errors import TaskNotCancelableError, WorkPausedError
 from life.spaces.a2a.events import PaymentEnded
 from life.spaces.a2a.ledger import TaskLedger
-from life.spaces.a2a.ports import Asks, Decided, Finished, TaskChannel, Till, Worker, Wrote
+from life.spaces.a2a.ports import Asks, Decided, Finished, Till, Worker, Wrote
 from life.spaces.a2a.state import TaskRecord
 from life.spaces.a2a.wire import (
     MAX_PART_CHARACTERS,
@@ -55,14 +55,13 @@ _log: Final = logging.getLogger("life.spaces.a2a")
 class Drivers:
     """The drivers of all tasks. Close them with `aclose`; what was not finished goes on after the next start."""
 
-    def __init__(
-        self, ledger: TaskLedger, worker: Worker, clock: Clock, *, till: Till | None, channel: TaskChannel | None
-    ) -> None:
+    def __init__(self, ledger: TaskLedger, worker: Worker, clock: Clock, *, till: Till | None) -> None:
         self._ledger = ledger
         self._worker = worker
         self._clock = clock
         self._till = till
-        self._channel = channel
+        self.runs: dict[str, str] = {}
+        """The runs of tasks that were begun here."""
         self._running: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._at_work: set[str] = set()
@@ -100,6 +99,7 @@ class Drivers:
     def _ended(self, task_id: str) -> None:
         self._running.pop(task_id, None)
         self._at_work.discard(task_id)
+        self.runs.pop(task_id, None)
         self._ledger.live.pop(task_id, None)
 
     async def _drive(self, task: TaskRecord) -> None:
@@ -160,10 +160,11 @@ class Drivers:
         if task is None or task.is_over:
             return
         self._at_work.add(task_id)
-        run_id = await self._worker.start(conversation, task.owner, task_id, words_of(task.history[0]))
+        run_id = self.runs[task_id] = await self._worker.start(
+            conversation, task.owner, task_id, words_of(task.history[0])
+        )
         if task.state is TaskState.SUBMITTED:
             await self._ledger.move(task_id, TaskState.WORKING)
-            await self._tell(task, "working")
         written = _Answer(self._ledger, task)
         self._ledger.live[task_id] = written.artifacts
         async with aclosing(self._worker.follow(conversation, run_id)) as progress:
@@ -200,7 +201,6 @@ class Drivers:
             data=Part(data=question, media_type="application/json"),
             waits_for=call.approval_id,
         )
-        await self._tell(now, f"waits for a decision about {call.tool_name}")
 
     async def _end(self, task: TaskRecord, end: Finished, artifacts: tuple[Artifact, ...]) -> None:
         state = _ENDS.get(end.outcome, TaskState.FAILED)
@@ -208,11 +208,6 @@ class Drivers:
         paid = payment.completed(now.receipt) if now.has_paid else None
         words = end.note or ("It is done." if paid else "")
         await self._ledger.move(task.task_id, state, words, metadata=paid, artifacts=artifacts)
-        await self._tell(task, end.outcome)
-
-    async def _tell(self, task: TaskRecord, line: str) -> None:
-        if self._channel is not None:
-            await self._channel.tell(task.owner, task.context_id, task.task_id, line)
 
 
 class _Answer:

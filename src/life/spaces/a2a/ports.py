@@ -138,9 +138,26 @@ class Vault(Protocol):
         ...
 
 
+class Told(NamedTuple):
+    """Something that happened to a task. `state` in the words of the protocol, small and without their prefix; `line` in words."""
+
+    owner: str
+    context_id: str
+    task_id: str
+    revision: int
+    """Counts the changes of the task."""
+    state: str
+    line: str
+    session_id: str = ""
+    """The conversation that it is worked in."""
+    run_id: str = ""
+    """The work itself; empty before it began."""
+    trace_id: str | None = None
+
+
 class TaskChannel(Protocol):
     """Where people watch what happens to tasks: a channel of Spaces."""
 
-    async def tell(self, owner: str, context_id: str, task_id: str, line: str) -> None:
-        """Post one line about a task. What fails is the channel's own matter; it never holds a task up."""
+    async def tell(self, told: Told) -> None:
+        """Post it, once however often it is told within a day. A LifeError when it can't be: an UnavailableError is tried again."""
         ...

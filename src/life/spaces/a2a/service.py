@@ -18,6 +18,7 @@ from life.aios.ids import derived_event_id
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import Journal
 from life.spaces.a2a import payment
+from life.spaces.a2a.bridge import TaskBridge
 from life.spaces.a2a.card import X402_EXTENSION, Skill
 from life.spaces.a2a.driver import Drivers, conversation_of, words_of
 from life.spaces.a2a.errors import (
@@ -34,6 +35,7 @@ from life.spaces.a2a.feed import Listener
 from life.spaces.a2a.ledger import TaskLedger
 from life.spaces.a2a.ports import Caller, Poster, TaskChannel, Till, TokenSigner, Vault, Worker
 from life.spaces.a2a.push import PushNotices
+from life.spaces.a2a.room import MAX_AT_ONCE, make_room
 from life.spaces.a2a.state import TaskRecord
 from life.spaces.a2a.wire import (
     INTERRUPTED,
@@ -92,24 +94,37 @@ class A2aService:
         poster: Poster | None = None,
         signer: TokenSigner | None = None,
         vault: Vault | None = None,
+        max_open: int = MAX_AT_ONCE,
     ) -> None:
-        """`poster`, `signer` and `vault` together make push notifications; without them they are refused. A skill with a price
+        """`max_open`: tasks of all owners together. `poster`, `signer` and `vault` together make push notifications; without them they are refused. A skill with a price
         needs the `till`."""
         if till is None and any(skill.price for skill in skills):
             raise InvalidParamsError("A skill has a price, and there is no till.")
         self._ledger = TaskLedger(journal, clock=clock, entropy=entropy, agent_id=agent_id)
         self._worker = worker
         self._till = till
+        self._max_open = max_open
         self._skills = {skill.id: skill for skill in skills}
-        self._drivers = Drivers(self._ledger, worker, clock, till=till, channel=channel)
+        self._drivers = Drivers(self._ledger, worker, clock, till=till)
+        self._bridge: TaskBridge | None = None
+        if channel is not None:
+            self._bridge = TaskBridge(
+                self._ledger,
+                channel,
+                clock,
+                conversation_of=conversation_of,
+                run_of=lambda task_id: self._drivers.runs.get(task_id, ""),
+            )
         self.push: PushNotices | None = None
         if poster is not None and signer is not None and vault is not None:
             self.push = PushNotices(self._ledger, clock, poster=poster, signer=signer, vault=vault)
-            self._ledger.changed = self.push.changed
 
     async def start(self) -> None:
         """Read the tasks, and go on with those that are open."""
         await self._ledger.load()
+        self._ledger.changed = self._changed
+        if self._bridge is not None:
+            self._bridge.start()
         for task in list(self._ledger.tasks.all.values()):
             if task.needs_payment and task.state is not TaskState.INPUT_REQUIRED and not task.is_over:
                 await self._ask_for_payment(task)
@@ -122,7 +137,15 @@ class A2aService:
         if self.push is not None:
             await self.push.aclose()
         await self._drivers.aclose()
+        if self._bridge is not None:
+            await self._bridge.aclose()
         self._ledger.feed.close()
+
+    def _changed(self, task: TaskRecord) -> None:
+        if self.push is not None:
+            self.push.changed(task)
+        if self._bridge is not None:
+            self._bridge.changed(task)
 
     @property
     def skills(self) -> tuple[Skill, ...]:
@@ -309,6 +332,7 @@ class A2aService:
             raise UnsupportedOperationError(
                 f"You have {MAX_OPEN} open tasks.", next_step="Wait for one, or cancel one."
             )
+        await make_room(self._ledger, self._max_open, is_paid=is_paid)
         # A context that nobody named follows from the message, so that the same message again is the same event.
         context_id = message.context_id or derived_event_id("spaces.a2a_new_context", owner, message.message_id)
         if is_paid and self._till is not None and skill is not None:

@@ -93,6 +93,8 @@ class EmbeddedEngine:
         self.accepted = 0
         self.refused = 0
         """Commands carried out and refused since the engine was opened."""
+        self.denied = 0
+        """Refused for want of a right, a role or a login."""
 
     @classmethod
     @asynccontextmanager
@@ -150,8 +152,9 @@ class EmbeddedEngine:
             raise InvalidArgumentError("A trace id has at most 64 printable ASCII characters.")
         try:
             future = self._accept(command, caller, key, trace_id)
-        except SpacesError:
+        except SpacesError as error:
             self.refused += 1
+            self.denied += error.status in (401, 403)
             raise
         if isinstance(future, Result):
             return future
@@ -312,6 +315,8 @@ class EmbeddedEngine:
             return
         admit = Admit(identity=caller.identity, did=caller.did, key=session.login.key, is_agent=caller.is_agent)
         try:
+            if not known and self._limiter is not None:
+                self._limiter.check_newcomer(self._clock.monotonic_us())
             await self.submit(admit, SYSTEM)
         except BaseException:
             self._sessions.end(session, "closed")
@@ -410,7 +415,14 @@ class EmbeddedEngine:
             position=self._state.position,
             sessions=len(self._sessions),
             subscriptions=len(self.fanout),
-            detail={"engine": "embedded", "accepted": self.accepted, "refused": self.refused},
+            detail={
+                "engine": "embedded",
+                "accepted": self.accepted,
+                "refused": self.refused,
+                "denied": self.denied,
+                "opened": self._sessions.opened,
+                "ended": self._sessions.ended,
+            },
         )
 
     async def aclose(self) -> None:

@@ -118,6 +118,14 @@ class Subscription(Protocol):
         when the subscriber was thrown out; StaleSequenceError on a resumed one when a new snapshot is needed."""
         ...
 
+    async def ready(self) -> None:
+        """Wait until `take` gives something (or an error)."""
+        ...
+
+    def take(self) -> list[Update]:
+        """Every update that waits, at once, for listeners that write several in one frame; empty when none does. The errors of `__aiter__`."""
+        ...
+
     async def aclose(self) -> None:
         """Stop."""
         ...
@@ -190,10 +198,10 @@ class Engine(Protocol):
         ...
 
     async def subscribe(
-        self, queries: Sequence[TableQuery], caller: Caller, *, since: int | None = None
+        self, queries: Sequence[TableQuery], caller: Caller, *, since: int | None = None, session: Session | None = None
     ) -> Subscription:
         """Rows of these queries with all later changes; `since` (a position) resumes without rows. StaleSequenceError when that
-        can't be done."""
+        can't be done. With a session, the subscription ends with it, at once (TokenExpiredError)."""
         ...
 
     async def entries(self, after: int, *, limit: int = 500) -> list[Entry]:

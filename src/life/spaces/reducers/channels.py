@@ -23,10 +23,11 @@ from life.spaces.errors import (
     WrongChannelTypeError,
 )
 from life.spaces.identity import check_identity
-from life.spaces.model import Channel, ChannelType, Member, Override, Role
+from life.spaces.model import TAKES_TEXT, Channel, Member, MessageType, Override, Role
 from life.spaces.permissions import IN_CHANNEL, Permission
-from life.spaces.reducers.access import audit, channel_of, member_of, require, require_rank
+from life.spaces.reducers.access import audit, channel_of, member_of, name_of, require, require_rank
 from life.spaces.reducers.cascades import remove_channel
+from life.spaces.reducers.server_messages import write_notice
 from life.spaces.reducers.transaction import Transaction
 from life.spaces.validation import MAX_TOPIC, check_name, check_number, check_optional
 
@@ -35,7 +36,6 @@ MAX_CHANNELS: Final = 500
 MAX_OVERRIDES: Final = 200
 """Overrides of one channel."""
 MAX_SLOW_MODE_S: Final = 6 * 3600
-_SWITCHABLE: Final = frozenset({ChannelType.TEXT, ChannelType.ANNOUNCEMENT})
 
 
 def create_channel(command: CreateChannel, tx: Transaction) -> Channel:
@@ -84,7 +84,16 @@ def update_channel(command: UpdateChannel, tx: Transaction) -> Channel:
     if command.topic is not UNSET:
         require(tx, member, Permission.CHANNEL_SETTINGS, channel_id=channel.id)
         changed = structs.replace(changed, topic=check_optional(command.topic, MAX_TOPIC, what="topic"))
-    return _changed(tx, channel, changed, "channel.update")
+    _changed(tx, channel, changed, "channel.update")
+    who = name_of(tx, member.identity)
+    if changed.name != channel.name and changed.channel_type in TAKES_TEXT:
+        write_notice(
+            tx, channel.space_id, MessageType.SYSTEM, f"{who} renamed the channel to {changed.name}", channel=changed
+        )
+    if changed.topic != channel.topic and changed.channel_type in TAKES_TEXT:
+        words = f"{who} cleared the topic" if changed.topic is None else f"{who} set the topic: {changed.topic}"
+        write_notice(tx, channel.space_id, MessageType.SYSTEM, words, channel=changed)
+    return changed
 
 
 def set_slow_mode(command: SetSlowMode, tx: Transaction) -> Channel:
@@ -99,7 +108,7 @@ def set_channel_type(command: SetChannelType, tx: Transaction) -> Channel:
     """Text becomes Announcement and back; the others are what they are."""
     channel, member = channel_of(tx, command.channel_id)
     require(tx, member, Permission.CHANNEL_MANAGE)
-    if channel.channel_type not in _SWITCHABLE or command.channel_type not in _SWITCHABLE:
+    if channel.channel_type not in TAKES_TEXT or command.channel_type not in TAKES_TEXT:
         raise WrongChannelTypeError("Only Text and Announcement channels change into each other.")
     return _changed(tx, channel, structs.replace(channel, channel_type=command.channel_type), "channel.type")
 

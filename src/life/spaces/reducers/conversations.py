@@ -108,12 +108,17 @@ def _open(tx: Transaction, identities: tuple[str, ...], pair: str, title: str | 
 
 def send_to_conversation(command: SendToConversation, tx: Transaction) -> DirectMessage:
     """Into a conversation that one is part of."""
+    return _write(tx, require_writable(tx, command.conversation_id), command)
+
+
+def require_writable(tx: Transaction, conversation_id: int) -> Conversation:
+    """The conversation, when the caller may write (or signal) there."""
     require_ceiling(tx, Permission.DM_SEND)
-    conversation = _conversation(tx, command.conversation_id)
+    conversation = _conversation(tx, conversation_id)
     if conversation.pair:
         first, _, second = conversation.pair.partition(":")
         _require_welcome(tx, second if first == tx.caller.identity else first, conversation)
-    return _write(tx, conversation, command)
+    return conversation
 
 
 def _conversation(tx: Transaction, conversation_id: int) -> Conversation:

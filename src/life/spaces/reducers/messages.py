@@ -19,6 +19,7 @@ from life.spaces.errors import (
     WrongChannelTypeError,
 )
 from life.spaces.model import (
+    TAKES_TEXT,
     Attachment,
     Channel,
     ChannelType,
@@ -34,8 +35,9 @@ from life.spaces.model import (
     Tombstone,
 )
 from life.spaces.permissions import Permission
-from life.spaces.reducers.access import audit, channel_of, message_of, require, require_rank, require_voice
+from life.spaces.reducers.access import audit, channel_of, message_of, name_of, require, require_rank, require_voice
 from life.spaces.reducers.mentions import find_mentions, notify_mentioned
+from life.spaces.reducers.server_messages import write_notice
 from life.spaces.reducers.transaction import Transaction
 from life.spaces.signatures import check_signature, place_of
 from life.spaces.validation import MAX_ATTACHMENTS, MAX_REASON, check_attachment, check_content, check_optional
@@ -309,6 +311,9 @@ def pin_message(command: PinMessage, tx: Transaction) -> Pin:
     )
     audit(tx, channel.space_id, "message.pin", f"message:{message.id}")
     tx.emit("message.pinned", space_id=channel.space_id, channel_id=channel.id)
+    if channel.channel_type in TAKES_TEXT:
+        words = f"{name_of(tx, member.identity)} pinned message {message.id}"
+        write_notice(tx, channel.space_id, MessageType.SYSTEM, words, channel=channel)
     return pin
 
 

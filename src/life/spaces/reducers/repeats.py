@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 from blake3 import blake3
+from msgspec import structs
 
 from life.spaces.commands import Command
 from life.spaces.errors import InvalidArgumentError, SpacesConflictError
@@ -85,4 +86,7 @@ def remember(transaction: Transaction, command: Command, full_key: str, result: 
 
 
 def _digest(command: Command) -> str:
+    """What makes two commands the same. A signature made anew (another time, other chance) over the same message does not differ."""
+    if getattr(command, "signature", None) is not None:
+        command = structs.replace(command, signature=None)
     return blake3(_json.encode(command)).hexdigest(length=16)

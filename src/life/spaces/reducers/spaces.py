@@ -16,11 +16,12 @@ from life.spaces.commands import (
 )
 from life.spaces.errors import ForbiddenError, InvalidArgumentError, SpacesConflictError
 from life.spaces.identity import check_identity
-from life.spaces.model import Channel, Member, Role, Space
+from life.spaces.model import Channel, Member, MessageType, Role, Space
 from life.spaces.permissions import Permission
 from life.spaces.reducers.access import (
     audit,
     member_of,
+    name_of,
     notify,
     profile_of,
     require,
@@ -29,6 +30,7 @@ from life.spaces.reducers.access import (
     target_member,
 )
 from life.spaces.reducers.cascades import remove_space
+from life.spaces.reducers.server_messages import write_notice
 from life.spaces.reducers.transaction import Transaction
 from life.spaces.validation import MAX_DESCRIPTION, check_name, check_optional, check_url
 
@@ -141,6 +143,8 @@ def transfer_ownership(command: TransferOwnership, tx: Transaction) -> Space:
     audit(tx, space.id, "space.transfer", f"identity:{target.identity}", before=member.identity, after=target.identity)
     tx.emit("space.transferred", space_id=space.id)
     notify(tx, target.identity, "role", f"You own {space.name} now", ref=f"space:{space.id}")
+    words = f"{name_of(tx, member.identity)} handed the space over to {name_of(tx, target.identity)}"
+    write_notice(tx, space.id, MessageType.SYSTEM, words)
     return changed
 
 

@@ -19,8 +19,9 @@ from life.aios.errors import LifeError
 from life.aios.ports.clock import Clock
 from life.spaces.commands import Command
 from life.spaces.engine.port import Result, Session, Update
-from life.spaces.errors import SpacesError
+from life.spaces.errors import RateLimitedError, SpacesError
 from life.spaces.identity import Caller
+from life.spaces.limits import Pace
 from life.spaces.listeners.spacetimedb import messages
 from life.spaces.listeners.spacetimedb.errors import MalformedMessageError, UnsupportedRequestError
 from life.spaces.listeners.spacetimedb.messages import (
@@ -183,6 +184,7 @@ class Connection:
         self._sets: dict[int, _QuerySet] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._pace = Pace()
         self._writing = asyncio.Lock()
         self._write_begun_us: int | None = None
         self._changed = asyncio.Event()
@@ -221,6 +223,9 @@ class Connection:
         while (frame := await self._socket.receive()) is not None:
             for message in messages.read_messages(frame, several=self._several):
                 await self._handle(message)
+                pause_s = self._pace.pause_s or self._pace.frame(self._clock.monotonic_us() / 1_000_000)
+                if pause_s:
+                    await asyncio.sleep(pause_s)
         return ""
 
     async def _handle(self, message: ClientMessage) -> None:
@@ -253,6 +258,8 @@ class Connection:
             raise
         except SpacesError as error:
             await self._send([messages.subscription_error(message.request_id, message.query_set_id, _words(error))])
+            if isinstance(error, RateLimitedError):
+                self._pace.refused()
             return
         held = _QuerySet(changes)
         applied = messages.subscribe_applied(message.request_id, message.query_set_id, held.tables())
@@ -286,6 +293,8 @@ class Connection:
             raise
         except SpacesError as error:
             answer = messages.one_off_result(message.request_id, _words(error))
+            if isinstance(error, RateLimitedError):
+                self._pace.refused()
         await self._send([answer])
 
     # ---- calls
@@ -297,10 +306,13 @@ class Connection:
             result = await self._engine.submit(command, self._caller)
             position = 0 if result.duplicate else result.position
             refusal = None
+            self._pace.accepted()
         except MalformedMessageError as error:
             refusal = f"The arguments of '{message.reducer[:64]}' are not of its types: {error.message}"
         except LifeError as error:
             refusal = _words(error)
+            if isinstance(error, RateLimitedError):
+                self._pace.refused()
         async with self._writing:
             self._calls.discard(asyncio.current_task())
             self._collect()

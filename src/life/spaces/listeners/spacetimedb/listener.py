@@ -29,6 +29,7 @@ from life.aios.errors import LifeError
 from life.aios.ports.clock import Clock, Entropy
 from life.spaces.engine.port import Session
 from life.spaces.errors import InvalidArgumentError, RateLimitedError, SpacesError, UnauthenticatedError
+from life.spaces.export import TRACEPARENT
 from life.spaces.listeners.spacetimedb.connection import SEND_TIMEOUT_US, ClientGoneError, Connection, Engine
 from life.spaces.listeners.spacetimedb.errors import MalformedMessageError, UnsupportedRequestError
 from life.spaces.listeners.spacetimedb.messages import MAX_FRAME_BYTES, V2, V3, Compression
@@ -143,7 +144,8 @@ class SpacetimeDbListener:
                 raise InvalidArgumentError("The body is a JSON array of arguments.")
             command = call_from_json(request.path_params["reducer"], arguments)
             session = await self._engine.login(_bearer(request))
-            await self._engine.submit(command, session.caller)
+            trace = request.headers.get("traceparent", "")
+            await self._engine.submit(command, session.caller, trace_id=trace if TRACEPARENT.fullmatch(trace) else None)
         except LifeError as error:
             refused = error.status if error.status in (400, 401, 404, 429) or session is None else _REDUCER_FAILED
             return _refusal(error, refused)
@@ -239,8 +241,10 @@ class SpacetimeDbListener:
             return await self._engine.login(_bearer(websocket))
         await self._forget_old()
         known = self._tickets.pop(_kept(ticket), None)
-        if known is None:
-            raise UnauthenticatedError("The ticket is unknown, was used or is older than 30 seconds.")
+        if known is None or not known.session.is_open:
+            raise UnauthenticatedError(
+                "The ticket is unknown, was used, is older than 30 seconds, or its session was ended."
+            )
         return known.session
 
     async def _forget_old(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NamedTuple
@@ -54,6 +55,10 @@ class Snapshot(NamedTuple):
     rows: tuple[Row, ...]
 
 
+News = Snapshot | frames.UpdateFrame | frames.TransientFrame
+"""What following a topic gives."""
+
+
 class _Follow(msgspec.Struct):
     topics: tuple[str, ...]
     queries: tuple[TableQuery, ...]
@@ -80,6 +85,8 @@ class SpacesClient:
         self.welcome: frames.WelcomeFrame | None = None
         """Who the server says we are."""
         self.reconnections = 0
+        self.counts: Counter[str] = Counter(connect=0, subscribe=0, command=0, reducer_call=0)
+        """Connections made, topics followed, requests sent, and commands among them."""
 
     @classmethod
     @asynccontextmanager
@@ -99,12 +106,20 @@ class SpacesClient:
             if client._socket is not None:
                 await client._socket.close()
 
-    async def call(self, command: Command, *, key: str | None = None) -> frames.ResultFrame:
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection stands now; one that is lost comes back."""
+        return self._connected.is_set() and self._failed is None
+
+    async def call(
+        self, command: Command, *, key: str | None = None, trace_id: str | None = None
+    ) -> frames.ResultFrame:
         """Carry a command out, once, whatever happens to the connection meanwhile. SpacesErrors are refusals."""
         if key is None and not command.TRANSIENT and getattr(command, "client_id", None) is None:
             key = new_id(self._clock, self._entropy)
+        self.counts["reducer_call"] += 1
         raw = msgspec.Raw(msgspec.json.encode(command))
-        answer = await self._ask(lambda number: frames.CallFrame(id=number, command=raw, key=key))
+        answer = await self._ask(lambda number: frames.CallFrame(id=number, command=raw, key=key, trace_id=trace_id))
         assert isinstance(answer, frames.ResultFrame)
         return answer
 
@@ -120,6 +135,12 @@ class SpacesClient:
         assert isinstance(answer, frames.WhoAnswerFrame)
         return answer
 
+    async def kick(self, identity: str, *, reason: str = "kicked") -> int:
+        """End every session of an identity; how many of them were there. ForbiddenError unless we are the operator."""
+        answer = await self._ask(lambda number: frames.KickFrame(id=number, identity=identity, reason=reason))
+        assert isinstance(answer, frames.KickedFrame)
+        return answer.sessions
+
     async def set_presence(self, state: PresenceState, status_text: str = "") -> None:
         """Be present from now on, with a heartbeat every ten seconds."""
         self._presence = (state, status_text)
@@ -127,8 +148,9 @@ class SpacesClient:
 
     async def follow(
         self, topics: Sequence[str], *, queries: Sequence[TableQuery] = (), latest: int = 50, since: int | None = None
-    ) -> AsyncGenerator[Snapshot | frames.UpdateFrame | frames.TransientFrame, None]:
+    ) -> AsyncGenerator[News, None]:
         """The rows, then every change, over lost connections. SpacesErrors end it: what was followed is out of sight."""
+        self.counts["subscribe"] += 1
         number = next(self._ids)
         follow = _Follow(tuple(topics), tuple(queries), latest, since, asyncio.Queue(MAX_WAITING))
         self._follows[number] = follow
@@ -168,7 +190,10 @@ class SpacesClient:
         elif frame.code == "stale_sequence":
             follow.position = None
             await self._subscribe(number, follow)
-        else:
+        elif frame.code not in (
+            "token_expired",
+            "unavailable",
+        ):  # with these the connection ends, and a new one takes it up
             raise _error_of(frame.code, frame.message)
 
     async def _subscribe(self, number: int, follow: _Follow) -> None:
@@ -179,21 +204,33 @@ class SpacesClient:
         )
 
     async def _ask(self, make: Callable[[int], frames.AnyClientFrame]) -> frames.AnyServerFrame:
-        async with asyncio.timeout(CALL_PATIENCE_S):
-            while True:
-                number = next(self._ids)
-                future: asyncio.Future[frames.AnyServerFrame] = asyncio.get_running_loop().create_future()
-                self._answers[number] = future
-                try:
-                    await self._send(make(number))
-                    answer = await future
-                except ConnectionError:
-                    continue  # sent again, under the same key, once connected again
-                finally:
-                    self._answers.pop(number, None)
-                if isinstance(answer, frames.ErrorFrame):
-                    raise _error_of(answer.code, answer.message, dict(answer.details))
-                return answer
+        try:
+            async with asyncio.timeout(CALL_PATIENCE_S):
+                return await self._asked(make)
+        except TimeoutError:
+            raise SpacesUnavailableError(
+                "Spaces did not answer in time; what was asked may have happened.",
+                next_step="Ask again, under the same key.",
+            ) from None
+
+    async def _asked(self, make: Callable[[int], frames.AnyClientFrame]) -> frames.AnyServerFrame:
+        self.counts["command"] += 1
+        while True:
+            number = next(self._ids)
+            future: asyncio.Future[frames.AnyServerFrame] = asyncio.get_running_loop().create_future()
+            self._answers[number] = future
+            try:
+                await self._send(make(number))
+                answer = await future
+            except ConnectionError:
+                continue  # sent again, under the same key, once connected again
+            finally:
+                self._answers.pop(number, None)
+                if future.done() and not future.cancelled():
+                    future.exception()  # a connection that was lost while sending has told us already
+            if isinstance(answer, frames.ErrorFrame):
+                raise _error_of(answer.code, answer.message, dict(answer.details))
+            return answer
 
     # ── the connection ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -230,6 +267,7 @@ class SpacesClient:
         if not isinstance(first, frames.WelcomeFrame):
             raise SpacesUnavailableError("What answers there does not speak this protocol.")
         self._socket, self.welcome = socket, first
+        self.counts["connect"] += 1
         self._connected.set()
 
     async def _stay_connected(self) -> None:

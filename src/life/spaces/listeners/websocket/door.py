@@ -17,19 +17,22 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from life.spaces.engine.port import LEASE_US, Engine, Session
+from life.spaces.engine.port import LEASE_US, Engine, Session, Subscription
 from life.spaces.errors import (
+    ForbiddenError,
     InvalidArgumentError,
+    RateLimitedError,
     SlowConsumerError,
     SpacesError,
     SpacesUnavailableError,
     TokenExpiredError,
     UnauthenticatedError,
 )
+from life.spaces.identity import check_identity
+from life.spaces.limits import Pace
 from life.spaces.listeners.websocket import frames
 from life.spaces.model import Profile
 from life.spaces.queries import topic_queries
-from life.spaces.subscriptions import LiveSubscription
 
 _log: Final = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ MAX_SUBSCRIPTIONS: Final = 100
 """Open at once on one connection."""
 MAX_BAD_FRAMES: Final = 20
 MAX_WHO: Final = 200
+MAX_REASON: Final = 100
 
 CLOSE_NORMAL: Final = 1000
 CLOSE_POLICY: Final = 1008
@@ -68,7 +72,8 @@ def bound_unsent(listener: socket.socket, patience_s: float = SEND_PATIENCE_S) -
 
 
 class Door:
-    """The ASGI application. `admits` says whether a handshake's Host and Origin are right (DNS rebinding, foreign pages)."""
+    """The ASGI application. `admits` says whether a handshake's Host and Origin are right (DNS rebinding, foreign pages), `may_kick`
+    whether a session is the operator's."""
 
     def __init__(
         self,
@@ -77,8 +82,10 @@ class Door:
         *,
         renew: Renew | None = None,
         admits: Callable[[Scope], bool] = lambda _: True,
+        may_kick: Callable[[Session], bool] = lambda _: False,
     ) -> None:
         self._engine = engine
+        self._may_kick = may_kick
         self._login: Login = engine.login if login is None else login
         self._renew: Renew = engine.renew if renew is None else renew
         self._admits = admits
@@ -94,7 +101,7 @@ class Door:
         if not self._admits(scope) or len(self._connections) >= MAX_CONNECTIONS:
             await link.close(CLOSE_POLICY)
             return
-        connection = _Connection(self._engine, self._login, self._renew, link)
+        connection = _Connection(self._engine, self._login, self._renew, self._may_kick, link)
         self._connections.add(connection)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_after())
@@ -116,19 +123,23 @@ class Door:
 
 
 class _Connection:
-    def __init__(self, engine: Engine, login: Login, renew: Renew, link: WebSocket) -> None:
+    def __init__(
+        self, engine: Engine, login: Login, renew: Renew, may_kick: Callable[[Session], bool], link: WebSocket
+    ) -> None:
         self._engine = engine
+        self._may_kick = may_kick
         self._login = login
         self._renew = renew
         self._socket = link
         self._session: Session | None = None
-        self._feeds: dict[int, tuple[LiveSubscription, asyncio.Task[None]]] = {}
+        self._feeds: dict[int, tuple[Subscription, asyncio.Task[None]]] = {}
         self._loop = asyncio.get_running_loop()
         self._sending = asyncio.Lock()
         self._sending_since_s: float | None = None
         self._working: asyncio.Task[None] | None = None
         self._closing = False
         self._bad_frames = 0
+        self._pace = Pace()
 
     async def serve(self) -> None:
         await self._socket.accept()
@@ -141,6 +152,22 @@ class _Connection:
             await self.stop(CLOSE_LOGIN, "no login")
             return
         watching = asyncio.create_task(self._watch_session(session))
+        self._working = asyncio.create_task(self._work(session))
+        try:
+            await asyncio.wait([self._working])
+            if not self._working.cancelled():
+                self._working.result()
+        finally:
+            watching.cancel()
+            self._working.cancel()
+            for subscription, task in list(self._feeds.values()):
+                task.cancel()
+                await subscription.aclose()
+            with suppress(SpacesError):
+                await self._engine.logout(session)
+
+    async def _work(self, session: Session) -> None:
+        """Frame after frame, to the end."""
         try:
             await self._send(frames.encode(self._welcome(session)))
             while not self._closing:
@@ -152,24 +179,6 @@ class _Connection:
             pass
         except TimeoutError:
             await self.stop(CLOSE_SLOW, "nothing was read for too long")
-        finally:
-            watching.cancel()
-            for subscription, task in list(self._feeds.values()):
-                task.cancel()
-                await subscription.aclose()
-            with suppress(SpacesError):
-                await self._engine.logout(session)
-
-    async def _work(self, session: Session) -> None:
-        try:
-            await self._send(frames.encode(self._welcome(session)))
-            while not self._closing:
-                await self._serve_frame(await self._receive())
-        except (
-            WebSocketDisconnect,
-            RuntimeError,
-        ):  # RuntimeError: starlette's word for a socket that is closed already
-            pass
 
     async def _receive(self) -> str | bytes:
         message = await self._socket.receive()
@@ -210,7 +219,10 @@ class _Connection:
             frame = frames.decode_client_frame(data)
             request_id = getattr(frame, "id", None)
             answer = await self._answer(frame)
+            self._pace.accepted()
         except SpacesError as error:
+            if isinstance(error, RateLimitedError):
+                self._pace.refused()
             if request_id is None:
                 self._bad_frames += 1
                 if self._bad_frames > MAX_BAD_FRAMES:
@@ -220,6 +232,9 @@ class _Connection:
             answer = frames.encode(frames.error_frame(error, request_id))
         if answer is not None:
             await self._send(answer)
+        pause_s = self._pace.pause_s or self._pace.frame(self._loop.time())
+        if pause_s:
+            await asyncio.sleep(pause_s)
 
     async def _answer(self, frame: frames.AnyClientFrame) -> str | None:
         session = self._session
@@ -268,6 +283,13 @@ class _Connection:
             case frames.RenewFrame():
                 self._session = await self._renew(session, frame.token)
                 return frames.encode(frames.ResultFrame(id=frame.id, position=0))
+            case frames.KickFrame():
+                if not self._may_kick(session):
+                    raise ForbiddenError(
+                        "Ending sessions is for the operator; kick_member removes somebody from a space."
+                    )
+                sessions = await engine.kick(check_identity(frame.identity), reason=_reason(frame.reason))
+                return frames.encode(frames.KickedFrame(id=frame.id, sessions=sessions))
             case frames.PingFrame():
                 return frames.encode(frames.PongFrame())
             case frames.LoginFrame():
@@ -293,13 +315,12 @@ class _Connection:
         ]
         if not queries:
             raise InvalidArgumentError("A subscription has topics or queries.")
-        subscription = await self._engine.subscribe(queries, caller, since=frame.since)
-        assert isinstance(subscription, LiveSubscription)
+        subscription = await self._engine.subscribe(queries, caller, since=frame.since, session=session)
         rows = frames.row_frames(frame.id, subscription.position, subscription.initial, resumed=frame.since is not None)
         task = asyncio.create_task(self._feed(frame.id, subscription, [frames.encode(one) for one in rows]))
         self._feeds[frame.id] = (subscription, task)
 
-    async def _feed(self, feed_id: int, subscription: LiveSubscription, first: list[str]) -> None:
+    async def _feed(self, feed_id: int, subscription: Subscription, first: list[str]) -> None:
         """Rows, then updates, as fast as the client takes them."""
         try:
             for text in first:
@@ -311,6 +332,8 @@ class _Connection:
                     await self._send(text)
         except SpacesError as error:
             self._feeds.pop(feed_id, None)
+            if isinstance(error, TokenExpiredError):
+                return  # the connection ends with its session, and says so
             position = subscription.position if isinstance(error, SlowConsumerError) else 0
             ended = frames.EndedFrame(id=feed_id, code=error.word, message=error.message, position=position)
             with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
@@ -368,3 +391,9 @@ class _Connection:
                 await self._socket.close(code, reason)
         if self._working is not None and self._working is not asyncio.current_task():
             self._working.cancel()
+
+
+def _reason(text: str) -> str:
+    if not text or len(text) > MAX_REASON or not text.isprintable():
+        raise InvalidArgumentError(f"A reason has 1 to {MAX_REASON} printable characters.")
+    return text

@@ -1,7 +1,7 @@
 """The frames of the protocol. Every frame is one JSON object with `op`, or an array of several; what answers a request carries its `id`.
 
-Client to server: login, renew, call, query, subscribe, unsubscribe, presence, who, ping.
-Server to client: welcome, result, answer, rows, update, transient, who, error, ended, pong.
+Client to server: login, renew, call, query, subscribe, unsubscribe, presence, who, kick, ping.
+Server to client: welcome, result, answer, rows, update, transient, who, kicked, error, ended, pong.
 """
 
 from __future__ import annotations
@@ -92,6 +92,14 @@ class WhoFrame(ClientFrame, frozen=True, kw_only=True, tag="who"):
     identities: tuple[str, ...]
 
 
+class KickFrame(ClientFrame, frozen=True, kw_only=True, tag="kick"):
+    """End every session of an identity, on all nodes. For the operator."""
+
+    id: _Id
+    identity: str
+    reason: str = "kicked"
+
+
 class PingFrame(ClientFrame, frozen=True, kw_only=True, tag="ping"):
     """Are you there?"""
 
@@ -105,6 +113,7 @@ AnyClientFrame = (
     | UnsubscribeFrame
     | PresenceFrame
     | WhoFrame
+    | KickFrame
     | PingFrame
 )
 
@@ -172,6 +181,7 @@ class UpdateFrame(ServerFrame, frozen=True, kw_only=True, tag="update"):
     at_us: int
     actor: str
     command: str = ""
+    trace_id: str | None = None
     events: tuple[EventView, ...] = ()
     inserts: tuple[AnyRow, ...] = ()
     removed: tuple[RemovedRow, ...] = ()
@@ -195,6 +205,13 @@ class WhoAnswerFrame(ServerFrame, frozen=True, kw_only=True, tag="who"):
 
     id: _Id
     presences: tuple[Presence, ...]
+
+
+class KickedFrame(ServerFrame, frozen=True, kw_only=True, tag="kicked"):
+    """So many sessions were ended on this node."""
+
+    id: _Id
+    sessions: int
 
 
 class ErrorFrame(ServerFrame, frozen=True, kw_only=True, tag="error"):
@@ -228,6 +245,7 @@ AnyServerFrame = (
     | UpdateFrame
     | TransientFrame
     | WhoAnswerFrame
+    | KickedFrame
     | ErrorFrame
     | EndedFrame
     | PongFrame
@@ -306,6 +324,7 @@ class _UpdateBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     at_us: int
     actor: str
     command: str = ""
+    trace_id: str | None = None
     events: tuple[EventView, ...] = ()
     inserts: tuple[Row, ...] = ()
     removed: tuple[RemovedRow, ...] = ()
@@ -341,17 +360,49 @@ def _update_frame(update: Update) -> msgspec.Struct:
         at_us=update.at_us,
         actor=update.actor,
         command=update.command,
-        events=tuple(
-            EventView(
-                kind=event.kind,
-                space_id=event.space_id,
-                space_seq=event.space_seq,
-                channel_id=event.channel_id,
-                conversation_id=event.conversation_id,
-            )
-            for event in update.events
-        ),
+        trace_id=update.trace_id,
+        events=_views(update),
         inserts=update.inserts,
+        removed=tuple(RemovedRow(one.table, one.key) for one in update.removed),
+    )
+
+
+def _views(update: Update) -> tuple[EventView, ...]:
+    return tuple(
+        EventView(
+            kind=event.kind,
+            space_id=event.space_id,
+            space_seq=event.space_seq,
+            channel_id=event.channel_id,
+            conversation_id=event.conversation_id,
+        )
+        for event in update.events
+    )
+
+
+def news_of(update: Update) -> UpdateFrame | TransientFrame:
+    """An update as a client of the protocol sees it, for those in this process (`id` 0)."""
+    told = update.transient
+    if told is not None:
+        return TransientFrame(
+            id=0,
+            kind=told.kind,
+            actor=told.actor,
+            at_us=told.at_us,
+            space_id=told.space_id,
+            channel_id=told.channel_id,
+            expires_us=told.expires_us,
+            data=dict(told.data),
+        )
+    return UpdateFrame(
+        id=0,
+        position=update.position,
+        at_us=update.at_us,
+        actor=update.actor,
+        command=update.command,
+        trace_id=update.trace_id,
+        events=_views(update),
+        inserts=update.inserts,  # type: ignore[arg-type]  # every Row class is in the union
         removed=tuple(RemovedRow(one.table, one.key) for one in update.removed),
     )
 
