@@ -38,7 +38,7 @@ from life.haima.ledger import Books, LedgerProjection
 from life.haima.outcomes.api import outcome_operations
 from life.haima.outcomes.contracts import DEFAULT_CONTRACTS, FLEET_CONTRACTS
 from life.haima.outcomes.desk import OutcomeDesk
-from life.haima.outcomes.verifiers import DataValidated, TestsPassed, Verifier, WebhookConfirmed
+from life.haima.outcomes.verifiers import DataValidated, SilentApproval, TestsPassed, Verifier, WebhookConfirmed
 from life.host.haima_config import Prepared
 from life.host.haima_credit import OpenCredit, credit_over, lending_job
 from life.host.http.routes import ApiOperation
@@ -137,6 +137,7 @@ class FinanceHouse:
 
     async def _watch_tasks(self) -> None:
         await self.outcomes.expire_overdue()
+        await self.outcomes.settle_reviews()
         await self.outcomes.release_due()
 
     async def _watch_cover(self) -> None:
@@ -208,7 +209,7 @@ async def open_house(
         async def owns(agent_id: str, address: str) -> bool:
             return (await credit.read()).book.owns(agent_id, address)
 
-        verifiers: dict[CriterionType, Verifier] = {}
+        verifiers: dict[CriterionType, Verifier] = {"manual_approval": SilentApproval(clock)}
         if config.outcomes.tests:
             verifiers["tests_passed"] = TestsPassed(command_runner(config.outcomes.tests))
         if prepared.schemas:

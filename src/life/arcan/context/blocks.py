@@ -19,6 +19,8 @@ from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
+from life.aios.policy import PolicySet
+
 BlockKind = Literal["persona", "rules", "memory", "compressed", "retrieval", "workspace", "task"]
 KINDS: Final[tuple[BlockKind, ...]] = get_args(BlockKind)
 """In the order in which they are put (arcan.md §5.2)."""
@@ -72,6 +74,8 @@ class BlockRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Of the run that begins; empty for none."""
     provider: str
     now_us: int
+    policy: PolicySet | None = None
+    """What the session may do, where its maker said so."""
 
 
 class BlockSource(Protocol):

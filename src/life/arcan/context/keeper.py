@@ -210,6 +210,7 @@ class ContextKeeper:
             objective=_objective(state),
             provider=self._provider.name,
             now_us=self._clock.now_us(),
+            policy=state.config.policy,
         )
         blocks: list[ContextBlock] = []
         failed: list[str] = []

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from life.aios.policy import evaluate
+from life.aios.state import MemoryScope
 from life.arcan.context.blocks import BlockRequest, ContextBlock
 from life.arcan.context.cutting import one_line
 from life.arcan.memory.scopes import SCOPES, Place
@@ -42,7 +44,10 @@ class RememberedBlocks:
         """See BlockSource. A block for each scope, the narrowest with the highest priority."""
         place = place_of(request, self._org)
         blocks = []
+        readable = readable_scopes(request)
         for number, scope in enumerate(SCOPES):
+            if scope not in readable:
+                continue
             memories = await self._service.query(place, scope, limit=LISTED)
             lines = [
                 f"- ({memory.memory_id[-6:]}) {one_line(memory.content, LISTED_CHARACTERS)}" for memory in memories
@@ -77,7 +82,10 @@ class FoundMemories:
         query = one_line(request.objective, QUERY_CHARACTERS)
         if not query:
             return []
-        hits = await self._service.search(place_of(request, self._org), query, limit=FOUND)
+        scopes = readable_scopes(request)
+        if not scopes:
+            return []
+        hits = await self._service.search(place_of(request, self._org), query, scopes=scopes, limit=FOUND)
         lines = [
             f"[{number}] {hit.scope} {hit.path} sha256 {hit.blob_hash[:12]}\n{_quoted(hit.excerpt)}"
             for number, hit in enumerate(hits, 1)
@@ -91,6 +99,16 @@ class FoundMemories:
 def place_of(request: BlockRequest, org: str) -> Place:
     """Whose memory a session reads."""
     return Place(request.session_id, request.agent_id, request.owner, org)
+
+
+def readable_scopes(request: BlockRequest) -> tuple[MemoryScope, ...]:
+    """The scopes that may stand in this session's prompt: all, unless its policy speaks of memory and leaves some out. A session that works
+    for a stranger must not be able to tell it what others said."""
+    policy = request.policy
+    named = () if policy is None else (*policy.allow_capabilities, *policy.gate_capabilities)
+    if policy is None or not any(name == "*" or name.startswith("memory:") for name in named):
+        return SCOPES
+    return tuple(scope for scope in SCOPES if evaluate(policy, (f"memory:read:{scope}",)).allowed)
 
 
 def _quoted(text: str) -> str:

@@ -30,6 +30,8 @@ class Criterion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`custom`: what a person has to find."""
     weight: int = 1
     """Its share in a partial success."""
+    review_seconds: int = 0
+    """`manual_approval`: how long its approver has after the delivery; who says nothing by then agrees. 0: as long as they like."""
 
 
 class RefundTerms(msgspec.Struct, frozen=True, kw_only=True):

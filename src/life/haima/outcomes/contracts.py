@@ -91,6 +91,10 @@ def _check_criterion(criterion: Criterion) -> None:
         raise InvalidInputError(f"A criterion of the type {criterion.type} lacks what it is about.")
     if not 1 <= criterion.weight <= 1_000:
         raise InvalidInputError("A criterion's weight must be between 1 and 1000.")
+    if not 0 <= criterion.review_seconds <= MAX_SLA_S or (
+        criterion.review_seconds and criterion.type != "manual_approval"
+    ):
+        raise InvalidInputError("Only a manual approval has a time for review, of at most a year.")
 
 
 def _contract(

@@ -50,6 +50,7 @@ from life.haima.outcomes.lookups import (
     find_criterion,
     find_task,
     quoted_price,
+    review_is_over,
     standing,
 )
 from life.haima.outcomes.room import Outcomes, Task
@@ -453,6 +454,18 @@ class OutcomeDesk:
             return Decision(events, Settled(task_ids=tuple(over)))
 
         return (await self._house.decide(rule)).answer
+
+    async def settle_reviews(self) -> Settled:
+        """Decide delivered tasks whose approvers said nothing in the time that their contract gives them (`review_seconds`)."""
+        state, now_us = await self._house.catch_up(), self._house.now_us
+        over = tuple(
+            task_id
+            for task_id in state.outcomes.open_tasks
+            if review_is_over(state, state.outcomes.tasks[task_id], now_us)
+        )
+        for task_id in over:
+            await self.verify(task_id)
+        return Settled(task_ids=over)
 
     async def release_due(self) -> Settled:
         """Pay out what was put aside for tasks that succeeded and whose dispute window is over."""

@@ -30,6 +30,18 @@ def awaiting(state: HouseState, task: Task) -> tuple[int, ...]:
     return tuple(index for index in range(total) if str(index) not in task.results)
 
 
+def review_is_over(state: HouseState, task: Task, now_us: int) -> bool:
+    """Whether a delivered task has nothing to wait for any more, or an approver whose time for review has ended in silence."""
+    if task.status != "submitted" or task.outcome is not None:
+        return False
+    waits = awaiting(state, task)
+    contract = state.outcomes.contracts.get(task.contract_id)
+    if not waits or contract is None or task.submitted_at_us is None:
+        return not waits
+    times = (contract.success_criteria[index].review_seconds for index in waits)
+    return any(time_s and now_us >= task.submitted_at_us + time_s * 1_000_000 for time_s in times)
+
+
 def quoted_price(
     state: HouseState, quote_id: str | None, contract_id: str, agent_id: str, complexity: str, now_us: int
 ) -> int | None:

@@ -161,6 +161,23 @@ class WebhookConfirmed:
         return Found(200 <= status < 300, f"it answered {status}")
 
 
+class SilentApproval:
+    """`manual_approval` with a time for review: who said nothing by its end agrees, so that nobody's pay waits for ever."""
+
+    name = "review_over"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def check(self, task: Task, criterion: Criterion) -> Found | None:
+        """See Verifier. None while there is time, and for a criterion without such a time."""
+        if not criterion.review_seconds or task.submitted_at_us is None:
+            return None
+        if self._clock.now_us() < task.submitted_at_us + criterion.review_seconds * 1_000_000:
+            return None
+        return Found(True, "nobody objected in time")
+
+
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """What an approver signs: this result of this task, this criterion, yes or no."""
 
