@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -17,12 +16,16 @@ from life.cli.spaces_connection import (
     find_channel,
     find_person,
     find_space,
+    json_option,
     members_of,
     names_of,
+    print_json,
     rows_of,
+    show_rows,
+    space_option,
     with_client,
 )
-from life.cli.spaces_lines import message_line, name_of
+from life.cli.spaces_lines import name_of
 from life.cli.tables import print_table
 from life.spaces.commands import (
     BY_NAME,
@@ -37,29 +40,25 @@ from life.spaces.commands import (
 )
 from life.spaces.listeners.websocket.client import Snapshot, SpacesClient
 from life.spaces.listeners.websocket.frames import UpdateFrame, decode_command
-from life.spaces.model import Channel, ChannelType, Health, Invite, Listing, Member, Role, Row, Skill, Space
+from life.spaces.model import Channel, ChannelType, Health, Invite, Listing, Member, Role, Skill, Space
 from life.spaces.permissions import MATRIX
 from life.spaces.queries import History
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
-_space_option = click.option("--space", metavar="NAME", help="The space, by name or number.")
-
-
-def _print_json(value: object) -> None:
-    click.echo(msgspec.json.encode(value).decode())
 
 
 @click.command("list")
 @connection_options
-@_json_option
+@json_option
 @command_errors
 def list_(data_dir: Path, address: str | None, as_agent: bool, as_json: bool) -> None:
-    """List the spaces that you can see."""
+    """List the spaces that you can see.
+
+    Example: life spaces list --json
+    """
 
     async def work(client: SpacesClient) -> None:
         spaces = await rows_of(client, Space)
         if as_json:
-            _print_json(spaces)
+            print_json(spaces)
             return
         me = client.welcome.identity if client.welcome is not None else ""
         mine = {member.space_id: member.role for member in await rows_of(client, Member, identity=me)}
@@ -73,11 +72,14 @@ def list_(data_dir: Path, address: str | None, as_agent: bool, as_json: bool) ->
 
 @click.command()
 @connection_options
-@_space_option
-@_json_option
+@space_option
+@json_option
 @command_errors
 def channels(data_dir: Path, address: str | None, as_agent: bool, space: str | None, as_json: bool) -> None:
-    """List the channels of a space (without --space: of all that you are in)."""
+    """List the channels of a space (without --space: of all that you are in).
+
+    Example: life spaces channels --space Lab
+    """
 
     async def work(client: SpacesClient) -> None:
         if space is None:
@@ -86,7 +88,7 @@ def channels(data_dir: Path, address: str | None, as_agent: bool, space: str | N
             found = await rows_of(client, Channel, space_id=(await find_space(client, space)).id)
         found.sort(key=lambda channel: (channel.space_id, channel.position))
         if as_json:
-            _print_json(found)
+            print_json(found)
             return
         names = {one.id: one.name for one in await rows_of(client, Space)}
         print_table(
@@ -104,10 +106,10 @@ def channels(data_dir: Path, address: str | None, as_agent: bool, space: str | N
 @click.argument("channel")
 @click.argument("text", required=False)
 @connection_options
-@_space_option
+@space_option
 @click.option("--thread", type=click.IntRange(1), help="Into this thread.")
 @click.option("--reply-to", type=click.IntRange(1), metavar="MESSAGE", help="As a reply to this message.")
-@_json_option
+@json_option
 @command_errors
 def send(
     channel: str,
@@ -120,7 +122,10 @@ def send(
     reply_to: int | None,
     as_json: bool,
 ) -> None:
-    """Write TEXT into a CHANNEL (its name or number), or (@NAME) to somebody. Without TEXT it is read from standard input."""
+    """Write TEXT into a CHANNEL (its name or number), or (@NAME) to somebody.
+
+    Without TEXT it is read from standard input. Example: life spaces send '#general' 'hello' --space Lab
+    """
     content = text if text is not None else sys.stdin.read().rstrip("\n")
 
     async def work(client: SpacesClient) -> None:
@@ -133,7 +138,7 @@ def send(
                 SendMessage(channel_id=found.id, content=content, thread_id=thread or 0, reply_to_id=reply_to)
             )
         if as_json:
-            _print_json(result.row)
+            print_json(result.row)
         else:
             click.echo(f"Sent ({getattr(result.row, 'id', '')}).")
 
@@ -143,11 +148,11 @@ def send(
 @click.command()
 @click.argument("channel")
 @connection_options
-@_space_option
+@space_option
 @click.option("--limit", type=click.IntRange(1, 200), default=25, show_default=True, help="How many messages.")
 @click.option("--before", type=click.IntRange(1), metavar="MESSAGE", help="Those before this message.")
 @click.option("--thread", type=click.IntRange(1), help="Of this thread.")
-@_json_option
+@json_option
 @command_errors
 def history(
     channel: str,
@@ -160,15 +165,18 @@ def history(
     thread: int | None,
     as_json: bool,
 ) -> None:
-    """Show the newest messages of a channel."""
+    """Show the newest messages of a channel.
+
+    Example: life spaces history general --space Lab --limit 50
+    """
 
     async def work(client: SpacesClient) -> None:
         found = await find_channel(client, channel, space)
         page = await client.query(History(channel_id=found.id, thread_id=thread or 0, before=before, limit=limit))
         if as_json:
-            _print_json(page.rows)
+            print_json(page.rows)
         else:
-            _show(page.rows, await names_of(client))
+            show_rows(page.rows, await names_of(client))
 
     with_client(Target(data_dir, address, as_agent), work)
 
@@ -176,9 +184,9 @@ def history(
 @click.command()
 @click.argument("topics", nargs=-1, required=True)
 @connection_options
-@_space_option
+@space_option
 @click.option("--since", type=click.IntRange(0), metavar="POSITION", help="Resume after this position of the log.")
-@_json_option
+@json_option
 @command_errors
 def watch(
     topics: tuple[str, ...],
@@ -189,7 +197,10 @@ def watch(
     since: int | None,
     as_json: bool,
 ) -> None:
-    """Follow channels (#general) and topics (space:1, dm:self, inbox:self, directory, tasks:self), until Ctrl-C."""
+    """Follow channels (#general) and topics (space:1, dm:self, inbox:self, directory, tasks:self), until Ctrl-C.
+
+    --json gives a frame a line; the position of the last one is what --since takes. Example: life spaces watch '#general' dm:self
+    """
 
     async def work(client: SpacesClient) -> None:
         wanted = [
@@ -199,13 +210,13 @@ def watch(
         names = await names_of(client)
         async for news in client.follow(wanted, since=since):
             if as_json:
-                _print_json(news._asdict() if isinstance(news, Snapshot) else news)
+                print_json(news._asdict() if isinstance(news, Snapshot) else news)
             elif isinstance(news, Snapshot):
-                _show(news.rows, names)
+                show_rows(news.rows, names)
             elif isinstance(news, UpdateFrame):
                 if any(event.kind.startswith("user.") or "member" in event.kind for event in news.events):
                     names = await names_of(client)
-                _show(news.inserts, names)
+                show_rows(news.inserts, names)
                 for event in news.events:
                     if not event.kind.startswith(("message.", "dm.", "agentlog.")):
                         click.echo(f"       · {event.kind} by {name_of(news.actor, names)}")
@@ -217,10 +228,13 @@ def watch(
 @click.command()
 @click.argument("space")
 @connection_options
-@_json_option
+@json_option
 @command_errors
 def members(space: str, data_dir: Path, address: str | None, as_agent: bool, as_json: bool) -> None:
-    """List the members of a space, with their roles and whether they are here."""
+    """List the members of a space, with their roles and whether they are here.
+
+    Example: life spaces members Lab
+    """
 
     async def work(client: SpacesClient) -> None:
         found = await members_of(client, (await find_space(client, space)).id)
@@ -230,7 +244,7 @@ def members(space: str, data_dir: Path, address: str | None, as_agent: bool, as_
             for one in (await client.who([member.identity for member in found[start : start + 200]])).presences
         }
         if as_json:
-            _print_json([{**msgspec.to_builtins(one), "presence": here.get(one.identity)} for one in found])
+            print_json([{**msgspec.to_builtins(one), "presence": here.get(one.identity)} for one in found])
             return
         names = await names_of(client)
         print_table(
@@ -246,7 +260,7 @@ def members(space: str, data_dir: Path, address: str | None, as_agent: bool, as_
 @click.argument("person", required=False)
 @click.argument("role", required=False, type=click.Choice([role.value for role in Role if role is not Role.OWNER]))
 @connection_options
-@_json_option
+@json_option
 @command_errors
 def roles(
     space: str | None,
@@ -257,11 +271,14 @@ def roles(
     as_agent: bool,
     as_json: bool,
 ) -> None:
-    """Show what each role may do; with SPACE PERSON ROLE give somebody a role."""
+    """Show what each role may do; with SPACE PERSON ROLE give somebody a role.
+
+    Example: life spaces roles Lab @bob Moderator
+    """
     if space is None:
         table = {permission.value: [one.value for one in Role if one in MATRIX[permission]] for permission in MATRIX}
         if as_json:
-            _print_json(table)
+            print_json(table)
             return
         print_table(
             ("permission", *(one.value for one in Role)),
@@ -279,7 +296,7 @@ def roles(
         )
         result = await client.call(command)
         if as_json:
-            _print_json(result.row)
+            print_json(result.row)
         else:
             click.echo(f"{person} is {role} now.")
 
@@ -292,19 +309,22 @@ def roles(
 @click.option("--role", type=click.Choice([role.value for role in Role if role is not Role.OWNER]), default="Member")
 @click.option("--uses", type=click.IntRange(0), default=1, show_default=True, help="How often it is good; 0 always.")
 @click.option("--days", type=click.IntRange(0, 365), default=7, show_default=True, help="How long; 0 for good.")
-@_json_option
+@json_option
 @command_errors
 def invite(
     space: str, data_dir: Path, address: str | None, as_agent: bool, role: str, uses: int, days: int, as_json: bool
 ) -> None:
-    """Make a code by which somebody joins a space (`life spaces join CODE`)."""
+    """Make a code by which somebody joins a space (`life spaces join CODE`).
+
+    Example: life spaces invite Lab --role Member --uses 5 --days 1
+    """
 
     async def work(client: SpacesClient) -> None:
         found = await find_space(client, space)
         command = CreateInvite(server_id=found.id, role=Role(role), max_uses=uses, lifetime_s=days * 86_400)
         row = (await client.call(command)).row
         if as_json:
-            _print_json(row)
+            print_json(row)
         elif isinstance(row, Invite):
             click.echo(row.code)
 
@@ -314,18 +334,24 @@ def invite(
 @click.command()
 @click.argument("what")
 @connection_options
+@json_option
 @command_errors
-def join(what: str, data_dir: Path, address: str | None, as_agent: bool) -> None:
-    """Join a public space by its name or number, or any space by an invite's code."""
+def join(what: str, data_dir: Path, address: str | None, as_agent: bool, as_json: bool) -> None:
+    """Join a public space by its name or number, or any space by an invite's code.
+
+    Example: life spaces join Lab
+    """
 
     async def work(client: SpacesClient) -> None:
         try:
-            command = JoinServer(server_id=(await find_space(client, what)).id)
+            command: JoinServer | UseInvite = JoinServer(server_id=(await find_space(client, what)).id)
         except NotFoundError:
-            await client.call(UseInvite(code=what))
+            command = UseInvite(code=what)
+        result = await client.call(command)
+        if as_json:
+            print_json(result.row)
         else:
-            await client.call(command)
-        click.echo("Joined.")
+            click.echo("Joined.")
 
     with_client(Target(data_dir, address, as_agent), work)
 
@@ -336,12 +362,15 @@ def join(what: str, data_dir: Path, address: str | None, as_agent: bool) -> None
 @click.option("--in", "space", metavar="SPACE", help="Make a channel in this space instead of a space.")
 @click.option("--type", "kind", type=click.Choice([kind.value for kind in ChannelType]), default="Text")
 @click.option("--visibility", type=click.Choice(["public", "invite", "private"]), default="public")
-@_json_option
+@json_option
 @command_errors
 def create(
     name: str, data_dir: Path, address: str | None, as_agent: bool, space: str | None, kind: str, visibility: str, as_json: bool
 ) -> None:  # fmt: skip
-    """Make a space, or (--in SPACE) a channel."""
+    """Make a space, or (--in SPACE) a channel.
+
+    Example: life spaces create plans --in Lab --type Announcement
+    """
 
     async def work(client: SpacesClient) -> None:
         if space is None:
@@ -351,7 +380,7 @@ def create(
             place = (await find_space(client, space)).id
             row = (await client.call(CreateChannel(server_id=place, name=name, channel_type=ChannelType(kind)))).row
         if as_json:
-            _print_json(row)
+            print_json(row)
         else:
             click.echo(f"Made {name} ({getattr(row, 'id', '')}).")
 
@@ -361,10 +390,13 @@ def create(
 @click.command()
 @click.argument("skill", required=False)
 @connection_options
-@_json_option
+@json_option
 @command_errors
 def peers(skill: str | None, data_dir: Path, address: str | None, as_agent: bool, as_json: bool) -> None:
-    """List the agents of the directory, with what they do and cost; with SKILL those who have it (its id, or a tag)."""
+    """List the agents of the directory, with what they do and cost; with SKILL those who have it (its id, or a tag).
+
+    Example: life spaces peers list translate
+    """
 
     async def work(client: SpacesClient) -> None:
         skills = await rows_of(client, Skill)
@@ -372,7 +404,7 @@ def peers(skill: str | None, data_dir: Path, address: str | None, as_agent: bool
         able = {one.identity for one in skills if wanted is None or wanted in (one.skill_id, *one.tags)}
         listings = [one for one in await rows_of(client, Listing) if wanted is None or one.identity in able]
         if as_json:
-            _print_json(listings)
+            print_json(listings)
             return
         health = {one.identity: one.score for one in await rows_of(client, Health)}
         print_table(
@@ -421,7 +453,7 @@ def call(command: str, arguments: tuple[str, ...], data_dir: Path, address: str 
     wanted = decode_command(msgspec.json.encode(fields))
 
     async def work(client: SpacesClient) -> None:
-        _print_json((await client.call(wanted)).row)
+        print_json((await client.call(wanted)).row)
 
     with_client(Target(data_dir, address, as_agent), work)
 
@@ -431,10 +463,3 @@ def _value(text: str) -> object:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
         return text
-
-
-def _show(rows: Sequence[Row], names: dict[str, str]) -> None:
-    for row in rows:
-        line = message_line(row, names)
-        if line is not None:
-            click.echo(line)

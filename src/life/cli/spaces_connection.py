@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
+import msgspec
 
 from life.aios.errors import InvalidInputError, NotFoundError
 from life.cli.run import data_dir_option, run
+from life.cli.spaces_lines import message_line
 from life.host.spaces_client import agent_client, operator_client
 from life.spaces.listeners.websocket.client import SpacesClient
-from life.spaces.model import Channel, Member, Profile, Row, Space, Thread
-from life.spaces.queries import Rows, TableQuery
+from life.spaces.model import Channel, Conversation, Member, Profile, Row, Space
+from life.spaces.queries import Rows, TableQuery, pair_of
 from life.spaces.validation import username_key
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+space_option = click.option("--space", metavar="NAME", help="The space, by name or number.")
 
 
 class Target(NamedTuple):
@@ -114,9 +120,24 @@ async def members_of(client: SpacesClient, space_id: int) -> list[Member]:
     return sorted(members, key=lambda member: (-member.role.level, member.joined_us))
 
 
-async def find_thread(client: SpacesClient, number: int) -> Thread:
-    """A thread by its number."""
-    return _only(await rows_of(client, Thread, id=number), f"thread {number}")
+async def find_conversation(client: SpacesClient, identity: str) -> Conversation | None:
+    """The conversation of two with somebody, if there is one."""
+    me = "" if client.welcome is None else client.welcome.identity
+    found = await rows_of(client, Conversation, pair=pair_of(me, identity))
+    return found[0] if found else None
+
+
+def print_json(value: object) -> None:
+    """One line of JSON."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def show_rows(rows: Sequence[Row], names: Mapping[str, str]) -> None:
+    """The messages among rows, one by one."""
+    for row in rows:
+        line = message_line(row, names)
+        if line is not None:
+            click.echo(line)
 
 
 def _only(found: list[R], what: str, *, hint: str = "Give its number.") -> R:
