@@ -91,10 +91,13 @@ def test_a_post_in_doubt_is_decided_on_the_page(tmp_path: Path, shop: Shop, deci
             page = browser.get("/s/s").text
             assert "one anvil" in page
             assert len(shop.bodies) == 1, "nothing was sent again"
-            wrong = browser.post("/s/s/runs", data={"objective": "more"}, headers={"origin": arcand.url})
+            assert "one anvil" in browser.get("/inbox").text, "what is in doubt waits there, too"
+            token = re.search(r'name="form_token" value="([^"]+)"', page)[1]  # type: ignore[index]
+            more = {"objective": "more", "form_token": token}
+            wrong = browser.post("/s/s/runs", data=more, headers={"origin": arcand.url})
             assert wrong.status_code == 409
             call_id = re.search(r'name="call_id" value="([^"]+)"', page)[1]  # type: ignore[index]
-            form = {"call_id": call_id, "decision": decision}
+            form = {"call_id": call_id, "decision": decision, "form_token": token}
             foreign = browser.post("/s/s/doubt", data=form, headers={"origin": "https://evil.example"})
             assert foreign.status_code == 403
             answer = browser.post("/s/s/doubt", data=form, headers={"origin": arcand.url})

@@ -102,3 +102,21 @@ def test_another_token_accepts_none_of_the_cookies(access: Access, clock: Manual
     cookie = access.redeem_link(access.new_link_code())
     assert cookie is not None
     assert not Access("u" * 43, clock, SeededEntropy()).cookie_is_valid(cookie)
+
+
+def test_a_forms_token_belongs_to_its_login() -> None:
+    """The same cookie gives the same token, another cookie or another daemon another one; it does not tell the cookie."""
+    clock = ManualClock()
+    access = Access("t" * 43, clock, SeededEntropy())
+    first = access.redeem_link(access.new_link_code())
+    second = access.redeem_link(access.new_link_code())
+    assert first is not None
+    assert second is not None
+    token = access.form_token(first)
+    assert access.form_token_is_valid(first, token)
+    assert not access.form_token_is_valid(second, token)
+    assert not access.form_token_is_valid(first, "")
+    assert not access.form_token_is_valid(first, token[:-1])
+    assert not Access("u" * 43, clock, SeededEntropy()).form_token_is_valid(first, token)
+    assert first not in token
+    assert not access.cookie_is_valid(token)

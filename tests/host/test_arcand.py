@@ -203,7 +203,10 @@ async def test_a_person_works_through_the_pages(client: httpx2.AsyncClient) -> N
     """Log in by link, start a session by form, see the answer, the journal, the identity: without script."""
     await log_in(client)
     origin = {"origin": f"http://{HOST}"}
-    started = await client.post("/sessions", data={"objective": "write a.txt: <b>hi</b>"}, headers=origin)
+    form = re.search(r'name="form_token" value="([^"]+)"', (await client.get("/")).text)
+    assert form is not None
+    token = {"form_token": form[1]}
+    started = await client.post("/sessions", data={"objective": "write a.txt: <b>hi</b>", **token}, headers=origin)
     assert started.status_code == 303
     address = started.headers["location"]
     async with asyncio.timeout(10):
@@ -213,10 +216,10 @@ async def test_a_person_works_through_the_pages(client: httpx2.AsyncClient) -> N
     assert "<b>hi" not in page.text
     assert "script" not in page.headers["content-security-policy"]
     assert "ToolCallStarted" in (await client.get(f"{address}/journal")).text
-    assert "did:key:zDn" in (await client.get("/identity")).text
-    for path in ("/", "/ledger", "/system"):
+    assert "did:key:zDn" in (await client.get("/anima")).text
+    for path in ("/", "/finance/ledger", "/system"):
         assert (await client.get(path)).status_code == 200
-    again = await client.post(f"{address}/runs", data={"objective": ""}, headers=origin)
+    again = await client.post(f"{address}/runs", data={"objective": "", **token}, headers=origin)
     assert "life.invalid_input" in again.text, "a mistake is said on the page"
 
 

@@ -72,6 +72,7 @@ class Access:
     def __init__(self, token: str, clock: Clock, entropy: Entropy) -> None:
         self._token = token.encode()
         self._cookie_key = hmac.digest(self._token, b"life.cookie.1", "sha256")
+        self._form_key = hmac.digest(self._token, b"life.form.1", "sha256")
         self._clock = clock
         self._entropy = entropy
         self._links: dict[bytes, int] = {}
@@ -105,6 +106,14 @@ class Access:
         if not hmac.compare_digest(self._seal(body).encode(), seal.encode(errors="replace")):
             return False
         return int(body.partition(".")[0]) > self._clock.now_us() // 1_000_000
+
+    def form_token(self, cookie: str) -> str:
+        """What the forms of this login carry. Who has it has seen a page of this login; it tells nothing about the cookie."""
+        return _urlsafe(hmac.digest(self._form_key, cookie.encode(errors="replace"), "sha256"))
+
+    def form_token_is_valid(self, cookie: str, presented: str) -> bool:
+        """Whether a form is one of this login's."""
+        return hmac.compare_digest(self.form_token(cookie).encode(), presented.encode(errors="replace"))
 
     def _seal(self, body: str) -> str:
         return _urlsafe(hmac.digest(self._cookie_key, body.encode(errors="replace"), "sha256"))

@@ -31,6 +31,7 @@ from life.host.custody_opening import CustodyContext
 from life.host.data_directory import DataDirectory
 from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.mcp_clients import known_servers, trust_store
+from life.host.model_keys import project_model_keys
 from life.host.sandboxes import SandboxFinding, sandbox_findings
 from life.host.settings import Settings, load_settings
 from life.host.skills import skill_roots, trusted_signers
@@ -99,7 +100,8 @@ async def diagnose(
     else:
         async for finding in _identity(data, settings, environment, clock, prompt):
             yield finding
-    yield await _model(settings, environment, clock, network=checks.network)
+    keys = project_model_keys(data, clock, SystemEntropy(), environment=environment, prompt=prompt)
+    yield await _model(settings, keys.environment, clock, network=checks.network)
     if checks.sandbox:
         async for finding in _sandbox(settings, clock):
             yield finding

@@ -3,98 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 import time
-from collections.abc import AsyncIterator
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx2
-import pytest
 
 from life.aios import events
 from life.aios.policy import PolicySet
 from life.aios.record import USER, EventWriter, Stream
-from life.host.access import Access
-from life.host.arcand import open_application
-from life.host.settings import ModelSettings, Settings
-from life.host.system import System, open_system
-from life.testing.clock import SeededEntropy
+from life.host.system import System
+from tests.host.pages.reading import ORIGIN, form_to, read
 
-HOST = "127.0.0.1:3000"
-ORIGIN = {"origin": f"http://{HOST}"}
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'{{ 7*7 }}{% raw %}</pre></textarea></title>"
-PAGES = ("/", "/ledger", "/identity", "/system", "/s/s", "/s/s/journal", "/nowhere", "/openapi.json")
-
-
-class Page(NamedTuple):
-    """What a browser makes of a page."""
-
-    tags: list[str]
-    handlers: list[str]
-    forms: list[dict[str, str]]
-    text: str
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.page = Page([], [], [], "")
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
-        self.page.tags.append(tag)
-        self.page.handlers.extend(name for name in given if name.startswith("on") or name in ("style", "srcdoc"))
-        if tag == "form":
-            self.page.forms.append({"action": given["action"]})
-        elif tag in ("input", "button") and "name" in given and self.page.forms:
-            self.page.forms[-1].setdefault(given["name"], given.get("value", ""))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def read(html: str) -> Page:
-    """Tags, event handlers, forms with their first values, and the text."""
-    reader = _Reader()
-    reader.feed(html)
-    return reader.page._replace(text="".join(reader.words))
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Path:
-    path = tmp_path / "script.toml"
-    path.write_text('[[turns]]\ntext = "done"\n')
-    return path
-
-
-@pytest.fixture
-async def system(tmp_path: Path, script: Path) -> AsyncIterator[System]:
-    settings = Settings(model=ModelSettings(provider=f"scripted:{script}"))
-    environment = {"LIFE_KEY_FILE": str(tmp_path / "key" / "identity.key")}
-    async with open_system(tmp_path / "life", settings=settings, environment=environment) as system:
-        yield system
-
-
-@pytest.fixture
-async def stranger(system: System) -> AsyncIterator[httpx2.AsyncClient]:
-    """A browser without a login."""
-    access = Access("t" * 43, system.clock, SeededEntropy())
-    async with (
-        open_application(system, access, "t" * 43, hosts=[HOST], environment={}) as app,
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=f"http://{HOST}") as client,
-    ):
-        yield client
-
-
-@pytest.fixture
-async def browser(stranger: httpx2.AsyncClient) -> httpx2.AsyncClient:
-    """A browser that has opened its link."""
-    link = (await stranger.post("/login-links", headers={"authorization": "Bearer " + "t" * 43})).json()["path"]
-    answer = await stranger.get(link)
-    stranger.cookies.set("life_login", answer.headers["set-cookie"].split("=", 1)[1].split(";")[0])
-    return stranger
+PAGES = ("/", "/finance/ledger", "/anima", "/system", "/inbox", "/s/s", "/s/s/journal", "/nowhere", "/openapi.json")
 
 
 async def at_rest(system: System, session_id: str) -> None:
@@ -132,7 +55,17 @@ async def test_a_link_is_for_one_login(stranger: httpx2.AsyncClient) -> None:
 async def test_every_page_forbids_scripts_and_frames(browser: httpx2.AsyncClient, system: System) -> None:
     """The policy is on every page, the error pages too; and the pages have neither scripts nor inline handlers."""
     await system.runtime.create_session("s")
-    for path in ("/", "/ledger", "/identity", "/system", "/s/s", "/s/s/journal", "/login", "/s/unknown", "/s/%3Cb%3E"):
+    for path in (
+        "/",
+        "/finance/ledger",
+        "/anima",
+        "/system",
+        "/s/s",
+        "/s/s/journal",
+        "/login",
+        "/s/unknown",
+        "/s/%3Cb%3E",
+    ):
         answer = await browser.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy, path
@@ -147,7 +80,8 @@ async def test_every_page_forbids_scripts_and_frames(browser: httpx2.AsyncClient
 async def test_an_unknown_session_is_a_page_that_says_so(browser: httpx2.AsyncClient) -> None:
     """People get a page with the sentence and the way back, not a problem document."""
     for method, path in (("GET", "/s/unknown"), ("GET", "/s/unknown/journal"), ("POST", "/s/unknown/runs")):
-        answer = await browser.request(method, path, headers=ORIGIN)
+        fields = {"form_token": form_to((await browser.get("/")).text, "/sessions")["form_token"]}
+        answer = await browser.request(method, path, headers=ORIGIN, data=fields if method == "POST" else None)
         assert answer.status_code == 404
         assert answer.headers["content-type"].startswith("text/html")
         assert "unknown" in read(answer.text).text
@@ -195,8 +129,7 @@ async def test_an_approval_is_decided_on_the_page(browser: httpx2.AsyncClient, s
         await at_rest(system, "s")
         page = await browser.get("/s/s")
         assert "Wants your approval" in page.text
-        form = read(page.text).forms[0]
-        assert form["action"] == "/s/s/approval"
+        form = form_to(page.text, "/s/s/approval")
         answer = await browser.post(form["action"], data=form | {"decision": decision}, headers=ORIGIN)
         assert (answer.status_code, answer.headers["location"]) == (303, "/s/s#end"), number
         again = await browser.post(form["action"], data=form | {"decision": decision}, headers=ORIGIN)
@@ -218,7 +151,7 @@ async def test_a_decision_that_is_none_decides_nothing(
     await system.runtime.create_session("s", policy=policy, provider=f"scripted:{script}")
     await system.runtime.start("s", "go")
     await at_rest(system, "s")
-    form = read((await browser.get("/s/s")).text).forms[0]
+    form = form_to((await browser.get("/s/s")).text, "/s/s/approval")
     for decision in ({}, {"decision": "yes"}, {"decision": ""}):
         data = {key: value for key, value in form.items() if key != "decision"} | decision
         answer = await browser.post("/s/s/approval", data=data, headers=ORIGIN)
@@ -247,8 +180,7 @@ async def test_a_long_session_is_shown_in_reasonable_time(browser: httpx2.AsyncC
     while address:
         journal = await browser.get(address)
         pages += 1
-        address = (
-            "/s/s/journal?after=" + journal.text.split("?after=")[-1].split('"')[0] if ">later<" in journal.text else ""
-        )
+        following = re.search(r'rel="next" href="([^"]+)"', journal.text)
+        address = "/s/s/journal" + html.unescape(following[1]) if following else ""
     assert pages == 26
     assert "line 4999" in journal.text

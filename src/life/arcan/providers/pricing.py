@@ -113,6 +113,11 @@ def _published() -> _Table:
     return msgspec.convert(tomllib.loads(text), _Table)
 
 
+def published_prices() -> tuple[ModelPrice, ...]:
+    """The published table's entries, in its order."""
+    return tuple(_published().prices)
+
+
 def price_table(own: Iterable[str] = ()) -> PriceTable:
     """The published table with prices of one's own: `MODEL=PROMPT/ANSWER[/CACHED[/CACHE_WRITE]]`, micro-USD per million
     tokens. InvalidInputError says which one can't be read."""

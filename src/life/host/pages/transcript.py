@@ -5,6 +5,7 @@ Pure: the same events give the same turns. Internal events (phases, steps, estim
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
@@ -24,6 +25,7 @@ _ENDINGS: Final = {
     "cancelled": "The run was cancelled.",
 }
 _RESUMED: Final = "Taken up again after a restart."
+_TURNING: Final = re.compile("[\x7f-\x9f\u061c\u202a-\u202e\u2066-\u2069]")
 _json: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -88,8 +90,9 @@ def transcript(records: Iterable[EventRecord]) -> list[Turn]:
 
 
 def as_text(value: Json) -> str:
-    """JSON for reading: indented, keys sorted."""
-    return msgspec.json.format(_json.encode(value), indent=2).decode()
+    """JSON for reading: indented, keys sorted, with marks that turn text around in JSON's own spelling."""
+    text = msgspec.json.format(_json.encode(value), indent=2).decode()
+    return _TURNING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def cut(text: str) -> str:
