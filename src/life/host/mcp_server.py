@@ -119,8 +119,8 @@ class RuntimeDoor:
 
     def _is_offered(self, tool: ToolDefinition) -> bool:
         if not self._offered:
-            return tool.annotations.read_only
-        return "*" in self._offered or tool.name in self._offered
+            return tool.annotations.read_only and not tool.by_name_only
+        return tool.name in self._offered or ("*" in self._offered and not tool.by_name_only)
 
 
 def home_of_caller(caller: Caller) -> str:

@@ -34,6 +34,8 @@ class ToolDefinition(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: int = 30
     cost_class: Literal["normal", "expensive"] = "normal"
     """`expensive`: withheld while means are short."""
+    by_name_only: bool = False
+    """Offered only to agents whose list of tools names it; not to sessions that have all tools."""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -57,13 +59,13 @@ class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutcomeNote(msgspec.Struct, frozen=True):
-    """A Custom event that a tool wants in the journal beside its outcome. Only `skill.*` and `mcp.called` are taken from tools."""
+    """A Custom event that a tool wants in the journal beside its outcome. Only `skill.*`, `spaces.*` and `mcp.called` are taken from tools."""
 
     event_type: str
     data: Json
 
 
-NOTE_PREFIXES: Final = ("skill.",)
+NOTE_PREFIXES: Final = ("skill.", "spaces.")
 """Of the event types that a tool may note."""
 
 MCP_CALLED: Final = "mcp.called"

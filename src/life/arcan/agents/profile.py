@@ -38,6 +38,10 @@ class AgentProfile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             any(fnmatch.fnmatchcase(tool_name, pattern) for pattern in scope) for scope in self.scopes
         )
 
+    def names(self, tool_name: str) -> bool:
+        """Whether one of its lists names this very tool, not by a pattern."""
+        return any(tool_name in scope for scope in self.scopes)
+
 
 class ParentLink(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The call that a session works for."""
