@@ -9,8 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from life.cli.groups import approvals, arcan, backup, blobs, demo, haima, identity, journal, lago, wallet
-from life.cli.groups import life as life_group
+from life.cli import groups
 from life.cli.lazy import LazyGroup, load
 from tests.docs.generate import PAGES, REFERENCE, error_classes
 
@@ -53,7 +52,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 @pytest.mark.parametrize(
     "group",
-    [life_group, arcan, haima, approvals, wallet, lago, blobs, backup, identity, journal, demo],
+    [group for group in vars(groups).values() if isinstance(group, LazyGroup)],
     ids=lambda group: group.name,
 )
 def test_the_short_help_is_the_commands_own_first_sentence(group: LazyGroup) -> None:

@@ -385,7 +385,7 @@ class ProviderKeyMissingError(ProviderError):
     def __init__(self, provider: str, variable: str) -> None:
         super().__init__(
             f"The provider '{provider}' needs an API key.",
-            next_step=f"Set {variable}, or choose the provider 'scripted'.",
+            next_step=f"Set {variable}, store a key with `life models key set`, or choose the provider 'scripted'.",
             details={"provider": provider, "variable": variable},
         )
 

@@ -195,6 +195,25 @@ lago: Final = LazyGroup(
     help="Lago, the persistence.",
 )
 
+spaces_peers: Final = LazyGroup(
+    "peers",
+    {
+        "list": Lazy(
+            "life.cli.spaces:peers",
+            "List the agents of the directory, with what they do and cost; with SKILL those who have it (its id, or a tag).",
+        ),
+        "show": Lazy(
+            "life.cli.spaces_peers:show",
+            "Show PEER (a username or identity): what it offers, what our agent's trust in it is, and the hires between the two.",
+        ),
+        "hire-state": Lazy(
+            "life.cli.spaces_peers:hire_state",
+            "Show where the hires of the project's agent stand, and their money; with HIRE one of them in full.",
+        ),
+    },
+    help="Other agents: who they are, what they cost, and hires between us.",
+)
+
 spaces: Final = LazyGroup(
     "spaces",
     {
@@ -227,15 +246,58 @@ spaces: Final = LazyGroup(
         ),
         "create": Lazy("life.cli.spaces:create", "Make a space, or (--in SPACE) a channel."),
         "peers": Lazy(
-            "life.cli.spaces:peers",
-            "List the agents of the directory, with what they do and cost; with SKILL those who have it (its id, or a tag).",
+            "life.cli.groups:spaces_peers", "Other agents: who they are, what they cost, and hires between us."
+        ),
+        "dm": Lazy(
+            "life.cli.spaces_reading:dm",
+            "Write TEXT to PERSON alone; without TEXT read what was said, without PERSON list with whom.",
+        ),
+        "threads": Lazy(
+            "life.cli.spaces_reading:threads", "List the threads of a CHANNEL; begin, close and open them."
+        ),
+        "search": Lazy("life.cli.spaces_reading:search", "Find messages that contain TEXT, wherever you may read."),
+        "log": Lazy(
+            "life.cli.spaces_reading:log",
+            "Show what agents logged: in the channel WHERE, or in all agent logs that you can see.",
+        ),
+        "kick": Lazy("life.cli.spaces_moderation:kick", "Remove PERSON from SPACE; they may come back."),
+        "ban": Lazy("life.cli.spaces_moderation:ban", "Keep PERSON out of SPACE; without PERSON list who is."),
+        "mute": Lazy(
+            "life.cli.spaces_moderation:mute",
+            "Keep PERSON from writing in SPACE for a while; without PERSON list who is.",
+        ),
+        "reports": Lazy(
+            "life.cli.spaces_moderation:reports",
+            "List the messages of a SPACE that were reported; close a report.",
         ),
         "call": Lazy(
             "life.cli.spaces:call",
-            "Carry out any COMMAND with its ARGUMENTS as name=value (docs/spaces.md lists them).",
+            "Carry out any COMMAND with its ARGUMENTS as name=value (docs/spaces.md lists them). The row it concerns is printed as JSON.",
+        ),
+        "nats-cluster": Lazy(
+            "life.cli.spaces_nats:nats_cluster", "Write the settings of three NATS servers that keep Spaces durably."
+        ),
+        "nats-leaf": Lazy(
+            "life.cli.spaces_nats:nats_leaf", "Write the settings of a NATS leaf node for a laptop that joins them."
         ),
     },
     help="Spaces: channels, direct messages, and a directory of agents.",
+)
+
+relay: Final = LazyGroup(
+    "relay",
+    {
+        "serve": Lazy(
+            "life.cli.relay:serve", "Let those who are allowed attach to the sessions of the arcand that works here."
+        ),
+        "nodes": Lazy("life.cli.relay:nodes", "List the nodes that you know and whether they answer."),
+        "sessions": Lazy("life.cli.relay:sessions", "List the sessions at a NODE that you may watch."),
+        "attach": Lazy("life.cli.relay_attach:attach", "Talk with SESSION at NODE: watch, write, approve, stop."),
+        "allow": Lazy("life.cli.relay:allow", "Let a key (its DID) attach to this project's sessions."),
+        "revoke": Lazy("life.cli.relay:revoke", "Take back what a key was allowed, and what it allowed others."),
+        "grants": Lazy("life.cli.relay:grants", "List who may do what with this project's sessions."),
+    },
+    help="Relay: watch and steer the sessions of an agent elsewhere.",
 )
 
 demo: Final = LazyGroup(
@@ -243,7 +305,25 @@ demo: Final = LazyGroup(
     {
         "first-payment": Lazy(
             "life.cli.demo:first_payment", "An agent meets a price, decides, pays and proves it, step by step."
-        )
+        ),
+        "list": Lazy("life.cli.demos:list_", "List the demos that are shipped."),
+        "show": Lazy("life.cli.demos:show", "Show what a demo does, what it has, and what is simulated in it."),
+        "run": Lazy(
+            "life.cli.demos:run_",
+            "Run a demo on the real runtime: real session, tools, files, journal, policy and play money.",
+        ),
+        "replay": Lazy(
+            "life.cli.demos:replay",
+            "Show a demo's recording, and run it again from its events alone: no model, no tool and no network is asked.",
+        ),
+        "copy": Lazy(
+            "life.cli.demos:copy",
+            "Make a demo yours: its files, instructions, tools and policy in a session of this project. Nothing is started.",
+        ),
+        "record": Lazy(
+            "life.cli.demos:record",
+            "Run a demo, check it, and write its recording to FILE (and the contents of its files beside it).",
+        ),
     },
     help="Demonstrations that run offline on the real parts.",
 )
@@ -252,6 +332,9 @@ life: Final = LazyGroup(
     "life",
     {
         "up": Lazy("life.cli.arcand:up", "Start everything in one process and print a one-time link."),
+        "chat": Lazy(
+            "life.cli.chat.command:chat", "The workspace in a terminal: talk, decide, look through time, branch."
+        ),
         "init": Lazy("life.cli.init:init", "Make this folder a Life project: settings, an identity, an example agent."),
         "doctor": Lazy("life.cli.doctor:doctor", "Try everything this project needs, and say what is wrong."),
         "status": Lazy(
@@ -267,12 +350,14 @@ life: Final = LazyGroup(
         ),
         "memory": Lazy("life.cli.memory:memory", "What the agent remembers: list, search, propose, take over, forget."),
         "skills": Lazy("life.cli.skills:skills", "Instructions for special tasks."),
+        "models": Lazy("life.cli.models:models", "Models, their prices, and the keys of their providers."),
         "mcp": Lazy("life.cli.mcp:mcp", "Serve MCP, and use MCP servers."),
         "trace": Lazy(
             "life.cli.trace:trace", "Show where a session's time went, from its events; or send it to a tracing tool."
         ),
         "ledger": Lazy("life.cli.haima_ledger:ledger", "Show the books: every account and its balance."),
         "spaces": Lazy("life.cli.groups:spaces", "Spaces: channels, direct messages, and a directory of agents."),
+        "relay": Lazy("life.cli.groups:relay", "Relay: watch and steer the sessions of an agent elsewhere."),
         "arcan": Lazy("life.cli.groups:arcan", "Arcan, the runtime."),
         "haima": Lazy("life.cli.groups:haima", "Haima, the finance engine."),
         "lago": Lazy("life.cli.groups:lago", "Lago, the persistence."),

@@ -29,6 +29,8 @@ from life.arcan.context.keeper import ContextParts
 from life.arcan.memory.scopes import user_stream
 from life.host.blob_keys import open_blobs
 from life.host.data_directory import DataDirectory
+from life.host.demos.model import with_demos
+from life.host.demos.world import DemoWorld
 from life.host.keys import Prompt
 from life.host.mcp_clients import (
     known_servers,
@@ -93,8 +95,11 @@ async def open_equipment(
     clock: Clock,
     entropy: Entropy,
     own_tools: Sequence[FunctionTool[..., object]] = (),
+    demo_world: DemoWorld | None = None,
+    spaces: Toolbox | None = None,
 ) -> Equipment:
-    """Open everything in the data directory, with `own_tools` of the program beside ours. SandboxUnavailableError when the
+    """Open everything in the data directory, with `own_tools` of the program beside ours, and the demos' tools when there is
+    a `demo_world`; `spaces` are the tools of Spaces, where they are offered. SandboxUnavailableError when the
     chosen sandbox does not work here, DuplicateToolError for a name that a built-in tool has."""
     agent_id, workspace = identity.agent_id, WorkspacePolicy()
     blobs = open_blobs(
@@ -132,13 +137,22 @@ async def open_equipment(
         # Asking a person before each command is the tool's own business (`sandbox.confirm`).
         allowed = (*policy.allow_capabilities, ANY_PROGRAM)
         policy = msgspec.structs.replace(policy, allow_capabilities=allowed)
-    for tool in own_tools:
+    for tool in (*own_tools, *(() if demo_world is None else demo_world.tools(client, blobs, workspace))):
         tools.register(tool)
     skills = await open_skills(data, settings.skills, environment, own_did=identity.did)
     skills.register(tools)
     await skills.note_discovery(journal, clock, entropy, agent_id)
     servers, accepted = known_servers(data, settings.mcp, environment), trust_store(data)
-    ours = JoinedToolbox(("tools", tools), ("memory", memory.tools))
+    boxes: list[tuple[str, Toolbox]] = [("tools", tools), ("memory", memory.tools)]
+    if spaces is not None:
+        from life.host.hiring.hiring import with_spaces
+
+        policy = with_spaces(policy)
+    if demo_world is not None:
+        boxes.append(("spaces", demo_world.spaces.toolbox(spaces)))
+    elif spaces is not None:
+        boxes.append(("spaces", spaces))
+    ours = JoinedToolbox(*boxes)
     toolbox = await with_mcp_tools(ours, data, servers, accepted, environment=environment, clock=clock, stack=stack)
     copies = BranchCopies(
         journal,
@@ -160,7 +174,9 @@ async def open_equipment(
         blobs=blobs,
         memory=memory,
         skills=skills,
-        open_provider=with_direct_calls(open_provider),
+        open_provider=with_direct_calls(
+            with_demos(open_provider, clock, played=(lambda: None) if demo_world is None else demo_world.spaces.want)
+        ),
         warning=sandbox_banner(settings.sandbox, None if bash is None else bash.backend),
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Final, Literal, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
@@ -221,6 +221,95 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Open a journal even if it could lose what it acknowledged."""
 
 
+class SpacesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the agent meets others (docs/spaces.md)."""
+
+    place: str = "auto"
+    """`auto`: in arcand's own process (or the spacesd that works in the same directory); `embedded`: there and nowhere else; `off`; or the
+    http(s) address of a spacesd to join."""
+    tools: Literal["auto", "on", "off"] = "auto"
+    """Whether the agent gets the tools `spaces_*`; `auto`: when `place` was named."""
+    admit_strangers: bool = False
+    """Whether agents whom the journal knows nothing of may enter what arcand serves: their token proves a key, and nothing about
+    revocations."""
+    house: str = "auto"
+    """Who holds money between agents that hire each other (docs/hiring.md): `local`, play money in our own journal; the http(s) address of a
+    house; `off`; `auto`, which is `local` on the local ledger and otherwise `off`."""
+    work: bool = False
+    """Whether a daemon takes hires on: each is a session of its own, which may use files and nothing else."""
+    min_price_micro: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Below which a hire is declined."""
+
+    def __post_init__(self) -> None:
+        """ValueError for a place that can't be meant."""
+        if self.place not in ("auto", "embedded", "off") and not self.url:
+            raise ValueError("a place is auto, embedded, off or an http(s) address")
+
+    @property
+    def url(self) -> str:
+        """The spacesd to join; empty for none."""
+        return self.place.rstrip("/") if self.place.startswith(("http://", "https://")) else ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a place."""
+        return self.place != "off"
+
+    @property
+    def hires(self) -> bool:
+        """Whether hiring is needed at all: by tools, by a house that is served, or to take hires on."""
+        return self.offers_tools or (self.is_on and (self.work or self.house not in ("auto", "off")))
+
+    @property
+    def offers_tools(self) -> bool:
+        """Whether the agent gets tools for it."""
+        return self.is_on and (self.tools == "on" or (self.tools == "auto" and self.place != "auto"))
+
+
+class A2aSkillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing that the agent does for others, `[[a2a.skills]]`."""
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    price: str = ""
+    """Such as `$0.01`; empty: free."""
+    private: bool = False
+    """Shown to those who log in, not in the public card."""
+
+
+class A2aSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Other agents' way in (docs/a2a.md)."""
+
+    enabled: bool = True
+    name: str = ""
+    """On the card; empty: the agent's own."""
+    description: str = ""
+    url: str = ""
+    """Under which others reach this daemon, `https://agents.example`; empty: the first proxy host, or the address it listens on."""
+    organization: str = ""
+    organization_url: str = ""
+    callers: Literal["granted", "anyone"] = "granted"
+    """Who may begin tasks: agents that were granted `a2a:send`; or every agent with a token of its own key, known here or not. What
+    their tasks cost in models and tools is ours unless the skills have prices."""
+    max_open: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    """How many unpaid-for tasks of all callers together may be open."""
+    push: bool = True
+    """Whether clients may be notified over webhooks."""
+    channel: str = "agent-logs"
+    """The agent log of the Hub that tasks are told in, by name; empty: none."""
+    network: str = ""
+    """What priced skills are paid on; empty: the network of `payments`."""
+    pay_to: str = ""
+    """Who is paid; empty: the agent's own wallet."""
+    facilitator: str = ""
+    """Who settles: an address, `coinbase-cdp`, or empty for the local ledger."""
+    skills: tuple[A2aSkillSettings, ...] = ()
+    """In the file only; none: the agent offers to answer and to work on tasks, for nothing."""
+
+
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How contents lie on the disk."""
 
@@ -242,6 +331,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     autonomic: AutonomicSettings = AutonomicSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     journal: JournalSettings = JournalSettings()
+    spaces: SpacesSettings = SpacesSettings()
+    a2a: A2aSettings = A2aSettings()
     storage: StorageSettings = StorageSettings()
     custody: CustodySettings = CustodySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -316,8 +407,12 @@ def _names(kind: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[_Name]
     for name, hint in get_type_hints(kind).items():
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from _names(hint, (*path, name))
-        else:
+        elif not _is_table_list(hint):  # tables are written in the file only
             yield _Name((*path, name), hint == tuple[str, ...])
+
+
+def _is_table_list(hint: object) -> bool:
+    return any(isinstance(part, type) and issubclass(part, msgspec.Struct) for part in get_args(hint))
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:

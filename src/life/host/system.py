@@ -14,7 +14,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -54,12 +54,17 @@ from life.host.custody_opening import CustodyContext, ensure_identity, open_cust
 from life.host.custody_rotation import settle_identity
 from life.host.custody_settings import CustodySettings
 from life.host.data_directory import DEFAULT_NAME, DataDirectory
+from life.host.demos.judge import DemoJudges, judging
+from life.host.demos.recordings import JournalWithRecordings
+from life.host.demos.spaces import DemoSpacesParts
+from life.host.demos.world import DemoWorld
 from life.host.equipment import Equipment, open_equipment, workspace_of
 from life.host.errors import SettingsError
 from life.host.evaluation import Evaluator, evaluating
 from life.host.keys import Prompt, choose_key_source, nobody
 from life.host.lagod_engine import NATS_FOLDER, NatsSettings, open_nats
 from life.host.ledger import authorization_reader
+from life.host.model_keys import ModelKeys, open_model_keys
 from life.host.settings import (
     AutonomicSettings,
     JournalSettings,
@@ -69,6 +74,7 @@ from life.host.settings import (
     ToolSettings,
     load_settings,
 )
+from life.host.spaces_link import LinkParts, SpacesLink
 from life.host.telemetry import open_host_telemetry
 from life.lago.errors import JournalFileDamagedError
 from life.lago.journal.sqlite import SqliteJournal, WriterHost
@@ -78,6 +84,7 @@ from life.praxis.fetch_request import HttpFetchPolicy
 from life.praxis.function_tool import FunctionTool
 
 if TYPE_CHECKING:
+    from life.host.hiring.hiring import Hiring
     from life.vigil.telemetry import LiveTelemetry
 
 SHUTDOWN_GRACE_MS: Final = 1_500
@@ -105,7 +112,18 @@ class System:
     runtime: Runtime
     equipment: Equipment
     """What the runtime thinks and works with."""
+    model_keys: ModelKeys
+    """Keys of model providers, sealed under the identity."""
+    environment: Mapping[str, str] = field(repr=False)
+    """What the process was given, without stored keys."""
     identity_is_new: bool
+    spaces: SpacesLink
+    """Where the agent meets others; nothing is opened before it is used."""
+    hiring: Hiring | None
+    """How it hires and is hired; None where Spaces is off, or only served."""
+    demo_world: DemoWorld
+    """What the demos are surrounded by."""
+    demo_judges: DemoJudges
     telemetry: LiveTelemetry | None = None
     """What exports spans, when telemetry is on."""
 
@@ -123,10 +141,11 @@ async def open_system(
     provider: ModelProvider | None = None,
     loop: OutsideLoop | None = None,
     tools: Sequence[FunctionTool[..., object]] = (),
+    recordings: bool = True,
 ) -> AsyncIterator[System]:
     """Open (and, where it is missing, make) everything in the data directory `root`. A `provider` given here thinks for
     sessions that name none, instead of the one in the settings; closing it is its owner's business. A `loop` of
-    another framework thinks and acts instead of both (docs/bring-your-own-loop.md); it is stopped at the end. `tools` stand beside the built-in ones."""
+    another framework thinks and acts instead of both (docs/bring-your-own-loop.md); it is stopped at the end. `tools` stand beside the built-in ones. `recordings`: whether the demos' recordings can be read beside the journal."""
     environment = os.environ if environment is None else environment
     data = DataDirectory.create(Path(root))
     settings = settings or load_settings(data.config, environment)
@@ -147,6 +166,8 @@ async def open_system(
         )
         if telemetry is not None:
             journal = telemetry.watch(journal)
+        if recordings:
+            journal = JournalWithRecordings(journal)
         agent = await _open_agent(
             stack,
             journal,
@@ -185,15 +206,53 @@ async def open_system(
                 authorization_state=authorization_reader([ledger]),
             )
         )
+        spaces = SpacesLink(
+            LinkParts(
+                settings=settings.spaces,
+                data=data,
+                journal=journal,
+                registry=registry,
+                custody=GuardedCustody(agent.custody, registry),
+                agent_id=identity.agent_id,
+                did=identity.did,
+                name=identity.name,
+                clock=clock,
+                entropy=entropy,
+                environment=environment,
+            )
+        )
+        stack.push_async_callback(spaces.aclose)
         http = HttpFetchPolicy(egress=egress_policy(settings.tools))
-        client = EgressClient(http.egress, wrap=lambda inner: AsyncPayingTransport(payer, inner))
+        demo_world = DemoWorld(
+            DemoSpacesParts(
+                data=data,
+                journal=journal,
+                registry=registry,
+                custody=GuardedCustody(agent.custody, registry),
+                payer=payer,
+                ledger=ledger,
+                mode=autonomic.mode,
+                agent_id=identity.agent_id,
+                did=identity.did,
+                name=identity.name,
+                clock=clock,
+                entropy=entropy,
+            )
+        )
+        stack.push_async_callback(demo_world.aclose)
+        client = EgressClient(
+            http.egress, wrap=lambda inner: AsyncPayingTransport(payer, demo_world.network.around(inner))
+        )
         stack.push_async_callback(client.aclose)
-        provider_of = ProviderOpener(
-            environment=environment,
-            clock=clock,
-            entropy=entropy,
-            options=model_options(settings.model),
-            read_image=_image_reader(data, clock, entropy, environment, prompt),
+        model_keys = open_model_keys(data, agent.custody, environment, clock=clock, entropy=entropy)
+        provider_of = model_keys.renewing(
+            ProviderOpener(
+                environment=model_keys.environment,
+                clock=clock,
+                entropy=entropy,
+                options=model_options(settings.model),
+                read_image=_image_reader(data, clock, entropy, environment, prompt),
+            )
         )
         if loop is not None:
             provider = loop
@@ -203,6 +262,28 @@ async def open_system(
             close_provider: Callable[[], Awaitable[None]] | None = getattr(provider, "aclose", None)
             if close_provider is not None:
                 stack.push_async_callback(close_provider)
+        hiring: Hiring | None = None
+        if settings.spaces.hires:
+            from life.host.hiring import hiring as hires
+
+            hiring = hires.Hiring(
+                hires.HiringParts(
+                    link=spaces,
+                    journal=journal,
+                    registry=registry,
+                    custody=GuardedCustody(agent.custody, registry),
+                    payer=payer,
+                    ledger=ledger,
+                    mode=autonomic.mode,
+                    agent_id=identity.agent_id,
+                    did=identity.did,
+                    house=settings.spaces.house,
+                    network=settings.payments.network,
+                    clock=clock,
+                    entropy=entropy,
+                )
+            )
+            stack.push_async_callback(hiring.aclose)
         equipment = await open_equipment(
             stack,
             data,
@@ -217,6 +298,8 @@ async def open_system(
             clock=clock,
             entropy=entropy,
             own_tools=tools,
+            demo_world=demo_world,
+            spaces=hiring.toolbox if hiring is not None and settings.spaces.offers_tools else None,
         )
         runtime = await stack.enter_async_context(
             Runtime(
@@ -244,8 +327,15 @@ async def open_system(
                 telemetry=telemetry,
             )
         )
+        if hiring is not None:
+            hiring.attach(runtime)
+        demo_world.spaces.attach(runtime)
         await stack.enter_async_context(keeping(autonomic, runtime))
         await stack.enter_async_context(shown(autonomic, telemetry))
+        if telemetry is not None and spaces.is_on:
+            from life.host.spaces_telemetry import spaces_shown
+
+            await stack.enter_async_context(spaces_shown(spaces, telemetry))
         if settings.evaluation.inline or settings.evaluation.judge:
             toolbox = equipment.toolbox
             evaluator = Evaluator(
@@ -260,6 +350,22 @@ async def open_system(
                 vitals=autonomic.homeostasis.vitals,
             )
             await stack.enter_async_context(evaluating(evaluator, journal, autonomic.follower.position))
+        schemas_of = equipment.toolbox
+        demo_judges = await stack.enter_async_context(
+            judging(
+                DemoJudges(
+                    journal,
+                    settings.evaluation,
+                    clock=clock,
+                    entropy=entropy,
+                    agent_id=identity.agent_id,
+                    schemas=lambda: {tool.name: tool.input_schema for tool in schemas_of.definitions()},
+                    rates=autonomic.homeostasis.rates,
+                    vitals=autonomic.homeostasis.vitals,
+                ),
+                autonomic.follower.position,
+            )
+        )
         yield System(
             data=data,
             settings=settings,
@@ -274,7 +380,13 @@ async def open_system(
             ledger=ledger,
             runtime=runtime,
             equipment=equipment,
+            model_keys=model_keys,
+            environment=environment,
             identity_is_new=agent.is_new,
+            spaces=spaces,
+            hiring=hiring,
+            demo_world=demo_world,
+            demo_judges=demo_judges,
             telemetry=telemetry,
         )
 
