@@ -12,7 +12,8 @@ the runtime was started with but the operator.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -20,13 +21,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from life.aios.errors import InvalidInputError
+from life.aios.events import Custom, encode_kind
 from life.aios.ids import MAIN_BRANCH
 from life.aios.json import Json, JsonObject
 from life.aios.policy import PolicySet
 from life.aios.ports.http import Operation, Parameter
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.ports.provider import ToolSpec
-from life.aios.record import Actor, EventRecord, Stream, encode_record
+from life.aios.record import DEFAULT_SCHEMA, SYSTEM, Actor, EventRecord, Stream, encode_record
 from life.aios.state import AgentStateVector, OperatingMode, Phase
 from life.arcan.checkpoints import SessionHistory
 from life.arcan.errors import SessionNotFoundError
@@ -49,6 +51,9 @@ from life.arcan.session_state import (
 from life.arcan.sessions import SessionSummary
 
 MAX_PAGE: Final = 10_000
+
+STREAM_READY: Final = "arcan.stream_ready"
+STREAM_CLOSED: Final = "arcan.stream_closed"
 
 StreamResponse = Callable[[Request, Callable[[int], AsyncIterator[EventRecord]]], Response]
 """Makes a server-sent event stream: given the request and "events after this sequence"."""
@@ -278,7 +283,8 @@ class SessionApi:
                 "GET",
                 f"{session}/events/stream",
                 "Events as they happen (server-sent events); resumes after Last-Event-ID or `cursor`. Text that is being "
-                "written comes with sequence 0 and without an id; a comment every 15 seconds keeps the line open",
+                "written comes with sequence 0 and without an id; so does `arcan.stream_ready`, where history ends, and "
+                "`arcan.stream_closed` with a reason; a comment every 15 seconds keeps the line open",
                 self.stream,
                 None,
                 None,
@@ -446,7 +452,41 @@ class SessionApi:
         """GET /sessions/{session_id}/events/stream"""
         session_id, branch = await self._callers.session(request), branch_of(request)
         await self._runtime.state(session_id, branch=branch)
-        return self._stream_response(request, lambda after: self._runtime.subscribe(session_id, after, branch=branch))
+        return self._stream_response(request, lambda after: self._marked(Stream(session_id, branch), after))
+
+    async def _marked(self, stream: Stream, after: int) -> AsyncGenerator[EventRecord, None]:
+        """The events behind `after`, with a marker where history ends and live begins, and one with the reason when the server ends the
+        stream. Markers are ephemeral (sequence 0), so nobody takes them for the journal's (WS-EVT-2, WS-EVT-4)."""
+        head = (await self._journal.head(stream)).sequence
+        newest = await self._journal.read(EventQuery(*stream, after_sequence=max(0, head - 1)), limit=1)
+        waits = after < head
+        if not waits and newest:
+            yield _marker(newest[0], STREAM_READY, {"head": head})
+        async with aclosing(self._runtime.subscribe(stream.session_id, after, branch=stream.branch_id)) as events:
+            async for record in events:
+                yield record
+                if waits and record.sequence >= head:
+                    waits = False
+                    yield _marker(record, STREAM_READY, {"head": record.sequence})
+        if newest:
+            yield _marker(newest[0], STREAM_CLOSED, {"reason": "shutdown"})
+
+
+def _marker(beside: EventRecord, name: str, data: JsonObject) -> EventRecord:
+    """An ephemeral record in the stream of `beside`, with its time."""
+    kind = Custom(event_type=name, data=data)
+    return EventRecord(
+        event_id=f"{beside.event_id}.{name}",
+        session_id=beside.session_id,
+        branch_id=beside.branch_id,
+        agent_id=beside.agent_id,
+        sequence=0,
+        timestamp_us=beside.timestamp_us,
+        actor=SYSTEM,
+        schema=DEFAULT_SCHEMA,
+        kind_name=type(kind).__name__,
+        payload=encode_kind(kind),
+    )
 
 
 def _everybody(_request: Request) -> str | None:

@@ -13,7 +13,13 @@ from life.aios.state import SteeringMode
 from life.arcan.approvals import stop_expiry
 from life.arcan.control import Resumed, RunContinued, RunPaused, control
 from life.arcan.desk import Desk, check_text
-from life.arcan.errors import NoOpenRunError, PromptRefusedError, QueueFullError, SessionClosedError
+from life.arcan.errors import (
+    NoOpenRunError,
+    NothingToDecideError,
+    PromptRefusedError,
+    QueueFullError,
+    SessionClosedError,
+)
 from life.arcan.live import LiveSession
 from life.arcan.plan import moves_alone
 from life.arcan.queue import MAX_DEPTH
@@ -65,6 +71,17 @@ class Messages:
                 self._desk.drive(live)
             position = sum(1 for other in state.queue if other.mode == mode) + 1
             return QueuedReceipt(session_id=stream.session_id, queued=True, queue_id=queue_id, queue_position=position)
+
+    async def withdraw(self, stream: Stream, queue_id: str, *, actor: str) -> None:
+        """Take a message back that waits; durable on return. NothingToDecideError when it does not wait (any more), and for an interrupt:
+        the model's answer was cut for it already."""
+        check_text(actor)
+        async with self._desk.deciding(*stream) as live:
+            waiting = [message for message in live.log.state.queue if message.queue_id == queue_id]
+            if not waiting or waiting[0].mode == "interrupt":
+                raise NothingToDecideError(stream.session_id, f"the message {queue_id}")
+            live.log.add(events.QueueDrained(queue_id=queue_id, processed=0), actor=Actor("user", actor))
+            await self._durable(live)
 
     async def pause(self, stream: Stream, *, actor: str) -> str:
         """Begin nothing new in the open run, until `go_on`; the run's id. What is being done now is let finish. Durable, and pausing twice

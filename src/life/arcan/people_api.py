@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,7 +16,7 @@ from life.aios.ports.http import Operation, Parameter
 from life.aios.record import Actor
 from life.aios.state import OperatingMode, SteeringMode
 from life.arcan.approvals import Edited, PendingApproval, Scope
-from life.arcan.errors import SessionNotFoundError, SessionTakenError
+from life.arcan.errors import NoOpenRunError, SessionNotFoundError, SessionTakenError
 from life.arcan.events import DoubtDecision
 from life.arcan.http_requests import BRANCH, answer_json, branch_of, read_body, session_of
 from life.arcan.messages import QueuedReceipt
@@ -26,6 +27,11 @@ from life.arcan.workspace_files import WorkspaceFile, list_files, read_file
 
 SCOPE: Final = "sessions:run"
 """What an agent's or a user's token must permit."""
+
+
+_BEGINS_WITHIN_S: Final = 10
+_BEGUN: Final = ("ToolCallStarted", "ToolCallFailed", "RunFinished", "RunErrored")
+"""After one of these the call that was approved waits no more."""
 
 
 class ApprovalAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +45,8 @@ class ApprovalAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`session`: do not ask about such calls again in this session."""
     patterns: tuple[str, ...] = ()
     """Capability patterns that the scope `session` covers; without any, what this call needs."""
+    pause_after: bool = False
+    """Let the call run, and hold the run behind it."""
 
 
 class DoubtAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +140,12 @@ class Callers(NamedTuple):
                 await self.runtime.create_session(session_id, owner=owner or "")
             except SessionTakenError:
                 raise unknown from None
+        return session_id
+
+    async def reader(self, request: Request) -> str:
+        """The session in the path, when the caller may look at it: for what is read from the journal, not from the session's state."""
+        session_id = session_of(request)
+        await self.runtime.require_reader(session_id, self.owner_of(request))
         return session_id
 
 
@@ -236,6 +250,17 @@ class PeopleApi:
                 "GET", f"{session}/queue", "Messages that wait", self.queue, None, QueueView, (BRANCH,), errors=(404,)
             ),
             Operation(
+                "DELETE",
+                f"{session}/queue/{{queue_id}}",
+                "Take a message back that waits",
+                self.withdraw,
+                None,
+                None,
+                (BRANCH,),
+                status=204,
+                errors=(404, 409),
+            ),
+            Operation(
                 "POST",
                 f"{session}/pause",
                 "Begin nothing new in the open run",
@@ -306,6 +331,7 @@ class PeopleApi:
         """POST /sessions/{session_id}/approvals/{approval_id}"""
         body = await read_body(request, ApprovalAnswer)
         session_id = await self._callers.session(request)
+        before = await self._runtime.state(session_id, branch=branch_of(request))
         run_id = await self._runtime.resolve_approval(
             session_id,
             str(request.path_params["approval_id"]),
@@ -317,7 +343,23 @@ class PeopleApi:
             scope=body.scope,
             patterns=body.patterns,
         )
+        if body.pause_after:
+            await self._pause_behind(request, session_id, before.head)
         return answer_json(RunAccepted(session_id=session_id, run_id=run_id), 202)
+
+    async def _pause_behind(self, request: Request, session_id: str, head: int) -> None:
+        """Pause once the call that was approved has begun: a run that is paused before would hold it, too."""
+        branch, actor = branch_of(request), self._callers.actor_of(request)
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(_BEGINS_WITHIN_S),
+                aclosing(self._runtime.subscribe(session_id, head, branch=branch)) as records,
+            ):
+                async for record in records:
+                    if record.kind_name in _BEGUN:
+                        break
+        with suppress(NoOpenRunError):  # it may have been the last thing to do
+            await self._runtime.pause(session_id, actor=actor, branch=branch)
 
     async def rules(self, request: Request) -> Response:
         """GET /sessions/{session_id}/rules"""
@@ -390,6 +432,14 @@ class PeopleApi:
             pending=pending,
         )
         return answer_json(view)
+
+    async def withdraw(self, request: Request) -> Response:
+        """DELETE /sessions/{session_id}/queue/{queue_id}"""
+        session_id = await self._callers.session(request)
+        actor = self._callers.actor_of(request)
+        queue_id = str(request.path_params["queue_id"])
+        await self._runtime.withdraw(session_id, queue_id, actor=actor, branch=branch_of(request))
+        return Response(None, 204)
 
     async def pause(self, request: Request) -> Response:
         """POST /sessions/{session_id}/pause"""

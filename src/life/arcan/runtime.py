@@ -281,6 +281,12 @@ class Runtime:
         if owner is not None and state.config.owner != owner:
             raise SessionNotFoundError(session_id)
 
+    async def require_reader(self, session_id: str, owner: str | None) -> None:
+        """The same for somebody who only looks: told by the session's first and last event, so a long session is not folded for it."""
+        found = await self._index.owner_of(session_id)
+        if found is None or owner not in (None, found):
+            raise SessionNotFoundError(session_id)
+
     async def workspace(self, session_id: str, *, branch: str = MAIN_BRANCH) -> str:
         """The absolute path of a branch's workspace."""
         return self._parts.workspace(workspace_stream(await self.state(session_id, branch=branch)))
@@ -509,6 +515,10 @@ class Runtime:
             return receipt
         run_id = await self.start(session_id, message, limits=limits, actor=actor, branch=branch)
         return QueuedReceipt(session_id=session_id, queued=False, run_id=run_id)
+
+    async def withdraw(self, session_id: str, queue_id: str, *, actor: str, branch: str = MAIN_BRANCH) -> None:
+        """Take a queued message back. NothingToDecideError when it does not wait (any more), or is an interrupt."""
+        await self._messages.withdraw(Stream(session_id, branch), queue_id, actor=actor)
 
     async def pause(self, session_id: str, *, actor: str, branch: str = MAIN_BRANCH) -> str:
         """Let the open run begin nothing new until `go_on`, also after a restart; its id. Its clock stops."""

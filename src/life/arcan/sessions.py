@@ -53,6 +53,16 @@ class SessionIndex:
         found.sort(key=lambda summary: (summary.created_us, summary.session_id), reverse=True)
         return found
 
+    async def owner_of(self, session_id: str) -> str | None:
+        """Whose session it is, "" for nobody's; None when there is none, or it was deleted. Two small reads, whatever its length."""
+        first = await self._first_event(session_id)
+        if first is None:
+            return None
+        stream = Stream(session_id, MAIN_BRANCH)
+        last = await self._last_event(stream, (await self._journal.head(stream)).sequence) or first
+        created = first.kind
+        return _owner(created) if isinstance(created, events.SessionCreated) and not _is_tombstone(last) else None
+
     async def open_streams(self) -> tuple[Stream, ...]:
         """Every branch of every session with an open run; sessions in the order they were begun."""
         found: tuple[Stream, ...] = ()

@@ -95,12 +95,16 @@ def replay(
 @data_dir_option
 @click.argument("session_id")
 @branch_option
-@click.option("--format", "kind", type=click.Choice(["jsonl", "markdown"]), default="jsonl", show_default=True)
+@click.option("--format", "kind", type=click.Choice(["jsonl", "markdown", "html"]), default="jsonl", show_default=True)
+@click.option("--html", is_flag=True, help="The same as --format html.")
 @click.option("--output", "-o", type=click.File("wb"), default="-", help="Where to; standard output unless told.")
 @command_errors
-def export(data_dir: Path, session_id: str, branch: str, kind: str, output: BinaryIO) -> None:
-    """Write a session as JSON lines (canonical records), or as Markdown for people."""
-    run(_export(data_dir, session_id, branch, kind, output))
+def export(data_dir: Path, session_id: str, branch: str, kind: str, html: bool, output: BinaryIO) -> None:
+    """Write a session as JSON lines (canonical records), as Markdown for people, or as one HTML file with the workspace page inside.
+
+    The HTML file opens from disk, without a network. Example: arcan session export notes --html -o notes.html
+    """
+    run(_export(data_dir, session_id, branch, "html" if html else kind, output))
 
 
 @session.command()
@@ -245,6 +249,13 @@ class _Player:
 
 async def _export(data_dir: Path, session_id: str, branch: str, kind: str, output: BinaryIO) -> None:
     async with _journal(data_dir) as journal:
+        if kind == "html":
+            from life.host.workspace import export_journal
+
+            await state_at(journal, session_id, branch=MAIN_BRANCH, at=None)  # a deleted session is not shown
+            branch_id = (await find_branch(journal, session_id, branch)).branch_id
+            output.write(await export_journal(journal, session_id, branch=branch_id))
+            return
         records = await _records(journal, session_id, branch)
     if kind == "markdown":
         output.write(as_markdown(session_id, records).encode())

@@ -100,6 +100,10 @@ class SessionClient(Protocol):
         """The objective that a person's `/skill …` means, with the skill active in the session's next run."""
         ...
 
+    async def withdraw(self, session_id: str, branch: str, queue_id: str) -> None:
+        """Take a message back that waits. An error when it does not wait any more."""
+        ...
+
     async def cancel(self, session_id: str, branch: str) -> None:
         """Stop the open run, if there is one."""
         ...

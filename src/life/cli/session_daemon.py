@@ -152,6 +152,11 @@ class DaemonClient:
             "A daemon's API begins no skills yet.", next_step="Stop the daemon, and the shell opens the project itself."
         )
 
+    async def withdraw(self, session_id: str, branch: str, queue_id: str) -> None:
+        """See SessionClient."""
+        path = f"{_session(session_id)}/queue/{quote(queue_id, safe='')}"
+        await self._request("DELETE", path, query={"branch": branch})
+
     async def cancel(self, session_id: str, branch: str) -> None:
         """See SessionClient."""
         await self._request("POST", f"{_session(session_id)}/cancel", query={"branch": branch})
@@ -229,6 +234,16 @@ class DaemonClient:
     async def delete(self, session_id: str) -> None:
         """See SessionClient."""
         await self._request("DELETE", _session(session_id))
+
+    async def ask(
+        self, method: str, path: str, kind: type[T], *, body: object = None, query: Mapping[str, str] | None = None
+    ) -> T:
+        """Any other route of the daemon that answers JSON."""
+        return await self._ask(method, path, kind, body=body, query=query)
+
+    async def bytes_of(self, path: str, *, query: Mapping[str, str] | None = None) -> bytes:
+        """What a route of the daemon answers."""
+        return (await self._request("GET", path, query=query)).content
 
     def _find(self) -> None:
         """The token goes only to whoever holds the data directory's lock, and to where that says it listens."""

@@ -45,6 +45,11 @@ class LocalClient:
         self._runtime = system.runtime
 
     @property
+    def system(self) -> System:
+        """What is open."""
+        return self._system
+
+    @property
     def model(self) -> str:
         """See SessionClient."""
         return self._system.settings.model.provider
@@ -106,6 +111,10 @@ class LocalClient:
             entropy=system.entropy,
             agent_id=system.identity.agent_id,
         )
+
+    async def withdraw(self, session_id: str, branch: str, queue_id: str) -> None:
+        """See SessionClient."""
+        await self._runtime.withdraw(session_id, queue_id, actor=ACTOR, branch=branch)
 
     async def cancel(self, session_id: str, branch: str) -> None:
         """See SessionClient."""

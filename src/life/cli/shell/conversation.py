@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from life.aios.errors import LifeError, NotFoundError, UnavailableError
 from life.aios.ids import MAIN_BRANCH
@@ -31,6 +31,9 @@ from life.cli.shell.mentions import with_mentions
 from life.cli.shell.questions import Questions
 from life.cli.shell.surface import Surface
 from life.cli.shell.view import ShellView
+
+if TYPE_CHECKING:
+    from life.cli.shell.slash import Command
 
 _SHOWN_TURNS: Final = 3
 """Of an older conversation, when it is taken up again."""
@@ -61,6 +64,8 @@ class Conversation:
         self.set_input: Callable[[str], None] = lambda _text: None
         """Puts text where a person types, to be changed and sent."""
         self.clear_screen: Callable[[], None] = lambda: None
+        self.more_commands: tuple[Command, ...] = ()
+        """Commands that only this surface has, beside everybody's."""
         self.show_thoughts = False
         self.hint = ""
         self.last_end: RunEnded | None = None
@@ -219,6 +224,10 @@ class Conversation:
             await self._changed.wait()
 
     # What a person types
+
+    def shows(self, _name: str, _rest: str) -> bool:
+        """Whether the surface has a pane for a command and has shown it; the shell has none, and tells in lines."""
+        return False
 
     async def enter(self, text: str) -> None:
         """An answer, a command, or a message. Errors are shown, and the text is given back."""

@@ -44,9 +44,10 @@ async def dispatch(conversation: Conversation, text: str) -> None:
     match = _NAME.fullmatch(text.strip())
     assert match is not None
     name, rest = match["name"].lower(), (match["rest"] or "").strip()
-    command = find(name)
+    command = find(name, conversation.more_commands)
     if command is not None:
-        await command.handler(conversation, rest)
+        if not conversation.shows(command.name, rest):
+            await command.handler(conversation, rest)
     elif name in telling.skill_names(conversation):
         message = await conversation.client.begin_with_skill(conversation.session_id, text.strip(), conversation.branch)
         await conversation.send(message)
@@ -54,13 +55,13 @@ async def dispatch(conversation: Conversation, text: str) -> None:
         _suggest(conversation, name)
 
 
-def find(name: str) -> Command | None:
-    """The command of this name or alias."""
-    return next((command for command in COMMANDS if name == command.name or name in command.aliases), None)
+def find(name: str, more: tuple[Command, ...] = ()) -> Command | None:
+    """The command of this name or alias; `more` are those that only this surface has."""
+    return next((command for command in (*COMMANDS, *more) if name == command.name or name in command.aliases), None)
 
 
 def _suggest(conversation: Conversation, name: str) -> None:
-    found = [command for command in COMMANDS if command.name.startswith(name)]
+    found = [command for command in (*COMMANDS, *conversation.more_commands) if command.name.startswith(name)]
     skills = [skill for skill in telling.skill_names(conversation) if skill.startswith(name)]
     if not found and not skills:
         conversation.view.note(f"There is no command /{name}. /help lists them.", bad=True)
@@ -82,7 +83,7 @@ def _rows(commands: list[Command], conversation: Conversation) -> list[Text]:
 
 async def _help(conversation: Conversation, rest: str) -> None:
     if rest:
-        command = find(rest.removeprefix("/").lower())
+        command = find(rest.removeprefix("/").lower(), conversation.more_commands)
         if command is None:
             _suggest(conversation, rest.removeprefix("/").lower())
             return
@@ -94,7 +95,8 @@ async def _help(conversation: Conversation, rest: str) -> None:
         "  Ctrl-C stops the run, twice leaves. Ctrl-R searches what was typed.",
         "  What is typed during a run waits for its end; /steer says it now.",
     )
-    conversation.view.lines([*_rows(list(COMMANDS), conversation), Text(""), *(Text(row, "dim") for row in keys)])
+    rows = _rows([*COMMANDS, *conversation.more_commands], conversation)
+    conversation.view.lines([*rows, Text(""), *(Text(row, "dim") for row in keys)])
 
 
 async def _quit(conversation: Conversation, _rest: str) -> None:
