@@ -13,12 +13,17 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.workspace.served import Served
 
 
+def executable() -> str | None:
+    """The browser's program."""
+    return shutil.which("chromium")
+
+
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
     """A headless browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--no-proxy-server"]
+            executable_path=executable(), args=["--no-sandbox", "--no-proxy-server"]
         )
         try:
             yield browser
@@ -70,7 +75,7 @@ async def shown(page: Page) -> None:
     await asked(page, "() => window.life?.opened === true")
 
 
-async def asked(page: Page, question: str, *, seconds: float = 30) -> None:
+async def asked(page: Page, question: str, *, seconds: float = 60) -> None:
     """Until the page answers yes. (The page's policy forbids Playwright's own waiting, which evaluates text.)"""
     async with asyncio.timeout(seconds):
         while not await page.evaluate(question):

@@ -1,4 +1,4 @@
-"""Make the golden recordings anew: `python -m tests.workspace.record`.
+"""Make the golden recordings anew: `python -m tests.workspace.record`, or only some: `… knowledge every_kind`.
 
 Real runs of the real runtime with the scripted model, read back from the journal: its clock, its ids, its order. `every_kind` holds one
 event of every kind of the contract and of every dotted name that the runtime may write, written through the journal, so that none comes to
@@ -30,6 +30,7 @@ from life.host.first_payment import first_payment
 from life.host.settings import ModelSettings, Settings
 from life.host.system import System, open_system
 from life.lago.journal.sqlite import SqliteJournal
+from tests.workspace.neighbours import NEIGHBOURS
 from tests.workspace.recorded import DIRECTORY
 from tests.workspace.vocabulary import dotted_names, structs_by_name
 
@@ -109,12 +110,42 @@ error = { kind = "unauthorized" }
 """
 
 
+NOTES = """
+[[turns]]
+text = "I put down what I know."
+[[turns.calls]]
+tool = "write_memory"
+arguments = { key = "shortlist", content = "[[OpenHands]], [[goose]] and [[aider]]; see [[licences]]" }
+[[turns.calls]]
+tool = "write_memory"
+arguments = { key = "licences", content = "[[OpenHands]] is MIT, [[aider]] is Apache" }
+[[turns.calls]]
+tool = "write_file"
+arguments = { path = "notes/goose.md", content = "Runs local models. Back to [[shortlist]]." }
+[[turns]]
+[[turns.calls]]
+tool = "memory_search"
+arguments = { query = "MIT" }
+[[turns.calls]]
+tool = "memory_graph"
+arguments = { start = "shortlist" }
+[[turns.calls]]
+tool = "knowledge_search"
+arguments = { query = "agents" }
+[[turns.calls]]
+tool = "memory_forget"
+arguments = { key = "licences", reason = "out of date" }
+[[turns]]
+text = "Done."
+"""
+
+
 async def main() -> None:
-    """Record everything."""
+    """Record everything, or what is named."""
     DIRECTORY.mkdir(exist_ok=True)
-    for old in DIRECTORY.glob("*.jsonl"):
-        old.unlink()
-    for record in (tools, approvals, steering, failures, branches, payments, every_kind):
+    for record in (tools, approvals, knowledge, steering, failures, branches, payments, every_kind):
+        if sys.argv[1:] and record.__name__ not in sys.argv[1:]:
+            continue
         await record()
         sys.stdout.write(f"{record.__name__}\n")
 
@@ -190,6 +221,14 @@ def edited(arguments: dict[str, str]) -> object:
     from life.arcan.approvals import Edited
 
     return Edited(dict(arguments))
+
+
+async def knowledge() -> None:
+    """Notes with links, what searches lead to, and a memory that is forgotten."""
+    async with opened(NOTES) as system:
+        await system.runtime.create_session("s", name="What is known")
+        await system.runtime.run("s", "Make notes")
+        save("knowledge", await read(system))
 
 
 async def steering() -> None:
@@ -273,9 +312,9 @@ async def every_kind() -> None:
         )
         kinds = [example(kind) for name, kind in sorted(KINDS.items()) if name != "Custom"]
         kinds += [Custom(event_type=name, data=msgspec.to_builtins(example(structs[name]))) for name in sorted(structs)]
-        kinds += [
-            Custom(event_type=name, data={"reason": "an example"}) for name in sorted(dotted_names() - structs.keys())
-        ]
+        others = sorted(dotted_names() - structs.keys() - NEIGHBOURS.keys())
+        kinds += [Custom(event_type=name, data={"reason": "an example"}) for name in others]
+        kinds += [Custom(event_type=name, data=data) for name, data in NEIGHBOURS.items()]
         kinds += [Custom(event_type=name, data={"note": "an example"}) for name in sorted(FINANCE_EVENTS)]
         await system.journal.append([write.event(kind) for kind in kinds])
         save("every_kind", await read(system, "every-kind"))

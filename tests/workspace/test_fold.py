@@ -11,6 +11,7 @@ from life.aios.record import DEFAULT_SCHEMA, SYSTEM, EventRecord
 from life.workspace.fold import advance, fold
 from life.workspace.state import State, decode_state, digest, encode_state
 from tests.arcan.any_events import IDS, PAYLOADS
+from tests.workspace.any_surroundings import SURROUNDINGS
 from tests.workspace.page_fold import page_digests
 from tests.workspace.recorded import NAMES, recording
 
@@ -48,12 +49,13 @@ def test_golden_recordings_fold_alike_at_every_sequence() -> None:
 
 
 @pytest.mark.part("node")
-def test_any_events_fold_alike() -> None:
+@pytest.mark.parametrize("payloads", [PAYLOADS, SURROUNDINGS], ids=["every kind", "judges, notes, Spaces, demos"])
+def test_any_events_fold_alike(payloads: st.SearchStrategy[bytes]) -> None:
     """So do random events: known kinds with any values, in any order, unknown ones, and payloads that make no sense."""
     batches: list[list[EventRecord]] = []
 
     @settings(max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(st.lists(st.tuples(PAYLOADS, IDS, IDS), max_size=30))
+    @given(st.lists(st.tuples(payloads, IDS, IDS), max_size=30))
     def collect(drawn: list[tuple[bytes, str, str]]) -> None:
         batches.append([record_of(*given, number) for number, given in enumerate(drawn, 1)])
 

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from playwright.async_api import Browser, expect
 
 from life.aios.ports.journal import EventQuery
 from life.aios.record import Stream
+from life.cli.session import session
 from life.workspace.fold import advance, fold
 from life.workspace.state import State, digest
 from tests.workspace import record
@@ -187,13 +189,17 @@ async def test_eight_tabs(daemon: Served, browser: Browser) -> None:
 
 
 async def test_the_export_opens_offline(daemon: Served, browser: Browser, tmp_path: Path) -> None:
-    """The exported file opens from disk with the same state, asks nobody for anything, and can be scrubbed."""
+    """The exported file, the daemon's and that of `arcan session export --html`, opens from disk with the same state and every pane, asks nobody
+    for anything, and can be scrubbed."""
     await worked(daemon)
     async with client(daemon) as program:
         answer = await program.get("/sessions/s/workspace/export")
     assert answer.status_code == 200 and answer.headers["content-disposition"].startswith("attachment")
     file = tmp_path / "session.html"
-    file.write_bytes(answer.content)
+    told = ["export", "s", "--html", "-o", str(file), "--data-dir", str(tmp_path / "life")]
+    done = await asyncio.to_thread(CliRunner().invoke, session, told)
+    assert done.exit_code == 0, done.output
+    assert file.read_bytes() == answer.content
     context = await browser.new_context(offline=True)
     page = await context.new_page()
     requests: list[str] = []
@@ -207,6 +213,20 @@ async def test_the_export_opens_offline(daemon: Served, browser: Browser, tmp_pa
     await page.get_by_role("slider").press("Home")
     await page.get_by_role("slider").press("ArrowRight")
     assert await page.evaluate("() => window.life.shown") >= 1
+    for name in (
+        "Journal",
+        "Timeline",
+        "Knowledge",
+        "Spaces",
+        "Trace",
+        "Judge",
+        "Context",
+        "Autonomic",
+        "Ledger",
+        "Identity",
+    ):
+        await page.get_by_role("tab", name=name).click()
+        await expect(page.get_by_role("tab", name=name)).to_have_attribute("aria-selected", "true")
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert errors == []
 
@@ -230,6 +250,7 @@ async def test_keyboard_alone(daemon: Served, browser: Browser) -> None:
     await page.keyboard.press("l")
     await expect(page.locator(".mode")).to_contain_text("Live")
     await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("combobox", name="Commands")).to_be_focused()
     await page.keyboard.type("ledger")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("tab", name="Ledger")).to_have_attribute("aria-selected", "true")

@@ -87,10 +87,9 @@ async def test_the_page_allows_nothing_but_itself(program: httpx2.AsyncClient) -
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "require-trusted-types-for 'script'" in policy
     assert page.headers["cache-control"] == "no-store" and "<script>" not in page.text
-    for name in ("workspace.js", "workspace.css"):
-        address = next(
-            part.split('"')[0] for part in page.text.split('"/static/workspace/')[1:] if name in part.split('"')[0]
-        )
+    root = next(part.split("/")[0] for part in page.text.split('"/static/workspace/')[1:])
+    for name in ("workspace.js", "workspace.css", "home.js", "panes.js", "en_more.js", "es.json"):
+        address = f"{root}/{name}"
         for encoding in ("zstd, gzip", "gzip", "identity"):
             file = await program.get(f"/static/workspace/{address}", headers={"accept-encoding": encoding})
             assert file.status_code == 200 and "immutable" in file.headers["cache-control"]

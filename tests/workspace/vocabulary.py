@@ -11,18 +11,24 @@ import life
 from life.arcan import branch_events, control, events
 from life.arcan.agents import events as agents
 from life.arcan.context import events as context
+from life.workspace.judge_folds import JUDGES
+from life.workspace.space_folds import SPACES
+from tests.workspace.neighbours import NEIGHBOURS
+
+_EPHEMERAL = {"arcan.stream_ready", "arcan.stream_closed"}
+"""Markers of the event stream: they have no sequence, and no journal has them."""
 
 _NAME = re.compile(r'^[A-Z_]+(?:: Final)? = "((?:arcan|skill|policy|autonomic|eval)\.[A-Za-z_]+)"$', re.MULTILINE)
 
 
 def dotted_names() -> set[str]:
-    """Names that constants of `life.arcan` and `life.autonomic` give to extension events."""
+    """Names that constants of `life.arcan` and `life.autonomic` give to extension events, and those of judges, Spaces and demos."""
     root = Path(life.__file__).parent
     found: set[str] = set()
     for part in ("arcan", "autonomic"):
         for path in (root / part).rglob("*.py"):
             found |= set(_NAME.findall(path.read_text()))
-    return found
+    return (found | NEIGHBOURS.keys() | SPACES.keys() | JUDGES.keys()) - _EPHEMERAL
 
 
 def structs_by_name() -> dict[str, type[msgspec.Struct]]:

@@ -192,16 +192,18 @@ class SessionApi:
         *,
         owner_of: Callable[[Request], str | None] | None = None,
         actor_of: Callable[[Request], str] = lambda _request: "api",
+        acting_for: Callable[[Request], str | None] = lambda _request: None,
         policy_of: Callable[[Request], PolicySet | None] = lambda _request: None,
     ) -> None:
         """`owner_of`: whose sessions the caller may use, None for everybody's; without it nobody but the operator is let in (no route
         names a scope). `actor_of`: their name in the journal.
+        `acting_for`: who it is that the operator's own program begins a run for, if anybody.
         `policy_of`: what they may do, computed from who they are at each run; None leaves the session's policy."""
         self._runtime = runtime
         self._journal = journal
         self._stream_response = stream_response
         self._scope = None if owner_of is None else SCOPE
-        self._callers = Callers(runtime, owner_of or _everybody, actor_of)
+        self._callers = Callers(runtime, owner_of or _everybody, actor_of, acting_for)
         self._policy_of = policy_of
         self._people = PeopleApi(runtime, self._callers)
 
@@ -374,6 +376,7 @@ class SessionApi:
         """POST /sessions/{session_id}/runs"""
         body = await read_body(request, NewRun)
         session_id, owner = session_of(request), self._callers.owner_of(request)
+        said_by = self._callers.acting_for(request) or owner
         limits = body.limits
         if owner is not None and limits is not None:
             limits = within(limits, self._runtime.settings.limits)
@@ -386,7 +389,7 @@ class SessionApi:
             body.objective,
             limits=limits,
             idempotency_key=request.headers.get("idempotency-key") or body.idempotency_key,
-            actor=Actor("user", None if owner is None else owner),
+            actor=Actor("user", said_by),
             branch=body.branch,
             policy=self._policy_of(request),
             proposed=None if proposed is None else ProposedCall(proposed.tool_name, proposed.arguments),

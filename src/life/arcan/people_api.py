@@ -125,6 +125,8 @@ class Callers(NamedTuple):
     runtime: Runtime
     owner_of: Callable[[Request], str | None]
     actor_of: Callable[[Request], str]
+    acting_for: Callable[[Request], str | None] = lambda _request: None
+    """For whom the operator's own program acts; None for themselves."""
 
     async def session(self, request: Request, *, make: bool = False) -> str:
         """The session in the path, when the caller may use it; SessionNotFoundError for somebody else's, too. With `make` one

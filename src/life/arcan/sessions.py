@@ -20,6 +20,9 @@ from life.arcan.session_state import SessionConfig
 _ENDS: Final = ("SessionCreated", "RunFinished", "RunErrored")
 """Behind these no run is open."""
 
+_FEWEST, _MOST = 4, 64
+"""How many events are read at a time to find the one that decides; it is nearly always among the newest."""
+
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A line in the list of sessions. Times in microseconds since the epoch."""
@@ -36,11 +39,12 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionIndex:
-    """Lists sessions; what never changes about one is read once."""
+    """Lists sessions; one is read again only after its stream has grown."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._first: dict[str, EventRecord | None] = {}
+        self._summaries: dict[str, SessionSummary] = {}
 
     async def list(self, owner: str | None = None) -> list[SessionSummary]:
         """All sessions (of one owner), newest first."""
@@ -83,15 +87,19 @@ class SessionIndex:
         created = first.kind
         assert isinstance(created, events.SessionCreated)
         head = (await self._journal.head(stream)).sequence
+        known = self._summaries.get(stream.session_id)
+        if known is not None and known.head == head:
+            return known
         last = await self._last_event(stream, head) or first
         if _is_tombstone(last):
+            self._summaries.pop(stream.session_id, None)
             return None
         state: Literal["idle", "open", "closed"] = "open"
         if last.kind_name == "SessionClosed":
             state = "closed"
         elif not await self._has_open_run(stream, last):
             state = "idle"
-        return SessionSummary(
+        summary = self._summaries[stream.session_id] = SessionSummary(
             session_id=stream.session_id,
             name=created.name,
             owner=_owner(created),
@@ -101,6 +109,7 @@ class SessionIndex:
             head=head,
             state=state,
         )
+        return summary
 
     async def _first_event(self, session_id: str) -> EventRecord | None:
         if session_id not in self._first:
@@ -121,11 +130,11 @@ class SessionIndex:
         if last.kind_name in _ENDS:
             return False
         session_id, branch_id = stream
-        before = last.sequence + 1
+        before, window = last.sequence + 1, _FEWEST
         while before > 1:
-            first = max(0, before - 1 - 64)
+            first = max(0, before - 1 - window)
             query = EventQuery(session_id, branch_id, after_sequence=first, before_sequence=before)
-            for record in reversed(await self._journal.read(query, limit=64)):
+            for record in reversed(await self._journal.read(query, limit=window)):
                 if record.kind_name in _ENDS:
                     return False
                 if record.kind_name in (
@@ -137,7 +146,7 @@ class SessionIndex:
                     "SessionResumed",
                 ):
                     return True
-            before = first + 1
+            before, window = first + 1, min(_MOST, window * 4)
         return False
 
 

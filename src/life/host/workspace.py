@@ -12,7 +12,8 @@ Source: ui-anchors.md §5 (serving, version skew, committed output); ARCHITECTUR
 
 from __future__ import annotations
 
-import html
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -24,17 +25,32 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 import life
+from life.aios.errors import LifeError
 from life.aios.ids import MAIN_BRANCH
 from life.aios.ports.http import Operation
+from life.aios.ports.journal import Journal
 from life.aios.record import Stream
 from life.arcan.branches import read_branches
 from life.arcan.people_api import SCOPE, Callers
+from life.autonomic.evaluation.scores import GOOD, WARNING
+from life.host.demos.api import DemosApi
+from life.host.demos.demos import Demos
+from life.host.demos.recordings import JournalWithRecordings
 from life.host.system import System
+from life.host.workspace_verify import Verification
 from life.lago.snapshots import SqliteSnapshots
 from life.workspace import assets
 from life.workspace.api import Parts, WorkspaceApi
 from life.workspace.export import export_html, recorded
-from life.workspace.positions import Fork, Positions
+from life.workspace.positions import Fork, ForkOf, Positions
+
+KEEP_UP_EVERY_S: Final = 30
+"""How often it is looked which sessions have grown long."""
+
+_NO_SESSIONS: Final = ("agent:", "finance:", "lago:", "memory:", "vault:", "wallet:")
+"""Streams of other parts: nobody opens them in the page."""
+
+_log: Final = logging.getLogger(__name__)
 
 UI_SOURCES: Final = Path(life.__file__).parents[2] / "ui"
 """Where the page's sources are in a checkout; an installation has none."""
@@ -61,12 +77,19 @@ class Ruler(msgspec.Struct, frozen=True, kw_only=True):
     most_per_session_micro: int
 
 
+class Bands(msgspec.Struct, frozen=True, kw_only=True):
+    """From which score on a judge's label is `good`, and from which `warning`; below it is `critical`."""
+
+    good: float
+    warning: float
+
+
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What the page shows of the daemon: facts, read when asked for."""
 
     version: str
     page: str
-    """The digest of the script that this daemon serves; another one in the browser is an older page."""
+    """The digest of the page that this daemon serves; another one in the browser is an older page."""
     agent: str
     agent_id: str
     did: str
@@ -77,6 +100,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     uptime_seconds: int
     payments: Ruler
     tools: list[str]
+    judge_bands: Bands
     stale: bool
     """Whether the page is not what its sources give."""
 
@@ -87,23 +111,26 @@ class Workspace:
     def __init__(self, system: System, callers: Callers, positions: Positions, started_us: int) -> None:
         self._system = system
         self._started_us = started_us
+        self._demos = DemosApi(Demos(system), callers)
         self._stale = (UI_SOURCES / "src").is_dir() and bool(assets.stale_sources(UI_SOURCES))
+        self._verification = Verification(system, callers)
         self._api = WorkspaceApi(
             Parts(
                 journal=system.journal,
                 blobs=system.equipment.blobs,
                 positions=positions,
-                allowed=callers.session,
+                allowed=callers.reader,
                 scope=SCOPE,
                 version=life.__version__,
                 money_streams=lambda session_id: session_id.startswith("wallet:"),
+                recorded_money=system.journal.money_of if isinstance(system.journal, JournalWithRecordings) else None,
             )
         )
 
     def operations(self) -> list[Operation[Request, Response]]:
         """The JSON routes."""
         about = Operation("GET", "/workspace/about", "What the page shows of the daemon", self.about, None, About)
-        return [about, *self._api.operations()]
+        return [about, *self._api.operations(), self._verification.operation(), *self._demos.operations()]
 
     def routes(self) -> list[Route]:
         """The page and its files."""
@@ -120,7 +147,7 @@ class Workspace:
     async def file(self, request: Request) -> Response:
         """Script or style; compressed once."""
         found = assets.asset(str(request.path_params["name"]))
-        if found is None or request.path_params["digest"] != found.digest:
+        if found is None or request.path_params["digest"] != assets.page_digest():
             return Response("There is no such file; reload the page.", 404, {"cache-control": "no-store"}, "text/plain")
         headers = {**_FOR_EVER, "vary": "accept-encoding", "content-type": found.media_type}
         accepted = request.headers.get("accept-encoding", "")
@@ -134,10 +161,9 @@ class Workspace:
         """GET /workspace/about"""
         system = self._system
         settings, identity = system.settings, system.identity
-        script = assets.asset("workspace.js")
         told = About(
             version=life.__version__,
-            page="" if script is None else script.digest,
+            page=assets.page_digest() if assets.is_built() else "",
             agent=identity.soul.origin.name,
             agent_id=identity.agent_id,
             did=identity.did,
@@ -154,6 +180,7 @@ class Workspace:
                 most_per_session_micro=settings.payments.session_spend_cap_micro,
             ),
             tools=sorted(system.runtime.tool_names),
+            judge_bands=Bands(good=GOOD, warning=WARNING),
             stale=self._stale,
         )
         return Response(msgspec.json.encode(told), 200, {"cache-control": "no-store"}, "application/json")
@@ -162,36 +189,58 @@ class Workspace:
 @asynccontextmanager
 async def open_positions(system: System) -> AsyncIterator[Positions]:
     """The folded states of one open system. Those of long sessions are kept beside the journal where it is a file."""
-
-    async def fork_of(session_id: str, branch: str) -> Fork | None:
-        if branch == MAIN_BRANCH:
-            return None
-        found = (await read_branches(system.journal, session_id)).get(branch)
-        return None if found is None or found.parent_branch is None else Fork(found.parent_branch, found.fork_sequence)
-
     async with AsyncExitStack() as stack:
         snapshots = None
         if system.settings.journal.engine == "sqlite":
             snapshots = await stack.enter_async_context(SqliteSnapshots(system.data.journal))
-        yield Positions(system.journal, fork_of, snapshots)
+        positions = Positions(system.journal, _forks_of(system.journal), snapshots)
+        keeping = asyncio.create_task(_keep_up(system, positions))
+        stack.push_async_callback(_stopped, keeping)
+        yield positions
+
+
+async def _keep_up(system: System, positions: Positions) -> None:
+    """Fold long sessions as they grow, in pages, between other work; what fails is tried again later."""
+    while True:
+        try:
+            streams = await system.journal.streams()
+            await positions.keep_up(stream for stream in streams if not stream.session_id.startswith(_NO_SESSIONS))
+        except LifeError as error:
+            _log.warning("long sessions were not folded ahead: %s [%s]", error.message, error.code)
+        await asyncio.sleep(KEEP_UP_EVERY_S)
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _forks_of(journal: Journal) -> ForkOf:
+    async def fork_of(session_id: str, branch: str) -> Fork | None:
+        if branch == MAIN_BRANCH:
+            return None
+        found = (await read_branches(journal, session_id)).get(branch)
+        return None if found is None or found.parent_branch is None else Fork(found.parent_branch, found.fork_sequence)
+
+    return fork_of
 
 
 async def export_session(system: System, session_id: str, *, branch: str = MAIN_BRANCH) -> bytes:
-    """A session as one HTML file that opens from disk, for the command line; NotFoundError when there is no such branch."""
-    async with open_positions(system) as positions:
-        return export_html(await recorded(Stream(session_id, branch), system.journal, positions, life.__version__))
+    """A session as one HTML file that opens from disk; NotFoundError when there is no such branch."""
+    return await export_journal(system.journal, session_id, branch=branch)
+
+
+async def export_journal(journal: Journal, session_id: str, *, branch: str = MAIN_BRANCH) -> bytes:
+    """The same from a journal alone, as the command line has it."""
+    positions = Positions(journal, _forks_of(journal))
+    return export_html(await recorded(Stream(session_id, branch), journal, positions, life.__version__))
 
 
 def _document() -> str:
-    script, style, words = assets.asset("workspace.js"), assets.asset("workspace.css"), assets.asset("es.json")
-    if script is None or style is None or words is None:
+    if not assets.is_built():
         return _MISSING
-    return _PAGE.format(
-        style=html.escape(f"/static/workspace/{style.digest}/workspace.css"),
-        script=html.escape(f"/static/workspace/{script.digest}/workspace.js"),
-        words=html.escape(f"/static/workspace/{words.digest}/es.json"),
-        digest=html.escape(script.digest),
-    )
+    digest = assets.page_digest()
+    return _PAGE.format(root=f"/static/workspace/{digest}", digest=digest)
 
 
 _PAGE: Final = """<!doctype html>
@@ -202,10 +251,10 @@ _PAGE: Final = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="life-page" content="{digest}">
-<meta name="life-words-es" content="{words}">
+<meta name="life-words-es" content="{root}/es.json">
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="{style}">
-<script type="module" src="{script}"></script>
+<link rel="stylesheet" href="{root}/workspace.css">
+<script type="module" src="{root}/workspace.js"></script>
 </head>
 <body>
 <div id="life"></div>

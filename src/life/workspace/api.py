@@ -98,6 +98,8 @@ class Parts(NamedTuple):
     version: str
     money_streams: Callable[[str], bool]
     """Whether a session id is that of a wallet's own stream."""
+    recorded_money: Callable[[str], Awaitable[list[EventRecord]]] | None = None
+    """The wallets' events of a session that is not in this journal but on record elsewhere; none for others."""
 
 
 class WorkspaceApi:
@@ -305,6 +307,9 @@ class WorkspaceApi:
                         continue
                     records.append(record)
                 after = page[-1].sequence
+        if self._parts.recorded_money is not None:
+            recorded = await self._parts.recorded_money(session_id)
+            records += (record for record in recorded if name_of(record) not in _KEPT_BACK)
         return _json(Money(session_id=session_id, events=_raw(records)))
 
     async def export(self, request: Request) -> Response:

@@ -4,6 +4,11 @@ The output is committed, unminified and with fixed names, so users need no Node 
 writes, names every source with its SHA-256, one to a line with an empty line between (neighbouring changes merge); where the sources
 are at hand, `stale_sources` compares them. The page is compressed once and kept.
 
+    workspace.js, workspace.css   a session's page
+    home.js, panes.js, en_more.js what is fetched when it is first asked for
+    es.json                       the words of another language
+    viewer.js                     all of it in one script, for files that open from disk; never served
+
 Source: ui-anchors.md §4.3, §5 (committed output).
 """
 
@@ -26,6 +31,9 @@ DIGESTS: Final = "sources.txt"
 _TYPES: Final = {
     "workspace.js": "text/javascript; charset=utf-8",
     "workspace.css": "text/css; charset=utf-8",
+    "home.js": "text/javascript; charset=utf-8",
+    "en_more.js": "text/javascript; charset=utf-8",
+    "panes.js": "text/javascript; charset=utf-8",
     "es.json": "application/json",
 }
 
@@ -37,20 +45,33 @@ class Asset(NamedTuple):
     gzip: bytes
     zstd: bytes
     media_type: str
-    digest: str
-    """The first 16 hex digits of the content's SHA-256: its address changes with it."""
 
 
 @functools.cache
 def asset(name: str) -> Asset | None:
-    """`workspace.js`, `workspace.css` or the words of another language; None for other names, or when the page was not built."""
+    """A file that browsers are sent; None for other names, or when the page was not built."""
     media_type = _TYPES.get(name)
     path = DIRECTORY / name
     if media_type is None or not path.is_file():
         return None
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()[:16]
-    return Asset(content, gzip.compress(content, 9, mtime=0), zstd.compress(content, 19), media_type, digest)
+    return Asset(content, gzip.compress(content, 9, mtime=0), zstd.compress(content, 19), media_type)
+
+
+@functools.cache
+def page_digest() -> str:
+    """16 hex digits that change when any file of the page does: its files stand under it, so that parts of two pages never meet."""
+    hashed = hashlib.sha256()
+    for name in sorted(_TYPES):
+        found = asset(name)
+        hashed.update(b"" if found is None else hashlib.sha256(found.content).digest())
+    return hashed.hexdigest()[:16]
+
+
+def viewer() -> bytes | None:
+    """The script of files that open from disk; None when the page was not built."""
+    path = DIRECTORY / "viewer.js"
+    return path.read_bytes() if path.is_file() else None
 
 
 def is_built() -> bool:
@@ -61,7 +82,8 @@ def is_built() -> bool:
 def recorded_sources() -> dict[str, str]:
     """The sources that the page was built from: path below `ui/`, SHA-256."""
     recorded = {}
-    for line in (DIRECTORY / DIGESTS).read_text().splitlines():
+    listed = DIRECTORY / DIGESTS
+    for line in listed.read_text().splitlines() if listed.is_file() else ():
         if line:
             digest, _, path = line.partition("  ")
             recorded[path] = digest

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from life.aios.json import Json
 from life.aios.record import EventRecord
+from life.workspace.note_folds import answered, noted
 from life.workspace.rows import entry, last, mark, notice, push, tool_entry
-from life.workspace.run_folds import open_run
+from life.workspace.run_folds import Step, open_run
 from life.workspace.state import Approval, Call, Decision, Entry, Rule, Span, State
 from life.workspace.values import Fields, capped, count, fields, short, text, texts
 
-_TARGETS: Final = ("path", "command", "url", "query", "pattern", "name", "objective", "agent", "text")
+_TARGETS: Final = (
+    *("path", "command", "url", "query", "pattern", "name", "objective", "agent", "text"),
+    *("key", "title", "question", "peer", "channel", "hire_id", "skill", "start", "proposal_id"),
+)
 """Arguments that say what a tool is pointed at, the most telling first."""
 
 _FAILED: Final = ("error", "timeout", "failed", "refused", "expired")
@@ -26,6 +29,7 @@ def requested(state: State, event: Fields, _record: EventRecord) -> None:
     row = Entry(seq=state.seq, branch=state.branch, kind="tool", ref=call, label=tool, state=phase)
     row.detail = target(event.get("arguments"))
     entry(state, row)
+    noted(state, call, tool, event.get("arguments"))
     state.totals.calls = capped(state.totals.calls + 1)
     run = open_run(state)
     if run is not None:
@@ -127,6 +131,7 @@ def completed(state: State, event: Fields, record: EventRecord) -> None:
     if not call:
         found = last(state.calls, lambda each: each.run == run)
         call = run if found is None else found.id
+    answered(state, call, short(event.get("tool_name"), 100), status, event.get("result"))
     _end(state, call, status, count(event.get("duration_ms")))
     span = last(state.spans, lambda row: row.id == run and not row.ended)
     if span is not None:
@@ -143,6 +148,7 @@ def failed(state: State, event: Fields, record: EventRecord) -> None:
         span = last(state.spans, lambda row: row.id == run and not row.ended)
         if span is not None:
             span.end, span.ended, span.status = state.seq, state.time, status
+    answered(state, call, "", status, None)
     _end(state, call, status, 0)
 
 
@@ -176,9 +182,11 @@ def _phase(state: State, call: str, phase: str) -> None:
 
 def call_edited(state: State, event: Fields, _record: EventRecord) -> None:
     """A person changed the arguments."""
-    row = tool_entry(state, text(event.get("call_id")))
+    call = text(event.get("call_id"))
+    row = tool_entry(state, call)
     if row is not None:
         row.detail = target(event.get("arguments"))
+        noted(state, call, row.label, event.get("arguments"))
     notice(state, "arcan.call_edited", short(event.get("by")))
 
 
@@ -226,7 +234,7 @@ def violation(state: State, event: Fields, _record: EventRecord) -> None:
     mark(state, "failure")
 
 
-CALLS: Final[dict[str, Callable[[State, Fields, EventRecord], None]]] = {
+CALLS: Final[dict[str, Step]] = {
     "ToolCallRequested": requested,
     "PolicyEvaluated": evaluated,
     "ApprovalRequested": approval_requested,

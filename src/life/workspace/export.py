@@ -19,7 +19,7 @@ import msgspec
 from life.aios.errors import NotFoundError
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import EventRecord, Stream, encode_record
-from life.workspace.assets import asset
+from life.workspace.assets import asset, viewer
 from life.workspace.positions import Positions
 from life.workspace.state import State
 
@@ -64,7 +64,7 @@ class _Recording(msgspec.Struct, kw_only=True):
 
 def export_html(exported: Exported) -> bytes:
     """The file. NotFoundError when this installation has no page."""
-    script, style, words = asset("workspace.js"), asset("workspace.css"), asset("es.json")
+    script, style, words = viewer(), asset("workspace.css"), asset("es.json")
     if script is None or style is None or words is None:
         raise NotFoundError("The workspace page is not part of this installation.", next_step="Run: make ui")
     recording = _Recording(
@@ -78,7 +78,7 @@ def export_html(exported: Exported) -> bytes:
     )
     data = msgspec.json.encode(recording).replace(b"<", b"\\u003c")
     # No text in the two files may end the element that it stands in.
-    code = script.content.replace(b"</script", b"<\\/script").replace(b"<!--", b"<\\!--")
+    code = script.replace(b"</script", b"<\\/script").replace(b"<!--", b"<\\!--")
     looks = style.content.replace(b"</style", b"<\\/style")
     policy = (
         f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(looks)}; img-src data: blob:; "

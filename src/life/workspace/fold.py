@@ -12,21 +12,22 @@ Source: workspace-ui.md WS-EVT-1, WS-EVT-9, §3.3; ARCHITECTURE.md §2.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Iterable
 from typing import Final
 
 from life.aios.record import EventRecord, format_timestamp
 from life.workspace.call_folds import CALLS
+from life.workspace.judge_folds import JUDGES
 from life.workspace.money_folds import money
-from life.workspace.run_folds import RUNS, end_open_work
+from life.workspace.run_folds import RUNS, Step, end_open_work
 from life.workspace.side_folds import SIDES, family
+from life.workspace.space_folds import SPACES
 from life.workspace.state import State
-from life.workspace.values import Fields, capped, fields, fields_of, short, text
-
-Step = Callable[[State, Fields, EventRecord], None]
+from life.workspace.values import capped, fields, fields_of, short, text
 
 MOST_KINDS: Final = 300
-_STEPS: Final[dict[str, Step]] = {**RUNS, **CALLS, **SIDES}
+_STEPS: Final[dict[str, Step]] = {**RUNS, **CALLS, **SIDES, **JUDGES, **SPACES}
 
 
 def fold(records: Iterable[EventRecord], state: State | None = None) -> State:
@@ -39,24 +40,27 @@ def fold(records: Iterable[EventRecord], state: State | None = None) -> State:
 
 def advance(state: State, record: EventRecord) -> None:
     """Take one more event in. An ephemeral one (sequence 0) changes nothing."""
-    if record.sequence <= 0:
+    sequence = record.sequence
+    if sequence <= 0:
         return
     if record.branch_id != state.branch:
         _enter_branch(state, record)
-    state.seq = record.sequence
-    state.time = format_timestamp(record.timestamp_us)
+    state.seq = sequence
+    second, state_us = divmod(record.timestamp_us, 1_000_000)
+    state.time = f"{_second(second)}.{state_us:06d}Z"
     state.events = capped(state.events + 1)
     content = fields_of(record.payload)
     name = text(content.get("type")) or "Unknown"
     if name == "Custom":
         name = text(content.get("event_type")) or "Custom"
         content = fields(content.get("data"))
-    name = short(name, 100)
+    step = _STEPS.get(name)
+    if step is None:
+        name = short(name, 100)
     _count(state.kinds, name)
     if not state.session.id:
         state.session.id = text(record.session_id)
         state.session.agent = text(record.agent_id)
-    step = _STEPS.get(name)
     if step is not None:
         step(state, content, record)
     elif name.startswith("finance."):
@@ -66,10 +70,19 @@ def advance(state: State, record: EventRecord) -> None:
     state.status = _status(state)
 
 
+@functools.lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    """A time to the second; many events share one."""
+    return format_timestamp(second * 1_000_000)[: -len(".000000Z")]
+
+
 def _count(kinds: dict[str, int], name: str) -> None:
-    if name not in kinds and len(kinds) >= MOST_KINDS:
-        name = "other"
-    kinds[name] = capped(kinds.get(name, 0) + 1)
+    before = kinds.get(name)
+    if before is None:
+        if len(kinds) >= MOST_KINDS:
+            name = "other"
+        before = kinds.get(name, 0)
+    kinds[name] = capped(before + 1)
 
 
 def _enter_branch(state: State, record: EventRecord) -> None:
@@ -81,6 +94,7 @@ def _enter_branch(state: State, record: EventRecord) -> None:
     state.approvals = []
     state.queue = []
     state.session.merged_into = ""
+    state.quality = None
     for name in (
         "runs",
         "spans",
@@ -89,6 +103,12 @@ def _enter_branch(state: State, record: EventRecord) -> None:
         "modes",
         "rulings",
         "judge",
+        "scores",
+        "contacts",
+        "channels",
+        "talk",
+        "hires",
+        "offers",
         "identity",
         "branches",
         "marks",
@@ -102,6 +122,8 @@ def _status(state: State) -> str:
         return "closed"
     if not state.run:
         return "idle"
+    if not state.calls:
+        return "paused" if state.held or state.suspended else "running"
     waiting = False
     for call in state.calls:
         if call.state == "in_doubt":

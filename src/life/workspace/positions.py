@@ -10,10 +10,10 @@ Source: workspace-ui.md WS-EVT-5, WS-REP-6.
 
 from __future__ import annotations
 
-import zlib
+import sys
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,11 +25,19 @@ from life.aios.record import Stream
 from life.workspace.fold import advance
 from life.workspace.state import VERSION, State, decode_state, encode_state
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 EVERY: Final = 1000
 """Events between two kept states; also what the page asks for at once."""
 
 SAVE_EVERY: Final = 5000
 """Events after which a state is kept over restarts."""
+
+_NEAR: Final = 20_000
+"""On the way to a far position states are kept every `SAVE_EVERY` events, and close to it every `EVERY`."""
 
 _MOST_STREAMS: Final = 16
 
@@ -64,7 +72,7 @@ class _Kept:
         place = bisect_right(self._sequences, sequence)
         if place == 0:
             return None
-        return self._sequences[place - 1], decode_state(zlib.decompress(self._states[place - 1]))
+        return self._sequences[place - 1], decode_state(zstd.decompress(self._states[place - 1]))
 
     def keep(self, sequence: int, state: State) -> None:
         """Keep a state, unless it is kept already."""
@@ -72,7 +80,7 @@ class _Kept:
         if place and self._sequences[place - 1] == sequence:
             return
         self._sequences.insert(place, sequence)
-        self._states.insert(place, zlib.compress(encode_state(state), 1))
+        self._states.insert(place, zstd.compress(encode_state(state), 1))
 
 
 class Positions:
@@ -84,6 +92,7 @@ class Positions:
         self._fork_of = fork_of
         self._snapshots = snapshots
         self._kept: OrderedDict[Stream, _Kept] = OrderedDict()
+        self._kept_up: dict[Stream, int] = {}
 
     async def at(self, stream: Stream, sequence: int | None = None) -> State:
         """The state after event `sequence` of `stream` (its head unless told); NotFoundError when the stream ends before it."""
@@ -109,12 +118,29 @@ class Positions:
             for record in records:
                 advance(state, record)
             done = records[-1].sequence
-            if done % EVERY == 0:
+            if done % EVERY == 0 and (done % SAVE_EVERY == 0 or sequence - done < _NEAR):
                 kept.keep(done, state)
                 if self._snapshots is not None and done - kept.saved >= SAVE_EVERY and sequence - done < EVERY:
                     kept.saved = done
                     await self._snapshots.save(_name(stream), VERSION, Snapshot(done, encode_state(state)))
         return state
+
+    async def keep_up(self, streams: Iterable[Stream]) -> int:
+        """Fold those of the streams that have grown by `SAVE_EVERY` events since their state was last written down, so that nobody who opens a
+        long session waits for it to be folded; how many were."""
+        if self._snapshots is None:
+            return 0
+        done = 0
+        for stream in streams:
+            head = (await self._journal.head(stream)).sequence
+            if head - self._kept_up.get(stream, 0) < SAVE_EVERY:
+                continue
+            self._kept_up[stream] = head
+            found = await self._snapshots.load(_name(stream), VERSION)
+            if found is None or head - found.position >= SAVE_EVERY:
+                await self.at(stream, head)
+                done += 1
+        return done
 
     async def _remember(self, stream: Stream, kept: _Kept, head: int) -> None:
         """What was kept before the process started."""

@@ -36,7 +36,10 @@ def entry(state: State, row: Entry) -> None:
 
 def tool_entry(state: State, call: str) -> Entry | None:
     """The newest entry of a call."""
-    return last(state.entries, lambda row: row.kind == "tool" and row.ref == call)
+    for row in reversed(state.entries):
+        if row.ref == call and row.kind == "tool":
+            return row
+    return None
 
 
 def notice(state: State, type_: str, detail: str = "") -> None:

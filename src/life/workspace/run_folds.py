@@ -11,6 +11,8 @@ from life.workspace.rows import entry, last, mark, notice, push, ruling, tool_en
 from life.workspace.state import Block, Entry, Fork, Run, Span, State, Waiting
 from life.workspace.values import Fields, capped, count, fields, items, short, text, truth
 
+Step = Callable[[State, Fields, EventRecord], None]
+
 
 def session_created(state: State, event: Fields, record: EventRecord) -> None:
     """The session's own facts; the first one counts."""
@@ -232,7 +234,11 @@ def end_open_work(state: State, reason: str) -> None:
 
 def open_run(state: State) -> Run | None:
     """The row of the open run."""
-    return last(state.runs, lambda row: row.id == state.run) if state.run else None
+    if state.run:
+        for row in reversed(state.runs):
+            if row.id == state.run:
+                return row
+    return None
 
 
 def error_raised(state: State, event: Fields, _record: EventRecord) -> None:
@@ -338,7 +344,7 @@ def resumed(state: State, event: Fields, _record: EventRecord) -> None:
         ruling(state, "arcan.resumed", short(event.get("reason")))
 
 
-def told(type_: str, key: str) -> Callable[[State, Fields, EventRecord], None]:
+def told(type_: str, key: str) -> Step:
     """An event that is one line of the conversation."""
 
     def step(state: State, event: Fields, _record: EventRecord) -> None:
@@ -347,7 +353,7 @@ def told(type_: str, key: str) -> Callable[[State, Fields, EventRecord], None]:
     return step
 
 
-RUNS: Final[dict[str, Callable[[State, Fields, EventRecord], None]]] = {
+RUNS: Final[dict[str, Step]] = {
     "SessionCreated": session_created,
     "SessionResumed": session_resumed,
     "SessionClosed": session_closed,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from life.aios.json import Json
 from life.aios.record import EventRecord
 from life.workspace.rows import last, notice, push, ruling
-from life.workspace.state import File, Gates, Memory, Mode, Noted, Peer, Sample, State, Vector
+from life.workspace.run_folds import Step
+from life.workspace.state import CAPS, File, Gates, Memory, Mode, Noted, Peer, Sample, State, Vector
 from life.workspace.values import Fields, capped, count, fields, fraction, short, text, truth
-
-Step = Callable[[State, Fields, EventRecord], None]
 
 
 def file_write(state: State, event: Fields, _record: EventRecord) -> None:
@@ -53,17 +51,20 @@ def file_mutated(state: State, event: Fields, _record: EventRecord) -> None:
 
 
 def _known(state: State, path: str) -> File | None:
-    for row in reversed(state.files):
-        if row.path == path:
-            return row
-    return None
+    return _by_path(state).get(path)
+
+
+def _by_path(state: State) -> dict[str, File]:
+    """The files by path: kept beside the state, never written down, and made anew for a state that was read back."""
+    known: dict[str, File] | None = state.__dict__.get("by_path")
+    if known is None:
+        known = state.__dict__["by_path"] = {row.path: row for row in state.files}
+    return known
 
 
 def _drop(state: State, known: File) -> None:
-    for place, row in enumerate(state.files):
-        if row is known:
-            del state.files[place]
-            return
+    state.files.remove(known)
+    del _by_path(state)[known.path]
 
 
 def _path(value: Json) -> str:
@@ -79,7 +80,10 @@ def _touch(state: State, known: File | None, path: str, op: str, digest: str, si
     row = File(
         path=path, op=op, seq=state.seq, branch=state.branch, time=state.time, size=size, hash=digest, count=touched
     )
-    push(state.files, row, "files")
+    state.files.append(row)
+    _by_path(state)[path] = row
+    if len(state.files) > CAPS["files"]:
+        _drop(state, state.files[0])
 
 
 def state_estimated(state: State, event: Fields, _record: EventRecord) -> None:

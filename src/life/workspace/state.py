@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 
 from life.crypto.canonical import canonical_json
+from life.workspace.surroundings import Channel, Contact, Demo, Hire, Note, Offer, Quality, Said, Score
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Counts up when the meaning of the state changes: kept states of another version are folded anew."""
 
 CAPS: Final[dict[str, int]] = {
@@ -34,6 +35,13 @@ CAPS: Final[dict[str, int]] = {
     "blocks": 100,
     "memory": 200,
     "judge": 50,
+    "scores": 200,
+    "notes": 200,
+    "contacts": 100,
+    "channels": 100,
+    "talk": 100,
+    "hires": 100,
+    "offers": 20,
     "identity": 50,
     "payments": 200,
     "peers": 100,
@@ -362,7 +370,7 @@ class Session(msgspec.Struct, kw_only=True, gc=False):
     branch_name: str = ""
 
 
-class State(msgspec.Struct, kw_only=True, gc=False):
+class State(msgspec.Struct, kw_only=True, dict=True):
     """Everything that the page draws, at `seq` of `branch`."""
 
     version: int = VERSION
@@ -405,6 +413,15 @@ class State(msgspec.Struct, kw_only=True, gc=False):
     blocks: list[Block] = []
     memory: list[Memory] = []
     judge: list[Noted] = []
+    scores: list[Score] = []
+    quality: Quality | None = None
+    notes: list[Note] = []
+    contacts: list[Contact] = []
+    channels: list[Channel] = []
+    talk: list[Said] = []
+    hires: list[Hire] = []
+    demo: Demo | None = None
+    offers: list[Offer] = []
     identity: list[Noted] = []
     payments: list[Payment] = []
     peers: list[Peer] = []

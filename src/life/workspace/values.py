@@ -47,7 +47,7 @@ def text(value: Json) -> str:
     """Text, or none; what UTF-16 can't say (a lone surrogate) is U+FFFD."""
     if not isinstance(value, str):
         return ""
-    if value.isascii():
+    if value.isascii():  # nearly always
         return value
     try:
         value.encode()
@@ -79,11 +79,22 @@ def whole(value: Json) -> int:
 
 def count(value: Json) -> int:
     """A whole number that is not negative, or 0."""
+    if type(value) is int:  # nearly always
+        return value if 0 < value <= MAX_SAFE else 0
     return max(0, whole(value))
+
+
+def known(value: Json) -> int:
+    """A whole number that is not negative, or -1."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return -1
+    return whole(value) if value == 0 or whole(value) > 0 else -1
 
 
 def fraction(value: Json) -> float:
     """A finite number, or 0."""
+    if type(value) is float and -math.inf < value < math.inf:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0.0
     try:
@@ -100,4 +111,4 @@ def truth(value: Json) -> bool:
 
 def capped(total: int) -> int:
     """A sum that stays within what doubles hold exactly."""
-    return min(total, MAX_SAFE)
+    return total if total < MAX_SAFE else MAX_SAFE

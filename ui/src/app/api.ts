@@ -83,6 +83,7 @@ export interface About {
   uptime_seconds: number;
   stale: boolean;
   tools: string[];
+  judge_bands: { good: number; warning: number };
   payments: {
     enabled: boolean;
     network: string;
@@ -90,6 +91,96 @@ export interface About {
     most_per_payment_micro: number;
     most_per_session_micro: number;
   };
+}
+
+export interface IdentityReport {
+  mission: string;
+  soul_hash: string;
+  generation: number;
+  lifecycle: string;
+  revoked: boolean;
+  security: string;
+  operations: string[];
+  chain: { old_did: string; new_did: string; rotated_at: string }[];
+  capability_ceiling: string[];
+  economic_limits: { max_spend_per_tx_micro_credits: number; max_spend_per_session_micro_credits: number };
+  grants: { capability: string; granted_by: string; granted_at: string }[];
+  reputation: { overall_micro: number; tasks_completed: number; tasks_failed: number };
+}
+
+export interface Verified {
+  holds: boolean;
+  checked_us: number;
+  checks: { name: string; outcome: "holds" | "fails" | "nothing"; told: string; count: number }[];
+}
+
+export interface Ruled {
+  ruling: string;
+  pressure: number;
+  rationale: string;
+  target_tokens: number | null;
+  quality_score: number | null;
+  context_window: number;
+}
+
+export interface ContextNow {
+  context_window: number;
+  tokens_used: number;
+  pressure_percent: number;
+  ruling: string;
+}
+
+export interface CostNow {
+  balance_micro_credits: number | null;
+  lifetime_costs_micro: number;
+  cost_last_5min_micro: number;
+  monthly_burn_micro: number;
+  runway_days: number | null;
+  tokens_used: number;
+  tokens_remaining: number;
+  economic_mode: string;
+}
+
+export interface DemoRecord {
+  slug: string;
+  name: string;
+  description: string;
+  language: string;
+  chip: string;
+  eyebrow: string;
+  empty_title: string;
+  empty_hint: string;
+  suggestions: { label: string; prompt: string }[];
+  billing: { mode: string; amount_micro: number; direction: string };
+  estimate_micro: { typical: number; high: number } | null;
+  panels: string[];
+  simulated: string[];
+  has_recording: boolean;
+  recording_events: number;
+  unavailable: string | null;
+}
+
+export interface Model {
+  id: string;
+  provider: string;
+  label: string;
+  input_micro_per_mtok: number | null;
+  output_micro_per_mtok: number | null;
+  priced_on: string | null;
+  is_default: boolean;
+  ready: boolean;
+  why_not: string;
+  why_code: string;
+}
+
+export interface ModelKey {
+  provider: string;
+  source: "stored" | "environment" | "none";
+  variable: string;
+  stored: boolean;
+  set_at: string | null;
+  address: string;
+  readable: boolean;
 }
 
 export interface WorkspaceFile {

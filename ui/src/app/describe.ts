@@ -4,7 +4,7 @@ import { content, kindName, type EventRecord } from "../fold/record";
 import { target } from "../fold/calls";
 import { duration, usd } from "./format";
 
-export type Family = "talk" | "run" | "tool" | "file" | "policy" | "state" | "memory" | "money" | "identity" | "judge" | "session" | "other";
+export type Family = "spaces" | "talk" | "run" | "tool" | "file" | "policy" | "state" | "memory" | "money" | "identity" | "judge" | "session" | "other";
 
 export const FAMILIES: Record<Exclude<Family, "other">, string[]> = {
   talk: ["UserMessage", "Message", "AssistantMessageCommitted", "Queued", "Steered", "QueueDrained", "arcan.reasoning", "arcan.noted"],
@@ -17,7 +17,8 @@ export const FAMILIES: Record<Exclude<Family, "other">, string[]> = {
   money: ["finance."],
   identity: ["anima."],
   judge: ["eval."],
-  session: ["Session", "Branch", "Checkpoint", "Snapshot", "arcan.branch", "arcan.session", "arcan.provider"],
+  spaces: ["spaces.", "Hive"],
+  session: ["Session", "Branch", "Checkpoint", "Snapshot", "arcan.branch", "arcan.session", "arcan.provider", "demo."],
 };
 
 export function family(name: string): Family {
@@ -27,7 +28,7 @@ export function family(name: string): Family {
   return "other";
 }
 
-const WORDS = ["content", "message", "error", "explanation", "reason", "summary", "note", "query", "path", "name", "objective", "text"];
+const WORDS = ["title", "question", "content", "message", "error", "explanation", "reason", "summary", "note", "query", "path", "name", "objective", "text"];
 
 /** What the event says, in one line. */
 export function summary(record: EventRecord): string {
@@ -69,6 +70,11 @@ export function summary(record: EventRecord): string {
       return `${text("command")} · ${number("exit_code")}`;
     case "BranchCreated":
       return `${text("name")} · #${number("fork_point_seq")}`;
+    case "eval.InlineCompleted":
+      return `${text("evaluator")} · ${number("score")} · ${text("label")}`;
+    case "spaces.hired":
+    case "spaces.hire_changed":
+      return `${text("title")} · ${text("state")} · ${usd(number("price_micro"))}`;
     default: {
       const amount = number("amount_micro") || number("amount_micro_credits");
       const words = WORDS.map(text).find(Boolean) ?? "";

@@ -46,8 +46,8 @@ export function moment(timestamp: string | number): string {
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
-  const minutes = Math.floor(ms / 60_000);
-  return `${minutes} min ${Math.round((ms % 60_000) / 1000)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 /** Milliseconds between two times of the journal. */
@@ -70,6 +70,16 @@ export function ago(us: number): string {
   if (seconds < 5400) return format.format(-Math.round(seconds / 60), "minute");
   if (seconds < 129_600) return format.format(-Math.round(seconds / 3600), "hour");
   return format.format(-Math.round(seconds / 86_400), "day");
+}
+
+/** An estimate: two digits that count. */
+export function about(micro: number): string {
+  return once("about", (words) => new Intl.NumberFormat(words, { style: "currency", currency: "USD", maximumSignificantDigits: 2 })).format(micro / 1_000_000);
+}
+
+/** A fraction with two digits. */
+export function decimal(fraction: number): string {
+  return once("decimal", (words) => new Intl.NumberFormat(words, { minimumFractionDigits: 2, maximumFractionDigits: 2 })).format(fraction);
 }
 
 /** The middle of a long identifier left out. */

@@ -15,7 +15,7 @@ export interface Prefs {
 
 const KEY = "life.prefs.1";
 const DEFAULTS: Prefs = {
-  theme: "system", density: "calm", motion: "system", size: "normal", language: "", left: 400, right: 400, welcomed: false,
+  theme: "system", density: "calm", motion: "system", size: "normal", language: "", left: 400, right: 460, welcomed: false,
 };
 
 function stored(): Partial<Prefs> {

@@ -2,7 +2,7 @@
 
 export const offline: boolean = document.getElementById("recording") !== null;
 
-const NAMES = ["branch", "at", "mid", "right", "file", "event", "span", "pane", "q", "kind"] as const;
+const NAMES = ["branch", "at", "mid", "right", "file", "event", "span", "pane", "q", "kind", "actor"] as const;
 export type Parameter = (typeof NAMES)[number];
 
 class Route {

@@ -43,6 +43,8 @@ export class SessionView {
   writing: { id: string; text: string } | null = $state.raw(null);
   error: ApiError | null = $state.raw(null);
   opened = $state(false);
+  /** Whether everything that was in the journal when the line opened is here. */
+  ready = $state(false);
   /** The position that is being fetched. */
   seeking: number | null = $state(null);
   /** Counts up when events came that a pane asked for. */
@@ -120,8 +122,10 @@ export class SessionView {
       take: (record: EventRecord) => this.take(record),
       connection: (now: Connection, since: number) => {
         if (now !== this.connection) this.connectionSince = since;
+        if (now === "connecting" || now === "lost") this.ready = false;
         this.connection = now;
       },
+      ready: () => (this.ready = true),
     };
   }
 
@@ -251,7 +255,7 @@ export class SessionView {
   }
 
   /** Until the event is here, or can't be had. */
-  async ready(sequence: number, branch = this.branch): Promise<void> {
+  async fetched(sequence: number, branch = this.branch): Promise<void> {
     if (sequence > 0) await this.load(sequence, branch);
   }
 

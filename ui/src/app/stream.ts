@@ -15,6 +15,8 @@ interface Sink {
   taken(): number;
   take(record: EventRecord): void;
   connection(now: Connection, since: number): void;
+  /** History is exhausted; from here on it is live. */
+  ready(): void;
 }
 
 const SLOTS = 4;
@@ -96,7 +98,12 @@ export class Stream {
     source.onopen = () => this.sink.connection("open", Date.now());
     source.onmessage = (message) => {
       const record = parsed(message.data);
-      if (record) this.sink.take(record);
+      if (!record) return;
+      if (record.sequence === 0 && record.kind.type === "Custom") {
+        if (record.kind.event_type === "arcan.stream_ready") this.sink.ready();
+        return;
+      }
+      this.sink.take(record);
     };
     source.onerror = () => {
       // The browser's own attempts would repeat the cursor of the first one; ours name the last event that was taken.
@@ -111,7 +118,7 @@ export class Stream {
   /** Again, soon when the line brought something, ever more slowly when it did not. */
   private later(): void {
     this.attempt = this.sink.taken() > this.from ? 0 : this.attempt + 1;
-    const wait = Math.min(10_000, 60 * 3 ** Math.min(this.attempt, 6)) * (0.75 + Math.random() / 2);
+    const wait = Math.min(10_000, 20 * 3 ** Math.min(this.attempt, 6)) * (0.75 + Math.random() / 2);
     clearTimeout(this.timer);
     this.timer = window.setTimeout(() => void this.begin(), wait);
   }
@@ -125,6 +132,7 @@ export class Stream {
       this.attempt = 0;
       this.sink.connection("polling", Date.now());
       page.events.forEach((record) => this.sink.take(record));
+      if (page.events.length < 500) this.sink.ready();
       clearTimeout(this.timer);
       this.timer = window.setTimeout(() => void this.begin(), page.events.length === 500 ? 0 : POLL_MS);
     } catch {

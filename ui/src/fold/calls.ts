@@ -1,11 +1,15 @@
 /** Tool calls, the gate, approvals and doubts (`life.workspace.call_folds`). */
 
+import { answered, noted } from "./notes";
 import { entry, last, mark, notice, patch, push, toolEntry, total } from "./rows";
 import { endSpan, openRun, openSpan, type Step } from "./runs";
 import type { State } from "./state";
 import { capped, count, fields, member, short, text, texts, type Json } from "./values";
 
-const TARGETS = ["path", "command", "url", "query", "pattern", "name", "objective", "agent", "text"];
+const TARGETS = [
+  "path", "command", "url", "query", "pattern", "name", "objective", "agent", "text",
+  "key", "title", "question", "peer", "channel", "hire_id", "skill", "start", "proposal_id",
+];
 const FAILED = ["error", "timeout", "failed", "refused", "expired"];
 
 const requested: Step = (state, event) => {
@@ -16,6 +20,7 @@ const requested: Step = (state, event) => {
   entry(state, {
     seq: state.seq, branch: state.branch, kind: "tool", ref: call, label: tool, state: phase, detail: target(event.arguments),
   });
+  noted(state, call, tool, event.arguments);
   total(state, { calls: 1 });
   const run = openRun(state);
   if (run) patch(state.runs, run, { calls: capped(run.calls + 1) });
@@ -84,6 +89,7 @@ const completed: Step = (state, event, record) => {
   const run = text(event.tool_run_id);
   const status = text(event.status);
   const call = text(event.call_id) || (last(state.calls, (each) => each.run === run)?.id ?? run);
+  answered(state, call, short(event.tool_name, 100), status, event.result);
   end(state, call, status, count(event.duration_ms));
   endSpan(state, run, record.timestamp, status);
 };
@@ -93,6 +99,7 @@ const failed: Step = (state, event, record) => {
   const found = last(state.calls, (each) => each.id === call);
   const status = found && (found.state === "refused" || found.state === "expired") ? found.state : "failed";
   if (found?.run) endSpan(state, found.run, record.timestamp, status);
+  answered(state, call, "", status, null);
   end(state, call, status, 0);
 };
 
@@ -117,8 +124,12 @@ function phase(state: State, call: string, now: string): void {
 }
 
 const callEdited: Step = (state, event) => {
-  const row = toolEntry(state, text(event.call_id));
-  if (row) patch(state.entries, row, { detail: target(event.arguments) });
+  const call = text(event.call_id);
+  const row = toolEntry(state, call);
+  if (row) {
+    patch(state.entries, row, { detail: target(event.arguments) });
+    noted(state, call, row.label, event.arguments);
+  }
   notice(state, "arcan.call_edited", short(event.by));
 };
 

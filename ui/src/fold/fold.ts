@@ -1,15 +1,17 @@
 /** The page's fold (`life.workspace.fold`): pure, total, the same at every sequence as the Python one. */
 
 import { CALLS } from "./calls";
+import { JUDGES } from "./judges";
 import { money } from "./money";
 import type { EventRecord } from "./record";
 import { endOpenWork, RUNS, type Step } from "./runs";
 import { family, SIDES } from "./sides";
+import { SPACES } from "./spaces";
 import { emptyState, type State } from "./state";
 import { capped, fields, short, text, type Json } from "./values";
 
 const MOST_KINDS = 300;
-const STEPS: ReadonlyMap<string, Step> = new Map(Object.entries({ ...RUNS, ...CALLS, ...SIDES }));
+const STEPS: ReadonlyMap<string, Step> = new Map(Object.entries({ ...RUNS, ...CALLS, ...SIDES, ...JUDGES, ...SPACES }));
 
 /** Take one more event into a state of one's own. An ephemeral one (sequence 0) changes nothing. */
 export function advance(state: State, record: EventRecord): void {
@@ -51,7 +53,7 @@ function enterBranch(state: State, record: EventRecord): void {
   endOpenWork(state, "forked");
   Object.assign(state, {
     approvals: [], queue: [], runs: [], spans: [], decisions: [], samples: [], modes: [], rulings: [], judge: [],
-    identity: [], branches: [], marks: [], peers: [],
+    identity: [], branches: [], marks: [], peers: [], scores: [], quality: null, contacts: [], channels: [], talk: [], hires: [], offers: [],
   });
   state.session = { ...state.session, merged_into: "" };
 }

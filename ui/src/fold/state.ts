@@ -1,5 +1,7 @@
 /** What the page knows at a position: the TypeScript of `life.workspace.state`. Field by field the same, digest for digest. */
 
+import type { Channel, Contact, Demo, Hire, Note, Offer, Quality, Said, Score } from "./surroundings";
+
 /** One thing in the conversation: `user`, `text`, `thinking`, `tool`, `end` of a run, `notice`, `payment`. */
 export interface Entry {
   seq: number;
@@ -337,6 +339,16 @@ export interface State {
   blocks: Block[];
   memory: Memory[];
   judge: Noted[];
+  scores: Score[];
+  quality: Quality | null;
+  notes: Note[];
+  contacts: Contact[];
+  channels: Channel[];
+  /** What was said in Spaces. */
+  talk: Said[];
+  hires: Hire[];
+  demo: Demo | null;
+  offers: Offer[];
   identity: Noted[];
   payments: Payment[];
   peers: Peer[];
@@ -347,7 +359,7 @@ export interface State {
 }
 
 /** Counts up when the meaning of the state changes. */
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** How many items each list keeps; the oldest leave first. */
 export const CAPS = {
@@ -365,6 +377,13 @@ export const CAPS = {
   blocks: 100,
   memory: 200,
   judge: 50,
+  scores: 200,
+  notes: 200,
+  contacts: 100,
+  channels: 100,
+  talk: 100,
+  hires: 100,
+  offers: 20,
   identity: 50,
   payments: 200,
   peers: 100,
@@ -457,6 +476,15 @@ export function emptyState(): State {
     blocks: [],
     memory: [],
     judge: [],
+    scores: [],
+    quality: null,
+    notes: [],
+    contacts: [],
+    channels: [],
+    talk: [],
+    hires: [],
+    demo: null,
+    offers: [],
     identity: [],
     payments: [],
     peers: [],

@@ -42,6 +42,11 @@ export function count(value: Json | undefined): number {
   return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : 0;
 }
 
+/** A whole number that is not negative, or -1. */
+export function known(value: Json | undefined): number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value + 0 : -1;
+}
+
 /** A finite number, or 0. */
 export function fraction(value: Json | undefined): number {
   return typeof value === "number" && Number.isFinite(value) ? value + 0 : 0;

@@ -1,2 +1,2 @@
-export { t, term, load } from "./words.svelte";
-export type { Key } from "./en";
+export { learn, t, term, load } from "./words.svelte";
+export type { Key } from "./words.svelte";

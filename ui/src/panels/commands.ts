@@ -18,7 +18,8 @@ export function commands(view: SessionView): Command[] {
     { name: "files", label: t("files"), act: () => route.set({ mid: "files", pane: "mid" }) },
     { name: "journal", label: t("journal"), act: () => route.set({ mid: "journal", pane: "mid" }) },
     { name: "timeline", label: t("timeline"), act: () => route.set({ mid: "timeline", pane: "mid" }) },
-    { name: "memory", label: t("memory"), act: () => route.set({ mid: "memory", pane: "mid" }) },
+    { name: "graph", label: t("graph"), act: () => route.set({ mid: "graph", pane: "mid" }) },
+    { name: "spaces", label: t("spaces"), act: () => route.set({ mid: "spaces", pane: "mid" }) },
     ...(["preview", "trace", "judge", "context", "autonomic", "ledger", "identity"] as const).map((name) => ({
       name, label: t(name), act: () => route.set({ right: name, pane: "right" }),
     })),

@@ -254,6 +254,13 @@ var CAPS = {
 	blocks: 100,
 	memory: 200,
 	judge: 50,
+	scores: 200,
+	notes: 200,
+	contacts: 100,
+	channels: 100,
+	talk: 100,
+	hires: 100,
+	offers: 20,
 	identity: 50,
 	payments: 200,
 	peers: 100,
@@ -307,7 +314,7 @@ var emptyContext = {
 };
 function emptyState() {
 	return {
-		version: 1,
+		version: 2,
 		seq: 0,
 		branch: "",
 		time: "",
@@ -341,6 +348,15 @@ function emptyState() {
 		blocks: [],
 		memory: [],
 		judge: [],
+		scores: [],
+		quality: null,
+		notes: [],
+		contacts: [],
+		channels: [],
+		talk: [],
+		hires: [],
+		demo: null,
+		offers: [],
 		identity: [],
 		payments: [],
 		peers: [],
@@ -393,6 +409,9 @@ function texts(value, most = 20) {
 }
 function count(value) {
 	return typeof value === "number" && Number.isSafeInteger(value) && value > 0 ? value : 0;
+}
+function known(value) {
+	return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value + 0 : -1;
 }
 function fraction(value) {
 	return typeof value === "number" && Number.isFinite(value) ? value + 0 : 0;
@@ -453,6 +472,81 @@ function total(state, added) {
 	const totals = { ...state.totals };
 	for (const name of Object.keys(added)) totals[name] = capped(totals[name] + (added[name] ?? 0));
 	state.totals = totals;
+}
+// src/fold/notes.ts
+var LINK = /\[\[([^\[\]|#\n]{1,120})/gu;
+var MOST_LINKS = 20;
+var MOST_FOUND = 12;
+var SEARCHES = {
+	memory_search: "matches",
+	knowledge_search: "results"
+};
+var isSearch = (tool) => Object.hasOwn(SEARCHES, tool);
+function linksIn(content) {
+	const found = [];
+	for (const match of content.matchAll(LINK)) {
+		const target = (match[1] ?? "").replace(/^ +| +$/g, "");
+		if (!target || found.includes(target)) continue;
+		found.push(target);
+		if (found.length === MOST_LINKS) break;
+	}
+	return found;
+}
+function noted(state, call, tool, told) {
+	if (state.notes.some((row) => row.call === call)) state.notes = state.notes.filter((row) => row.call !== call);
+	const given = fields(told);
+	const asked = (kind, id, links) => push(state, "notes", {
+		seq: state.seq,
+		branch: state.branch,
+		call,
+		kind,
+		id,
+		links,
+		ref: "",
+		state: "asked"
+	});
+	if (tool === "write_memory") asked("memory", short(given.key), linksIn(text(given.content)));
+	else if (tool === "memory_propose") for (const item of items(given.entries).slice(0, MOST_FOUND)) {
+		const content = text(fields(item).content);
+		const links = linksIn(content);
+		if (links.length) asked("memory", short(content, 60), links);
+	}
+	else if (tool === "write_file") {
+		const links = linksIn(text(given.content));
+		if (links.length) asked("file", short(given.path), links);
+	} else if (isSearch(tool)) asked("search", short(given.query), []);
+}
+function answered(state, call, tool, status, result) {
+	const told = fields(result);
+	for (const row of state.notes.filter((each) => each.call === call && each.state === "asked")) {
+		const links = row.kind === "search" && status === "ok" ? foundIn(told, isSearch(tool) ? SEARCHES[tool] : "") : row.links;
+		patch(state.notes, row, {
+			state: status === "ok" ? "ok" : "failed",
+			links,
+			ref: row.kind === "memory" ? short(told.id) : ""
+		});
+	}
+	if (tool !== "memory_graph" || status !== "ok") return;
+	for (const item of items(told.notes).slice(0, MOST_FOUND)) {
+		const note = fields(item);
+		const links = items(note.links).filter((each) => text(each)).map((each) => short(each, 120)).slice(0, MOST_LINKS);
+		push(state, "notes", {
+			seq: state.seq,
+			branch: state.branch,
+			call,
+			kind: "found",
+			id: nameOf(note),
+			links,
+			ref: "",
+			state: "ok"
+		});
+	}
+}
+function foundIn(told, key) {
+	return items(Object.hasOwn(told, key) ? told[key] : void 0).slice(0, MOST_FOUND).map((item) => nameOf(fields(item))).filter(Boolean);
+}
+function nameOf(told) {
+	return short(told.name) || short(told.path) || short(told.id);
 }
 // src/fold/runs.ts
 var sessionCreated = (state, event, record) => {
@@ -871,7 +965,16 @@ var TARGETS = [
 	"name",
 	"objective",
 	"agent",
-	"text"
+	"text",
+	"key",
+	"title",
+	"question",
+	"peer",
+	"channel",
+	"hire_id",
+	"skill",
+	"start",
+	"proposal_id"
 ];
 var FAILED = [
 	"error",
@@ -900,6 +1003,7 @@ var requested = (state, event) => {
 		state: phase,
 		detail: target(event.arguments)
 	});
+	noted(state, call, tool, event.arguments);
 	total(state, { calls: 1 });
 	const run = openRun(state);
 	if (run) patch(state.runs, run, { calls: capped(run.calls + 1) });
@@ -974,7 +1078,9 @@ var started = (state, event, record) => {
 var completed = (state, event, record) => {
 	const run = text(event.tool_run_id);
 	const status = text(event.status);
-	end(state, text(event.call_id) || (last(state.calls, (each) => each.run === run)?.id ?? run), status, count(event.duration_ms));
+	const call = text(event.call_id) || (last(state.calls, (each) => each.run === run)?.id ?? run);
+	answered(state, call, short(event.tool_name, 100), status, event.result);
+	end(state, call, status, count(event.duration_ms));
 	endSpan(state, run, record.timestamp, status);
 };
 var failed = (state, event, record) => {
@@ -982,6 +1088,7 @@ var failed = (state, event, record) => {
 	const found = last(state.calls, (each) => each.id === call);
 	const status = found && (found.state === "refused" || found.state === "expired") ? found.state : "failed";
 	if (found?.run) endSpan(state, found.run, record.timestamp, status);
+	answered(state, call, "", status, null);
 	end(state, call, status, 0);
 };
 function end(state, call, status, ms) {
@@ -1007,8 +1114,12 @@ function phase(state, call, now) {
 	if (row) patch(state.entries, row, { state: now });
 }
 var callEdited = (state, event) => {
-	const row = toolEntry(state, text(event.call_id));
-	if (row) patch(state.entries, row, { detail: target(event.arguments) });
+	const call = text(event.call_id);
+	const row = toolEntry(state, call);
+	if (row) {
+		patch(state.entries, row, { detail: target(event.arguments) });
+		noted(state, call, row.label, event.arguments);
+	}
 	notice(state, "arcan.call_edited", short(event.by));
 };
 var ruleAdded = (state, event) => {
@@ -1055,6 +1166,85 @@ var CALLS = {
 	"arcan.run_in_doubt": inDoubt,
 	"arcan.doubt_resolved": doubtResolved,
 	"policy.violation": violation
+};
+// src/fold/judges.ts
+var scored = (state, event) => {
+	push(state, "scores", {
+		seq: state.seq,
+		evaluator: short(event.evaluator, 100),
+		value: fraction(event.score),
+		label: text(event.label),
+		layer: text(event.layer),
+		timing: "inline",
+		run: text(event.run_id),
+		why: short(event.explanation, 600)
+	});
+	push(state, "judge", {
+		seq: state.seq,
+		type: "eval.InlineCompleted",
+		detail: short(event.explanation)
+	});
+};
+var judged = (state, event) => {
+	for (const item of items(event.scores).slice(0, 20)) {
+		const told = fields(item);
+		push(state, "scores", {
+			seq: state.seq,
+			evaluator: short(told.evaluator, 100),
+			value: fraction(told.value),
+			label: text(told.label),
+			layer: text(told.layer),
+			timing: "async",
+			run: text(event.run_id),
+			why: short(told.explanation, 600) || short(event.explanation, 600)
+		});
+	}
+	push(state, "judge", {
+		seq: state.seq,
+		type: "eval.AsyncCompleted",
+		detail: short(event.evaluator)
+	});
+};
+var qualityChanged = (state, event) => {
+	state.quality = {
+		seq: state.seq,
+		value: fraction(event.aggregate_quality),
+		trend: fraction(event.trend),
+		inline: count(event.inline_count),
+		judged: count(event.async_count)
+	};
+	push(state, "judge", {
+		seq: state.seq,
+		type: "eval.QualityChanged",
+		detail: ""
+	});
+};
+var demoOpened = (state, event) => {
+	state.demo = {
+		seq: state.seq,
+		slug: short(event.slug, 100),
+		how: text(event.how),
+		simulated: texts(event.simulated).map((line) => short(line))
+	};
+};
+var branchOffered = (state, event) => {
+	const title = short(event.title, 200);
+	push(state, "offers", {
+		seq: state.seq,
+		title,
+		reason: short(event.reason, 600),
+		before: count(event.before_sequence),
+		message: short(event.message, 2e3)
+	});
+	notice(state, "demo.branch_offered", title);
+	mark(state, "fork");
+};
+var JUDGES = {
+	"eval.InlineCompleted": scored,
+	"eval.AsyncCompleted": judged,
+	"eval.QualityChanged": qualityChanged,
+	"demo.opened": demoOpened,
+	"demo.branch_offered": branchOffered
 };
 // src/fold/money.ts
 var STATES = {
@@ -1298,12 +1488,219 @@ var SIDES = {
 	"arcan.subagent_waiting": peerMoved("status"),
 	"arcan.subagent_finished": peerMoved("reason")
 };
+// src/fold/spaces.ts
+var peersFound = (state, event) => {
+	for (const item of items(event.peers).slice(0, 50)) {
+		const told = fields(item);
+		const row = met(state, told);
+		if (!row) continue;
+		patch(state.contacts, row, {
+			skills: texts(told.skills).map((skill) => short(skill, 100)),
+			price_micro: known(told.price_micro),
+			trust_micro: known(told.trust_micro),
+			...Object.hasOwn(told, "online") ? { presence: told.online === true ? "online" : "offline" } : {}
+		});
+	}
+};
+var channelsSeen = (state, event) => {
+	for (const item of items(event.channels).slice(0, 100)) {
+		const told = fields(item);
+		inChannel(state, count(told.id), event, short(told.name, 100), text(told.type));
+	}
+};
+var channelCreated = (state, event) => inChannel(state, count(event.channel_id), event, short(event.name, 100));
+var messageSent = (state, event) => {
+	const place = short(event.channel, 100);
+	const channel = count(event.channel_id);
+	inChannel(state, channel, event, place);
+	say(state, "message", event, channel, place, number(event.message_id), event.text);
+};
+var messagesRead = (state, event) => {
+	const place = short(event.channel, 100);
+	const channel = count(event.channel_id);
+	inChannel(state, channel, event, place);
+	heard(state, "message", event, channel, place);
+};
+var dmSent = (state, event) => {
+	const peer = fields(event.peer);
+	met(state, peer);
+	say(state, "dm", event, 0, short(peer.name, 100), number(event.message_id), event.text);
+};
+var dmsRead = (state, event) => {
+	const peer = fields(event.peer);
+	met(state, peer);
+	heard(state, "dm", event, 0, short(peer.name, 100));
+};
+var logged = (state, event) => say(state, "log", event, count(event.channel_id), "", number(event.message_id), event.kind);
+var asked = (state, event) => {
+	const peer = fields(event.peer);
+	met(state, peer);
+	const name = short(peer.name, 100);
+	const ask = text(event.ask_id);
+	say(state, "question", event, 0, name, ask, event.question);
+	if (text(event.answer)) say(state, "answer", event, 0, name, ask, event.answer, name);
+};
+var hired = (state, event) => {
+	const peer = fields(event.peer);
+	met(state, peer);
+	hire(state, event, peer);
+};
+var hireChanged = (state, event) => {
+	const peer = fields(event.peer);
+	met(state, peer);
+	const row = hire(state, event, peer);
+	patch(state.hires, row, {
+		paid_micro: count(event.paid_micro),
+		refunded_micro: count(event.refunded_micro),
+		reason: short(event.reason, 500) || row.reason,
+		result: short(event.result, 500) || row.result
+	});
+};
+var peerHired = (state, event) => {
+	const name = short(event.peer, 100);
+	met(state, {
+		name,
+		is_agent: true
+	});
+	push(state, "hires", {
+		seq: state.seq,
+		id: `demo/${state.seq}`,
+		role: "customer",
+		peer: name,
+		name,
+		title: short(event.task, 200),
+		state: text(event.state),
+		price_micro: count(event.price_micro),
+		paid_micro: count(event.price_micro),
+		refunded_micro: 0,
+		escrow: "none",
+		reason: "",
+		result: short(event.delivered, 500),
+		stars: 0
+	});
+};
+var rated = (state, event) => {
+	const contact = met(state, fields(event.peer));
+	const stars = count(event.stars);
+	const trust = known(event.trust_micro);
+	if (contact) patch(state.contacts, contact, {
+		stars,
+		trust_micro: trust < 0 ? contact.trust_micro : trust
+	});
+	const row = last(state.hires, (each) => each.id === text(event.hire_id));
+	if (row) patch(state.hires, row, { stars });
+};
+function met(state, told) {
+	const id = short(told.identity, 100) || short(told.name, 100);
+	if (!id) return void 0;
+	const row = last(state.contacts, (each) => each.id === id);
+	const name = short(told.name, 100);
+	const agent = told.is_agent === true;
+	if (row) return patch(state.contacts, row, {
+		seq: state.seq,
+		name: name || row.name,
+		agent
+	});
+	const made = {
+		seq: state.seq,
+		id,
+		name,
+		agent,
+		skills: [],
+		price_micro: -1,
+		trust_micro: -1,
+		presence: "",
+		stars: 0
+	};
+	push(state, "contacts", made);
+	return made;
+}
+function inChannel(state, id, event, name, type = "") {
+	const row = last(state.channels, (each) => each.id === id);
+	if (row) patch(state.channels, row, {
+		seq: state.seq,
+		name: name || row.name,
+		type: type || row.type
+	});
+	else push(state, "channels", {
+		seq: state.seq,
+		id,
+		space: count(event.space_id),
+		name,
+		type
+	});
+}
+function say(state, kind, event, channel, place, id, words, who = "") {
+	if (last(state.talk, (row) => row.kind === kind && row.id === id && row.channel === channel)) return;
+	push(state, "talk", {
+		seq: state.seq,
+		kind,
+		id,
+		channel,
+		place,
+		who,
+		mine: !who,
+		text: short(words, 500),
+		at_us: count(event.at_us)
+	});
+}
+function heard(state, kind, event, channel, place) {
+	for (const item of items(event.last).slice(0, 5)) {
+		const told = fields(item);
+		say(state, kind, told, channel, place, number(told.message_id), told.text, short(fields(told.from).name, 100) || "?");
+	}
+}
+function hire(state, event, peer) {
+	const id = text(event.hire_id);
+	const row = last(state.hires, (each) => each.id === id);
+	const now = {
+		seq: state.seq,
+		state: text(event.state),
+		escrow: text(event.escrow)
+	};
+	if (row) return patch(state.hires, row, now);
+	const made = {
+		id,
+		role: text(event.role),
+		peer: short(peer.identity, 100),
+		name: short(peer.name, 100),
+		title: short(event.title, 200),
+		price_micro: count(event.price_micro),
+		paid_micro: 0,
+		refunded_micro: 0,
+		reason: "",
+		result: "",
+		stars: 0,
+		...now
+	};
+	push(state, "hires", made);
+	return made;
+}
+var number = (value) => String(count(value));
+var SPACES = {
+	"spaces.peers_found": peersFound,
+	"spaces.channels_seen": channelsSeen,
+	"spaces.channel_created": channelCreated,
+	"spaces.message_sent": messageSent,
+	"spaces.messages_read": messagesRead,
+	"spaces.dm_sent": dmSent,
+	"spaces.dms_read": dmsRead,
+	"spaces.logged": logged,
+	"spaces.asked": asked,
+	"spaces.hired": hired,
+	"spaces.hire_changed": hireChanged,
+	"spaces.rated": rated,
+	"demo.peers_found": peersFound,
+	"demo.peer_hired": peerHired
+};
 // src/fold/fold.ts
 var MOST_KINDS = 300;
 var STEPS = new Map(Object.entries({
 	...RUNS,
 	...CALLS,
-	...SIDES
+	...SIDES,
+	...JUDGES,
+	...SPACES
 }));
 function advance(state, record) {
 	if (!(record.sequence > 0)) return;
@@ -1358,7 +1755,14 @@ function enterBranch(state, record) {
 		identity: [],
 		branches: [],
 		marks: [],
-		peers: []
+		peers: [],
+		scores: [],
+		quality: null,
+		contacts: [],
+		channels: [],
+		talk: [],
+		hires: [],
+		offers: []
 	});
 	state.session = {
 		...state.session,

@@ -2006,6 +2006,19 @@ function snippet(e, n, ...i) {
 		a.ensure(e, e && ((n) => e(n, ...i)));
 	}, EFFECT_TRANSPARENT);
 }
+// node_modules/svelte/src/internal/client/dom/blocks/svelte-component.js
+function component(e, n, i) {
+	var a;
+	hydrating && (a = hydrate_node, hydrate_next());
+	var o = new BranchManager(e);
+	block(() => {
+		var e = n() ?? null;
+		if (hydrating && read_hydration_instruction(a) === "[" != (e !== null)) {
+			var s = skip_nodes();
+			set_hydrate_node(s), o.anchor = s, set_hydrating(!1), o.ensure(e, e && ((n) => i(n, e))), set_hydrating(!0);
+		} else o.ensure(e, e && ((n) => i(n, e)));
+	}, EFFECT_TRANSPARENT);
+}
 // node_modules/svelte/src/internal/client/dom/blocks/svelte-element.js
 function element(e, n, i, a, o, s) {
 	let c = hydrating;
@@ -2552,6 +2565,13 @@ var CAPS = {
 	blocks: 100,
 	memory: 200,
 	judge: 50,
+	scores: 200,
+	notes: 200,
+	contacts: 100,
+	channels: 100,
+	talk: 100,
+	hires: 100,
+	offers: 20,
 	identity: 50,
 	payments: 200,
 	peers: 100,
@@ -2602,7 +2622,7 @@ var CAPS = {
 };
 function emptyState() {
 	return {
-		version: 1,
+		version: 2,
 		seq: 0,
 		branch: "",
 		time: "",
@@ -2636,6 +2656,15 @@ function emptyState() {
 		blocks: [],
 		memory: [],
 		judge: [],
+		scores: [],
+		quality: null,
+		notes: [],
+		contacts: [],
+		channels: [],
+		talk: [],
+		hires: [],
+		demo: null,
+		offers: [],
 		identity: [],
 		payments: [],
 		peers: [],
@@ -2687,6 +2716,9 @@ function texts(e, n = 20) {
 }
 function count(e) {
 	return typeof e == "number" && Number.isSafeInteger(e) && e > 0 ? e : 0;
+}
+function known(e) {
+	return typeof e == "number" && Number.isSafeInteger(e) && e >= 0 ? e + 0 : -1;
 }
 function fraction(e) {
 	return typeof e == "number" && Number.isFinite(e) ? e + 0 : 0;
@@ -2741,6 +2773,71 @@ function total(e, n) {
 	let i = { ...e.totals };
 	for (let e of Object.keys(n)) i[e] = capped(i[e] + (n[e] ?? 0));
 	e.totals = i;
+}
+// src/fold/notes.ts
+var LINK = /\[\[([^\[\]|#\n]{1,120})/gu, MOST_LINKS = 20, MOST_FOUND = 12, SEARCHES = {
+	memory_search: "matches",
+	knowledge_search: "results"
+}, isSearch = (e) => Object.hasOwn(SEARCHES, e);
+function linksIn(e) {
+	let n = [];
+	for (let i of e.matchAll(LINK)) {
+		let e = (i[1] ?? "").replace(/^ +| +$/g, "");
+		if (e && !n.includes(e) && (n.push(e), n.length === MOST_LINKS)) break;
+	}
+	return n;
+}
+function noted(e, n, i, a) {
+	e.notes.some((e) => e.call === n) && (e.notes = e.notes.filter((e) => e.call !== n));
+	let o = fields(a), s = (i, a, o) => push(e, "notes", {
+		seq: e.seq,
+		branch: e.branch,
+		call: n,
+		kind: i,
+		id: a,
+		links: o,
+		ref: "",
+		state: "asked"
+	});
+	if (i === "write_memory") s("memory", short(o.key), linksIn(text$1(o.content)));
+	else if (i === "memory_propose") for (let e of items(o.entries).slice(0, MOST_FOUND)) {
+		let n = text$1(fields(e).content), i = linksIn(n);
+		i.length && s("memory", short(n, 60), i);
+	}
+	else if (i === "write_file") {
+		let e = linksIn(text$1(o.content));
+		e.length && s("file", short(o.path), e);
+	} else isSearch(i) && s("search", short(o.query), []);
+}
+function answered(e, n, i, a, o) {
+	let s = fields(o);
+	for (let o of e.notes.filter((e) => e.call === n && e.state === "asked")) {
+		let n = o.kind === "search" && a === "ok" ? foundIn(s, isSearch(i) ? SEARCHES[i] : "") : o.links;
+		patch(e.notes, o, {
+			state: a === "ok" ? "ok" : "failed",
+			links: n,
+			ref: o.kind === "memory" ? short(s.id) : ""
+		});
+	}
+	if (i === "memory_graph" && a === "ok") for (let i of items(s.notes).slice(0, MOST_FOUND)) {
+		let a = fields(i), o = items(a.links).filter((e) => text$1(e)).map((e) => short(e, 120)).slice(0, MOST_LINKS);
+		push(e, "notes", {
+			seq: e.seq,
+			branch: e.branch,
+			call: n,
+			kind: "found",
+			id: nameOf(a),
+			links: o,
+			ref: "",
+			state: "ok"
+		});
+	}
+}
+function foundIn(e, n) {
+	return items(Object.hasOwn(e, n) ? e[n] : void 0).slice(0, MOST_FOUND).map((e) => nameOf(fields(e))).filter(Boolean);
+}
+function nameOf(e) {
+	return short(e.name) || short(e.path) || short(e.id);
 }
 // src/fold/runs.ts
 var sessionCreated = (e, n, i) => {
@@ -3058,7 +3155,16 @@ var queued = (e, n) => {
 	"name",
 	"objective",
 	"agent",
-	"text"
+	"text",
+	"key",
+	"title",
+	"question",
+	"peer",
+	"channel",
+	"hire_id",
+	"skill",
+	"start",
+	"proposal_id"
 ], FAILED = [
 	"error",
 	"timeout",
@@ -3081,7 +3187,7 @@ var queued = (e, n) => {
 		label: a,
 		state: o,
 		detail: target$1(n.arguments)
-	}), total(e, { calls: 1 });
+	}), noted(e, i, a, n.arguments), total(e, { calls: 1 });
 	let s = openRun(e);
 	s && patch(e.runs, s, { calls: capped(s.calls + 1) });
 };
@@ -3132,11 +3238,11 @@ var evaluated = (e, n) => {
 	let s = last(e.calls, (e) => e.id === a);
 	s && patch(e.calls, s, { run: o }), openSpan(e, o, e.step || e.run, "tool", short(n.tool_name, 100), i.timestamp);
 }, completed = (e, n, i) => {
-	let a = text$1(n.tool_run_id), o = text$1(n.status);
-	end(e, text$1(n.call_id) || (last(e.calls, (e) => e.run === a)?.id ?? a), o, count(n.duration_ms)), endSpan(e, a, i.timestamp, o);
+	let a = text$1(n.tool_run_id), o = text$1(n.status), s = text$1(n.call_id) || (last(e.calls, (e) => e.run === a)?.id ?? a);
+	answered(e, s, short(n.tool_name, 100), o, n.result), end(e, s, o, count(n.duration_ms)), endSpan(e, a, i.timestamp, o);
 }, failed = (e, n, i) => {
 	let a = text$1(n.call_id), o = last(e.calls, (e) => e.id === a), s = o && (o.state === "refused" || o.state === "expired") ? o.state : "failed";
-	o?.run && endSpan(e, o.run, i.timestamp, s), end(e, a, s, 0);
+	o?.run && endSpan(e, o.run, i.timestamp, s), answered(e, a, "", s, null), end(e, a, s, 0);
 };
 function end(e, n, i, a) {
 	e.calls = e.calls.filter((e) => e.id !== n), e.approvals = e.approvals.filter((e) => e.call !== n);
@@ -3166,8 +3272,8 @@ var CALLS = {
 	ToolCallCompleted: completed,
 	ToolCallFailed: failed,
 	"arcan.call_edited": (e, n) => {
-		let i = toolEntry(e, text$1(n.call_id));
-		i && patch(e.entries, i, { detail: target$1(n.arguments) }), notice(e, "arcan.call_edited", short(n.by));
+		let i = text$1(n.call_id), a = toolEntry(e, i);
+		a && (patch(e.entries, a, { detail: target$1(n.arguments) }), noted(e, i, a.label, n.arguments)), notice(e, "arcan.call_edited", short(n.by));
 	},
 	"arcan.rule_added": (e, n) => {
 		let i = text$1(n.rule_id);
@@ -3192,6 +3298,74 @@ var CALLS = {
 	},
 	"policy.violation": (e, n) => {
 		notice(e, "policy.violation", short(n.subject)), mark(e, "failure");
+	}
+}, JUDGES = {
+	"eval.InlineCompleted": (e, n) => {
+		push(e, "scores", {
+			seq: e.seq,
+			evaluator: short(n.evaluator, 100),
+			value: fraction(n.score),
+			label: text$1(n.label),
+			layer: text$1(n.layer),
+			timing: "inline",
+			run: text$1(n.run_id),
+			why: short(n.explanation, 600)
+		}), push(e, "judge", {
+			seq: e.seq,
+			type: "eval.InlineCompleted",
+			detail: short(n.explanation)
+		});
+	},
+	"eval.AsyncCompleted": (e, n) => {
+		for (let i of items(n.scores).slice(0, 20)) {
+			let a = fields(i);
+			push(e, "scores", {
+				seq: e.seq,
+				evaluator: short(a.evaluator, 100),
+				value: fraction(a.value),
+				label: text$1(a.label),
+				layer: text$1(a.layer),
+				timing: "async",
+				run: text$1(n.run_id),
+				why: short(a.explanation, 600) || short(n.explanation, 600)
+			});
+		}
+		push(e, "judge", {
+			seq: e.seq,
+			type: "eval.AsyncCompleted",
+			detail: short(n.evaluator)
+		});
+	},
+	"eval.QualityChanged": (e, n) => {
+		e.quality = {
+			seq: e.seq,
+			value: fraction(n.aggregate_quality),
+			trend: fraction(n.trend),
+			inline: count(n.inline_count),
+			judged: count(n.async_count)
+		}, push(e, "judge", {
+			seq: e.seq,
+			type: "eval.QualityChanged",
+			detail: ""
+		});
+	},
+	"demo.opened": (e, n) => {
+		e.demo = {
+			seq: e.seq,
+			slug: short(n.slug, 100),
+			how: text$1(n.how),
+			simulated: texts(n.simulated).map((e) => short(e))
+		};
+	},
+	"demo.branch_offered": (e, n) => {
+		let i = short(n.title, 200);
+		push(e, "offers", {
+			seq: e.seq,
+			title: i,
+			reason: short(n.reason, 600),
+			before: count(n.before_sequence),
+			message: short(n.message, 2e3)
+		}), notice(e, "demo.branch_offered", i), mark(e, "fork");
 	}
 }, STATES = {
 	"finance.payment_requested": "asked",
@@ -3388,10 +3562,180 @@ var SIDES = {
 	"arcan.subagent_started": peerStarted,
 	"arcan.subagent_waiting": peerMoved("status"),
 	"arcan.subagent_finished": peerMoved("reason")
+}, peersFound = (e, n) => {
+	for (let i of items(n.peers).slice(0, 50)) {
+		let n = fields(i), a = met(e, n);
+		a && patch(e.contacts, a, {
+			skills: texts(n.skills).map((e) => short(e, 100)),
+			price_micro: known(n.price_micro),
+			trust_micro: known(n.trust_micro),
+			...Object.hasOwn(n, "online") ? { presence: n.online === !0 ? "online" : "offline" } : {}
+		});
+	}
+}, channelsSeen = (e, n) => {
+	for (let i of items(n.channels).slice(0, 100)) {
+		let a = fields(i);
+		inChannel(e, count(a.id), n, short(a.name, 100), text$1(a.type));
+	}
+}, channelCreated = (e, n) => inChannel(e, count(n.channel_id), n, short(n.name, 100)), messageSent = (e, n) => {
+	let i = short(n.channel, 100), a = count(n.channel_id);
+	inChannel(e, a, n, i), say(e, "message", n, a, i, number(n.message_id), n.text);
+}, messagesRead = (e, n) => {
+	let i = short(n.channel, 100), a = count(n.channel_id);
+	inChannel(e, a, n, i), heard(e, "message", n, a, i);
+}, dmSent = (e, n) => {
+	let i = fields(n.peer);
+	met(e, i), say(e, "dm", n, 0, short(i.name, 100), number(n.message_id), n.text);
+}, dmsRead = (e, n) => {
+	let i = fields(n.peer);
+	met(e, i), heard(e, "dm", n, 0, short(i.name, 100));
+}, logged = (e, n) => say(e, "log", n, count(n.channel_id), "", number(n.message_id), n.kind), asked = (e, n) => {
+	let i = fields(n.peer);
+	met(e, i);
+	let a = short(i.name, 100), o = text$1(n.ask_id);
+	say(e, "question", n, 0, a, o, n.question), text$1(n.answer) && say(e, "answer", n, 0, a, o, n.answer, a);
+}, hired = (e, n) => {
+	let i = fields(n.peer);
+	met(e, i), hire(e, n, i);
+}, hireChanged = (e, n) => {
+	let i = fields(n.peer);
+	met(e, i);
+	let a = hire(e, n, i);
+	patch(e.hires, a, {
+		paid_micro: count(n.paid_micro),
+		refunded_micro: count(n.refunded_micro),
+		reason: short(n.reason, 500) || a.reason,
+		result: short(n.result, 500) || a.result
+	});
+}, peerHired = (e, n) => {
+	let i = short(n.peer, 100);
+	met(e, {
+		name: i,
+		is_agent: !0
+	}), push(e, "hires", {
+		seq: e.seq,
+		id: `demo/${e.seq}`,
+		role: "customer",
+		peer: i,
+		name: i,
+		title: short(n.task, 200),
+		state: text$1(n.state),
+		price_micro: count(n.price_micro),
+		paid_micro: count(n.price_micro),
+		refunded_micro: 0,
+		escrow: "none",
+		reason: "",
+		result: short(n.delivered, 500),
+		stars: 0
+	});
+}, rated = (e, n) => {
+	let i = met(e, fields(n.peer)), a = count(n.stars), o = known(n.trust_micro);
+	i && patch(e.contacts, i, {
+		stars: a,
+		trust_micro: o < 0 ? i.trust_micro : o
+	});
+	let s = last(e.hires, (e) => e.id === text$1(n.hire_id));
+	s && patch(e.hires, s, { stars: a });
+};
+function met(e, n) {
+	let i = short(n.identity, 100) || short(n.name, 100);
+	if (!i) return;
+	let a = last(e.contacts, (e) => e.id === i), o = short(n.name, 100), s = n.is_agent === !0;
+	if (a) return patch(e.contacts, a, {
+		seq: e.seq,
+		name: o || a.name,
+		agent: s
+	});
+	let c = {
+		seq: e.seq,
+		id: i,
+		name: o,
+		agent: s,
+		skills: [],
+		price_micro: -1,
+		trust_micro: -1,
+		presence: "",
+		stars: 0
+	};
+	return push(e, "contacts", c), c;
+}
+function inChannel(e, n, i, a, o = "") {
+	let s = last(e.channels, (e) => e.id === n);
+	s ? patch(e.channels, s, {
+		seq: e.seq,
+		name: a || s.name,
+		type: o || s.type
+	}) : push(e, "channels", {
+		seq: e.seq,
+		id: n,
+		space: count(i.space_id),
+		name: a,
+		type: o
+	});
+}
+function say(e, n, i, a, o, s, c, l = "") {
+	last(e.talk, (e) => e.kind === n && e.id === s && e.channel === a) || push(e, "talk", {
+		seq: e.seq,
+		kind: n,
+		id: s,
+		channel: a,
+		place: o,
+		who: l,
+		mine: !l,
+		text: short(c, 500),
+		at_us: count(i.at_us)
+	});
+}
+function heard(e, n, i, a, o) {
+	for (let s of items(i.last).slice(0, 5)) {
+		let i = fields(s);
+		say(e, n, i, a, o, number(i.message_id), i.text, short(fields(i.from).name, 100) || "?");
+	}
+}
+function hire(e, n, i) {
+	let a = text$1(n.hire_id), o = last(e.hires, (e) => e.id === a), s = {
+		seq: e.seq,
+		state: text$1(n.state),
+		escrow: text$1(n.escrow)
+	};
+	if (o) return patch(e.hires, o, s);
+	let c = {
+		id: a,
+		role: text$1(n.role),
+		peer: short(i.identity, 100),
+		name: short(i.name, 100),
+		title: short(n.title, 200),
+		price_micro: count(n.price_micro),
+		paid_micro: 0,
+		refunded_micro: 0,
+		reason: "",
+		result: "",
+		stars: 0,
+		...s
+	};
+	return push(e, "hires", c), c;
+}
+var number = (e) => String(count(e)), SPACES = {
+	"spaces.peers_found": peersFound,
+	"spaces.channels_seen": channelsSeen,
+	"spaces.channel_created": channelCreated,
+	"spaces.message_sent": messageSent,
+	"spaces.messages_read": messagesRead,
+	"spaces.dm_sent": dmSent,
+	"spaces.dms_read": dmsRead,
+	"spaces.logged": logged,
+	"spaces.asked": asked,
+	"spaces.hired": hired,
+	"spaces.hire_changed": hireChanged,
+	"spaces.rated": rated,
+	"demo.peers_found": peersFound,
+	"demo.peer_hired": peerHired
 }, MOST_KINDS = 300, STEPS = new Map(Object.entries({
 	...RUNS,
 	...CALLS,
-	...SIDES
+	...SIDES,
+	...JUDGES,
+	...SPACES
 }));
 function advance(e, n) {
 	if (!(n.sequence > 0)) return;
@@ -3430,7 +3774,14 @@ function enterBranch(e, n) {
 		identity: [],
 		branches: [],
 		marks: [],
-		peers: []
+		peers: [],
+		scores: [],
+		quality: null,
+		contacts: [],
+		channels: [],
+		talk: [],
+		hires: [],
+		offers: []
 	}), e.session = {
 		...e.session,
 		merged_into: ""
@@ -3525,7 +3876,8 @@ var offline = document.getElementById("recording") !== null, NAMES = [
 	"span",
 	"pane",
 	"q",
-	"kind"
+	"kind",
+	"actor"
 ], route = new class {
 	#e = state("");
 	get session() {
@@ -3617,14 +3969,14 @@ var offline = document.getElementById("recording") !== null, NAMES = [
 		}));
 		this.source = i, i.onopen = () => this.sink.connection("open", Date.now()), i.onmessage = (e) => {
 			let n = parsed(e.data);
-			n && this.sink.take(n);
+			n && (n.sequence === 0 && n.kind.type === "Custom" ? n.kind.event_type === "arcan.stream_ready" && this.sink.ready() : this.sink.take(n));
 		}, i.onerror = () => {
 			this.source === i && (i.close(), this.source = null, this.sink.connection("lost", Date.now()), this.later());
 		};
 	}
 	later() {
 		this.attempt = this.sink.taken() > this.from ? 0 : this.attempt + 1;
-		let e = Math.min(1e4, 60 * 3 ** Math.min(this.attempt, 6)) * (.75 + Math.random() / 2);
+		let e = Math.min(1e4, 20 * 3 ** Math.min(this.attempt, 6)) * (.75 + Math.random() / 2);
 		clearTimeout(this.timer), this.timer = window.setTimeout(() => void this.begin(), e);
 	}
 	async poll() {
@@ -3635,7 +3987,7 @@ var offline = document.getElementById("recording") !== null, NAMES = [
 				from_sequence: this.sink.taken() + 1,
 				limit: 500
 			}));
-			this.attempt = 0, this.sink.connection("polling", Date.now()), i.events.forEach((e) => this.sink.take(e)), clearTimeout(this.timer), this.timer = window.setTimeout(() => void this.begin(), i.events.length === 500 ? 0 : POLL_MS);
+			this.attempt = 0, this.sink.connection("polling", Date.now()), i.events.forEach((e) => this.sink.take(e)), i.events.length < 500 && this.sink.ready(), clearTimeout(this.timer), this.timer = window.setTimeout(() => void this.begin(), i.events.length === 500 ? 0 : POLL_MS);
 		} catch {
 			this.sink.connection("lost", Date.now()), this.later();
 		}
@@ -3729,33 +4081,40 @@ var EVERY = 1e3, KEEP = 100, MOST_BLOCKS = 24, REST_MS = 120, SessionView = clas
 	set opened(e) {
 		set(this.#u, e, !0);
 	}
-	#d = state(null);
-	get seeking() {
+	#d = state(!1);
+	get ready() {
 		return get$1(this.#d);
 	}
-	set seeking(e) {
+	set ready(e) {
 		set(this.#d, e, !0);
 	}
-	#f = state(0);
-	get arrived() {
+	#f = state(null);
+	get seeking() {
 		return get$1(this.#f);
 	}
-	set arrived(e) {
+	set seeking(e) {
 		set(this.#f, e, !0);
 	}
 	#p = state(0);
-	get newSince() {
+	get arrived() {
 		return get$1(this.#p);
 	}
-	set newSince(e) {
+	set arrived(e) {
 		set(this.#p, e, !0);
 	}
-	#m = state([]);
-	get marks() {
+	#m = state(0);
+	get newSince() {
 		return get$1(this.#m);
 	}
+	set newSince(e) {
+		set(this.#m, e, !0);
+	}
+	#h = state([]);
+	get marks() {
+		return get$1(this.#h);
+	}
 	set marks(e) {
-		set(this.#m, e);
+		set(this.#h, e);
 	}
 	live = emptyState();
 	blocks = new Map();
@@ -3804,8 +4163,9 @@ var EVERY = 1e3, KEEP = 100, MOST_BLOCKS = 24, REST_MS = 120, SessionView = clas
 			taken: () => this.live.seq,
 			take: (e) => this.take(e),
 			connection: (e, n) => {
-				e !== this.connection && (this.connectionSince = n), this.connection = e;
-			}
+				e !== this.connection && (this.connectionSince = n), (e === "connecting" || e === "lost") && (this.ready = !1), this.connection = e;
+			},
+			ready: () => this.ready = !0
 		};
 	}
 	take(e) {
@@ -3892,7 +4252,7 @@ var EVERY = 1e3, KEEP = 100, MOST_BLOCKS = 24, REST_MS = 120, SessionView = clas
 		let i = this.blocks.get(`${n}/${this.baseOf(e)}`), a = i?.events[e - i.base - 1];
 		return !a && !(n === this.branch && e > this.head) && queueMicrotask(() => void this.load(e, n)), a;
 	}
-	async ready(e, n = this.branch) {
+	async fetched(e, n = this.branch) {
 		e > 0 && await this.load(e, n);
 	}
 	loaded(e, n) {
@@ -3957,7 +4317,7 @@ var KEY = "life.prefs.1", DEFAULTS = {
 	size: "normal",
 	language: "",
 	left: 400,
-	right: 400,
+	right: 460,
 	welcomed: !1
 };
 function stored() {
@@ -4074,7 +4434,36 @@ var ui = new class {
 	branchFrom(e, n = "") {
 		this.forkAt = e, this.forkMessage = n, this.overlay = "branch";
 	}
-}(), en = {
+}(), Parts = class {
+	#e = state(null);
+	get panes() {
+		return get$1(this.#e);
+	}
+	set panes(e) {
+		set(this.#e, e);
+	}
+	#t = state(null);
+	get home() {
+		return get$1(this.#t);
+	}
+	set home(e) {
+		set(this.#t, e);
+	}
+	needPanes() {
+		fetched(() => import("./panes.js"), (e) => this.panes ??= e);
+	}
+	needHome() {
+		fetched(() => import("./home.js"), (e) => this.home ??= e);
+	}
+};
+async function fetched(e, n) {
+	try {
+		n(await e());
+	} catch {
+		ui.problem = new ApiError(0, "page", "A part of the page could not be fetched. Reload the page.");
+	}
+}
+var parts$1 = new Parts(), english = {
 	appName: "Life",
 	workspace: "Workspace",
 	sessions: "Sessions",
@@ -4085,7 +4474,6 @@ var ui = new class {
 	shortcuts: "Keyboard",
 	close: "Close",
 	cancel: "Cancel",
-	save: "Save",
 	copy: "Copy",
 	copied: "Copied",
 	retry: "Retry now",
@@ -4143,7 +4531,7 @@ var ui = new class {
 	toolNow: "Running {tool}",
 	conn_connecting: "Connecting",
 	conn_open: "Connected",
-	conn_polling: "Connected (asking every 2 s)",
+	conn_polling: "Connected (asking now and then)",
 	conn_lost: "Connection lost",
 	conn_resting: "Resting (hidden tab)",
 	conn_closed: "Recording",
@@ -4160,7 +4548,6 @@ var ui = new class {
 	older: "Show earlier",
 	nothingYet: "Nothing has happened yet.",
 	startHint: "Say what the agent should do. It works in a workspace of its own; everything it does becomes an event here.",
-	suggestions: "For example",
 	message: "Message",
 	send: "Send",
 	messageHint: "Enter sends, Shift+Enter breaks the line. / for commands, @ for files.",
@@ -4178,9 +4565,6 @@ var ui = new class {
 	notLive: "You are looking at the past. A message goes to the head of this branch.",
 	spent: "Spent",
 	ofCap: "of {cap}",
-	unpriced: "{n} answers without a price",
-	tokens: "tokens",
-	steps: "steps",
 	state_requested: "asked for",
 	state_waiting: "waits for approval",
 	state_client: "waits for the client",
@@ -4221,14 +4605,11 @@ var ui = new class {
 	alreadyDecided: "Somebody decided already.",
 	notJson: "This is not valid JSON.",
 	rules: "Allowed for this session",
-	revoke: "Take back",
-	batchApprove: "Approve all {n} equal calls",
 	doubtAsk: "Nobody but you can tell whether this call took effect.",
 	doubtDone: "It happened",
 	doubtNot: "It did not happen",
 	doubtRetry: "Run it again",
-	inboxEmpty: "Nothing waits for a decision.",
-	openSession: "Open the session",
+	exactly: "Exactly",
 	paymentAsk: "A payment of {amount} to {payee}",
 	payeeOf: "Payee",
 	resource: "For",
@@ -4253,7 +4634,6 @@ var ui = new class {
 	op_delete: "deleted",
 	op_rename: "renamed",
 	op_there: "there",
-	lastTouched: "last at #{n}",
 	content: "Content",
 	difference: "Difference",
 	history: "History",
@@ -4264,105 +4644,17 @@ var ui = new class {
 	binary: "Not text; download it to see it.",
 	noEarlier: "There is no earlier version.",
 	same: "Nothing changed.",
-	tooLarge: "Too large to show.",
-	searchJournal: "Search the journal",
-	allKinds: "All events",
-	fam_talk: "Talk",
-	fam_run: "Runs",
-	fam_tool: "Tools",
-	fam_file: "Files",
-	fam_policy: "Policy",
-	fam_state: "State",
-	fam_memory: "Memory",
-	fam_money: "Money",
-	fam_identity: "Identity",
-	fam_judge: "Judges",
-	fam_session: "Session",
-	fam_other: "Other",
-	anyActor: "Anybody",
-	byUser: "Person",
-	byAgent: "Agent",
-	bySystem: "System",
-	foundN: "{n} found",
-	foundMore: "the newest {n} found",
 	seq: "#",
-	timeCol: "Time",
-	kindCol: "Event",
-	actorCol: "Actor",
-	summaryCol: "What",
 	event: "Event #{n}",
-	chooseEvent: "Choose an event to see all of it.",
-	viewHere: "View this moment",
-	causation: "Cause",
-	correlation: "Run",
-	noEvents: "No event matches.",
 	loading: "Loading…",
-	noSpans: "No run has begun up to here.",
-	gaps: "Waiting times over two seconds are shortened.",
-	runN: "Run",
-	stepN: "Step {n}",
 	model: "Model",
-	spanStart: "Started",
-	spanTook: "Took",
-	spanStatus: "Status",
-	firstPiece: "First piece after",
-	promptTokens: "Prompt tokens",
-	completionTokens: "Completion tokens",
 	totals: "Totals",
 	open: "open",
-	noMemory: "Nothing was remembered or looked up.",
-	mem_proposed: "proposed",
-	mem_committed: "remembered",
-	mem_tombstoned: "forgotten",
-	mem_observed: "observed",
-	mem_reflected: "summed up",
-	mem_searched: "searched",
-	mem_retrieved: "retrieved",
-	mem_evaluated: "evaluated",
-	noJudge: "Not evaluated: no judge has run.",
-	noContext: "The context has not been reported yet.",
-	window: "Window",
-	lastPrompt: "Last prompt",
-	pressure: "Pressure",
-	components: "What it was made of",
-	part_frozen: "The beginning of every prompt",
-	part_noted: "What the last run was told",
-	cut: "cut",
-	droppedBlock: "dropped",
-	compactedLine: "Compacted at #{n}: {dropped} turns, {before} → {after} tokens",
-	estimated: "estimated",
-	noVector: "The state vector has not been reported yet.",
-	progress: "Progress",
-	uncertainty: "Uncertainty",
-	sideEffects: "Side effects",
-	humanDependency: "Human dependency",
-	errorStreak: "Errors in a row",
 	mode: "Mode",
-	budget: "Budget left",
-	budgetTokens: "Tokens",
-	budgetTime: "Time",
-	budgetCalls: "Tool calls",
-	budgetErrors: "Errors",
-	gates: "Gates",
-	gatesNone: "No gate is set.",
-	gateSideEffects: "Side effects",
-	gateNetwork: "Network",
-	gateShell: "Shell",
-	gateApproval: "Approval from risk",
-	gateCalls: "Calls per step",
-	gateMutations: "File changes per step",
-	yes: "yes",
-	no: "no",
 	rulings: "Rulings",
-	modesHistory: "Modes",
 	breakerOpen: "The circuit breaker is open: no tool runs until you speak.",
-	overTime: "Over the session",
-	modelCost: "Model cost",
-	paid: "Paid",
 	earned: "Earned",
-	noPayments: "No payment up to here.",
 	payments: "Payments",
-	byRun: "By run",
 	policy: "Policy",
 	pay_asked: "asked",
 	pay_reserved: "reserved",
@@ -4377,84 +4669,20 @@ var ui = new class {
 	pay_declined: "declined",
 	pay_earned: "earned",
 	transaction: "Transaction",
-	paymentsOff: "Payments are switched off.",
-	did: "DID",
-	agentId: "Agent id",
-	wallet: "Wallet",
-	custody: "Custody",
-	owner: "Owner",
-	sessionId: "Session",
 	provider: "Model",
-	created: "Created",
-	closedAt: "Closed",
 	tools: "Tools",
-	identityEvents: "Identity events",
 	peers: "Agents that work for this one",
-	nobody: "nobody named",
 	branches: "Branches",
 	branch: "Branch",
 	main: "main",
-	newBranch: "New branch",
-	branchName: "Name",
-	branchKept: "The branch begins with the conversation, the files and the rules of event #{n}.",
-	branchNot: "Not taken along: payments that were made, effects outside, open calls, waiting messages.",
-	viewVerb: "View",
-	viewVerbHint: "Only makes the branch. Nothing runs and nothing costs.",
-	runAgain: "Run again",
 	runAgainHint: "Makes the branch and runs on it: a model is asked and may cost.",
-	typicalCost: "The last run cost {cost}.",
-	unknownCost: "What a run costs was not reported.",
-	runWith: "What to say",
-	createBranch: "Create the branch",
-	switchTo: "Switch to",
-	headAt: "head #{n}",
-	forkedAt: "from {parent} at #{n}",
-	merged: "merged into {into}",
-	merge: "Merge into {into}",
 	editResend: "Edit and run again",
-	compareTitle: "Compare",
 	one: "One",
 	other: "The other",
-	commonAt: "In common up to #{n} of {branch}; {turns} turns alike.",
-	ownEvents: "{n} events of its own",
-	modelCalls: "model calls",
-	toolRuns: "tool runs",
-	failedCalls: "failed",
-	noDifferentFiles: "No file differs.",
-	differentFiles: "Files that differ",
-	theme: "Theme",
-	theme_system: "As the system",
-	theme_light: "Light",
-	theme_dark: "Dark",
-	theme_contrast: "High contrast",
-	density: "Density",
-	density_calm: "Calm",
-	density_dense: "Dense",
-	motion: "Motion",
-	motion_system: "As the system",
-	motion_reduced: "Reduced",
-	textSize: "Text",
-	size_small: "Small",
-	size_normal: "Normal",
-	size_large: "Large",
-	language: "Language",
-	limitsElsewhere: "Spending limits are policy. They live in the daemon, not in this browser.",
 	exportHtml: "Export as one HTML file",
-	exportHint: "Opens from disk, without a network.",
 	plainSession: "Plain page of this session",
-	cardWatch: "Watch",
-	cardWatchBody: "Step through a session that is there already. Nothing runs and nothing costs.",
-	cardRun: "Try it",
-	cardRunBody: "A new session with a first task, with the model this daemon has: {provider}.",
-	cardTalk: "Talk to your agent",
-	cardTalkBody: "An empty session. Say what you need.",
-	cardWatchNone: "There is no session yet.",
-	startTask: "Write hello.txt with a greeting, read it back, and tell me what it says.",
 	start: "Start",
-	noSessions: "There is no session yet.",
 	name: "Name",
-	whenCol: "Begun",
-	filterSessions: "Filter sessions",
 	error: "That did not work",
 	notFound: "There is no such session, or it is not yours.",
 	backToList: "To the list",
@@ -4484,24 +4712,43 @@ var ui = new class {
 	"notice_arcan.provider_set": "Model from now on: {d}",
 	"notice_arcan.branch_sealed": "Merged into {d}; read-only",
 	"notice_policy.violation": "Forbidden: {d}",
-	key_palette: "Commands",
-	key_step: "One event (with Shift ten)",
-	key_runs: "Previous, next run",
-	key_live: "Follow live",
-	key_help: "This list",
-	key_focus: "To the message",
-	key_inbox: "Inbox",
 	startAgain: "Daemon stopped? Start it with: life up",
 	eventsN: "{n} events",
-	markers: "Map of the session",
-	words: "Words",
 	showPane: "Show",
-	collapse: "Collapse {pane}",
 	resize: "Width of {pane}",
-	filesN: "{n} files",
 	linkCopied: "The link was copied.",
-	wholeFile: "File"
+	wholeFile: "File",
+	graph: "Knowledge",
+	spaces: "Spaces",
+	"notice_demo.branch_offered": "Another way was offered: {d}",
+	hires: "Hired work",
+	contacts: "Peers",
+	channels: "Channels",
+	score: "Score",
+	catchingUp: "Catching up",
+	approvePause: "Approve and pause after",
+	approvePauseHint: "Lets this call run, then holds the run.",
+	simulatedTag: "simulated",
+	demoRun: "Demo: {slug}",
+	demoRecording: "Recording of the demo {slug}: you look at what was, nothing runs.",
+	demoCopy: "Your own, made from the demo {slug}",
+	simulatedWhat: "What stands in for the outside world",
+	offerBranch: "Branch from before #{n}",
+	withdraw: "Take back",
+	editQueued: "Edit",
+	attach: "Attach text files",
+	attached: "Attached",
+	removeFile: "Remove {name}",
+	fileTooLarge: "{name} is larger than {most}; it was not attached.",
+	fileNotText: "{name} is not text; only text can be attached.",
+	filesTooMany: "At most {n} files, {most} together.",
+	dropHere: "Drop text files here",
+	price: "Price",
+	makeMine: "Make it mine"
 }, others = proxy({ words: {} });
+function learn(e) {
+	Object.assign(english, e);
+}
 async function load() {
 	if (!(language() === "en" || Object.keys(others.words).length)) try {
 		let e = document.getElementById("words-es")?.textContent, n = document.querySelector("meta[name=\"life-words-es\"]")?.content;
@@ -4509,11 +4756,126 @@ async function load() {
 	} catch {}
 }
 function t(e, n = {}) {
-	return ((language() === "es" ? others.words[e] : void 0) ?? en[e]).replace(/\{(\w+)\}/g, (e, i) => i in n ? String(n[i]) : e);
+	return ((language() === "es" ? others.words[e] : void 0) ?? english[e] ?? e).replace(/\{(\w+)\}/g, (e, i) => i in n ? String(n[i]) : e);
 }
 function term(e, n, i = {}) {
 	let a = e + n;
-	return Object.hasOwn(en, a) ? t(a, i) : n;
+	return Object.hasOwn(english, a) ? t(a, i) : n;
+}
+// src/lib/Splitter.svelte
+var root$23 = from_html("<div role=\"separator\" aria-orientation=\"vertical\" tabindex=\"0\"></div>");
+function Splitter(e, n) {
+	push$1(n, !0);
+	let i = (e) => Math.max(n.min, Math.min(n.max, Math.round(e))), a = state(!1);
+	function o(e) {
+		set(a, !0), e.target.setPointerCapture(e.pointerId);
+	}
+	function s(e) {
+		get$1(a) && n.onchange(i(n.side === "left" ? e.clientX : innerWidth - e.clientX));
+	}
+	function c(e) {
+		let a = n.side === "left" ? 1 : -1, o = {
+			ArrowRight: n.value + 16 * a,
+			ArrowLeft: n.value - 16 * a,
+			Home: n.min,
+			End: n.max
+		}[e.key];
+		o !== void 0 && (e.preventDefault(), e.stopPropagation(), n.onchange(i(o)));
+	}
+	var l = root$23();
+	let u;
+	template_effect((e) => {
+		u = set_class(l, 1, "splitter", null, u, { dragging: get$1(a) }), set_attribute(l, "aria-label", e), set_attribute(l, "aria-valuenow", n.value), set_attribute(l, "aria-valuemin", n.min), set_attribute(l, "aria-valuemax", n.max);
+	}, [() => t("resize", { pane: n.pane })]), delegated("pointerdown", l, o), delegated("pointermove", l, s), delegated("pointerup", l, () => set(a, !1)), delegated("keydown", l, c), append(e, l), pop();
+}
+delegate([
+	"pointerdown",
+	"pointermove",
+	"pointerup",
+	"keydown"
+]);
+// src/lib/Tabs.svelte
+var root$22 = from_html("<span class=\"tabgap\" aria-hidden=\"true\"></span>"), root_1$18 = from_html("<span class=\"badge\"> </span>"), root_2$16 = from_html("<!> <button role=\"tab\"> <!></button>", 1), root_3$14 = from_html("<div class=\"tabs\"><div role=\"tablist\" tabindex=\"-1\"></div> <!></div> <div class=\"panel\" role=\"tabpanel\" tabindex=\"-1\"><!></div>", 1);
+function Tabs(e, n) {
+	push$1(n, !0);
+	function i(e) {
+		let i = n.tabs.findIndex((e) => e.id === n.chosen), a = {
+			ArrowRight: i + 1,
+			ArrowLeft: i - 1,
+			Home: 0,
+			End: n.tabs.length - 1
+		}[e.key];
+		if (a === void 0) return;
+		e.preventDefault(), e.stopPropagation();
+		let o = n.tabs[(a + n.tabs.length) % n.tabs.length];
+		o && (n.onchoose(o.id), document.getElementById(`${n.prefix}-tab-${o.id}`)?.focus());
+	}
+	var a = root_3$14(), o = first_child(a), s = child(o);
+	each(s, 23, () => n.tabs, (e) => e.id, (e, i, a) => {
+		var o = root_2$16(), s = first_child(o), c = (e) => {
+			append(e, root$22());
+		};
+		if_block(s, (e) => {
+			get$1(i).group && get$1(i).group !== n.tabs[get$1(a) - 1]?.group && get$1(a) > 0 && e(c);
+		});
+		var l = sibling(s, 2), u = child(l, !0), d = sibling(u), f = (e) => {
+			var n = root_1$18(), a = only_child(n, !0);
+			template_effect(() => set_text(a, get$1(i).badge)), append(e, n);
+		};
+		if_block(d, (e) => {
+			get$1(i).badge && e(f);
+		}), reset(l), template_effect(() => {
+			set_attribute(l, "id", `${n.prefix ?? ""}-tab-${get$1(i).id ?? ""}`), set_attribute(l, "aria-selected", get$1(i).id === n.chosen), set_attribute(l, "aria-controls", `${n.prefix ?? ""}-panel`), set_attribute(l, "tabindex", get$1(i).id === n.chosen ? 0 : -1), set_attribute(l, "title", get$1(i).group), set_text(u, get$1(i).label);
+		}), delegated("click", l, () => n.onchoose(get$1(i).id)), append(e, o);
+	}), reset(s);
+	var c = sibling(s, 2), l = (e) => {
+		var i = comment();
+		snippet(first_child(i), () => n.extra), append(e, i);
+	};
+	if_block(c, (e) => {
+		n.extra && e(l);
+	}), reset(o);
+	var u = sibling(o, 2);
+	snippet(child(u), () => n.panel), reset(u), template_effect(() => {
+		set_attribute(s, "aria-label", n.label), set_attribute(u, "id", `${n.prefix ?? ""}-panel`), set_attribute(u, "aria-labelledby", `${n.prefix ?? ""}-tab-${n.chosen ?? ""}`);
+	}), delegated("keydown", s, i), append(e, a), pop();
+}
+delegate(["keydown", "click"]);
+// src/app/attachments.ts
+var MOST_BYTES = 65536, MOST_BYTES_TOGETHER = 131072;
+async function attachment(e) {
+	try {
+		let n = new TextDecoder("utf-8", {
+			fatal: !0,
+			ignoreBOM: !0
+		}).decode(await e.arrayBuffer());
+		return n.includes("\0") ? null : {
+			name: e.name,
+			text: n,
+			bytes: e.size
+		};
+	} catch {
+		return null;
+	}
+}
+async function withAttachments(e, n) {
+	let i = n.map(async (e) => {
+		let n = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(e.text))), i = Array.from(n.slice(0, 4), (e) => e.toString(16).padStart(2, "0")).join("");
+		return `<attachment id="${i}" path="${e.name.replaceAll("\"", "'").replaceAll("\n", " ")}" bytes="${e.bytes}">\n${e.text}\n</attachment id="${i}">`;
+	});
+	return [e, ...await Promise.all(i)].join("\n\n");
+}
+var ATTACHMENT = /\n*<attachment id="([0-9a-f]{8})" path="([^"\n]*)" bytes="\d+">\n[^]*?\n<\/attachment id="\1">/g;
+function withoutAttachments(e) {
+	if (!e.includes("<attachment id=")) return {
+		text: e,
+		names: []
+	};
+	let n = [];
+	return {
+		text: e.replace(ATTACHMENT, (e, i, a) => (n.push(a), "")).trim(),
+		names: n
+	};
 }
 // src/app/format.ts
 var made = new Map();
@@ -4558,7 +4920,10 @@ function moment(e) {
 	}).format(n);
 }
 function duration(e) {
-	return e < 1e3 ? `${Math.round(e)} ms` : e < 6e4 ? `${(e / 1e3).toFixed(+(e < 1e4))} s` : `${Math.floor(e / 6e4)} min ${Math.round(e % 6e4 / 1e3)} s`;
+	if (e < 1e3) return `${Math.round(e)} ms`;
+	if (e < 6e4) return `${(e / 1e3).toFixed(+(e < 1e4))} s`;
+	let n = Math.round(e / 1e3);
+	return `${Math.floor(n / 60)} min ${n % 60} s`;
 }
 function between(e, n) {
 	let i = Date.parse(n) - Date.parse(e);
@@ -4571,582 +4936,25 @@ function ago(e) {
 	let n = Math.round((Date.now() - e / 1e3) / 1e3), i = new Intl.RelativeTimeFormat(language(), { numeric: "auto" });
 	return n < 90 ? i.format(-n, "second") : n < 5400 ? i.format(-Math.round(n / 60), "minute") : n < 129600 ? i.format(-Math.round(n / 3600), "hour") : i.format(-Math.round(n / 86400), "day");
 }
+function about(e) {
+	return once("about", (e) => new Intl.NumberFormat(e, {
+		style: "currency",
+		currency: "USD",
+		maximumSignificantDigits: 2
+	})).format(e / 1e6);
+}
+function decimal(e) {
+	return once("decimal", (e) => new Intl.NumberFormat(e, {
+		minimumFractionDigits: 2,
+		maximumFractionDigits: 2
+	})).format(e);
+}
 function id(e, n = 8) {
 	return e.length <= n * 2 + 1 ? e : `${e.slice(0, n)}…${e.slice(-n)}`;
 }
 function pretty(e) {
 	return typeof e == "string" ? e : JSON.stringify(e, null, 2) ?? "";
 }
-// src/panels/Top.svelte
-var root$43 = from_html("<span class=\"brand\"> </span>"), root_1$34 = from_html("<a class=\"brand\" href=\"/workspace\"> </a>"), root_2$30 = from_html("<span class=\"soft\" aria-hidden=\"true\">/</span> <span class=\"crumb\"> </span> <button class=\"quiet small\"> </button>", 1), root_3$27 = from_html("<a class=\"soft plain\" href=\"/\"> </a>"), root_4$22 = from_html("<span class=\"badge\"> </span>"), root_5$17 = from_html("<button> <!></button>"), root_6$13 = from_html("<button class=\"quiet small\" title=\"Ctrl K\"> </button>"), root_7$11 = from_html("<header class=\"top\"><nav><!> <!></nav> <div class=\"row tools\"><!> <!> <button class=\"quiet small\">⚙</button></div></header>");
-function Top(e, n) {
-	push$1(n, !0);
-	let i = prop(n, "view", 3, null), a = user_derived(() => ui.waiting.length + ui.payments.length), o = user_derived(() => i()?.state.session);
-	function s(e) {
-		e.metaKey || e.ctrlKey || (e.preventDefault(), route.go(""));
-	}
-	var c = root_7$11(), l = child(c), u = child(l), d = (e) => {
-		var n = root$43(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("appName")]), append(e, n);
-	}, f = (e) => {
-		var n = root_1$34(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("appName")]), delegated("click", n, s), append(e, n);
-	};
-	if_block(u, (e) => {
-		offline ? e(d) : e(f, -1);
-	});
-	var p = sibling(u, 2), m = (e) => {
-		var n = root_2$30(), a = sibling(first_child(n), 2), s = only_child(a, !0), c = sibling(a, 2), l = only_child(c);
-		template_effect(() => {
-			set_attribute(a, "title", i().id), set_text(s, get$1(o)?.name || i().id), c.disabled = offline, set_text(l, `↳ ${(get$1(o)?.branch_name || i().branch) ?? ""}`);
-		}), delegated("click", c, () => ui.overlay = "branches"), append(e, n);
-	}, h = (e) => {
-		var n = root_3$27(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("plainPages")]), append(e, n);
-	};
-	if_block(p, (e) => {
-		i() ? e(m) : offline || e(h, 1);
-	}), reset(l);
-	var g = sibling(l, 2), _ = child(g), v = (e) => {
-		var n = root_5$17();
-		let i;
-		var o = child(n, !0), s = sibling(o), c = (e) => {
-			var n = root_4$22(), i = only_child(n, !0);
-			template_effect(() => set_text(i, get$1(a))), append(e, n);
-		};
-		if_block(s, (e) => {
-			get$1(a) && e(c);
-		}), reset(n), template_effect((e) => {
-			i = set_class(n, 1, "quiet small", null, i, { attention: get$1(a) > 0 }), set_text(o, e);
-		}, [() => t("inbox")]), delegated("click", n, () => ui.overlay = "inbox"), append(e, n);
-	};
-	if_block(_, (e) => {
-		offline || e(v);
-	});
-	var y = sibling(_, 2), b = (e) => {
-		var n = root_6$13(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("palette")]), delegated("click", n, () => ui.overlay = "palette"), append(e, n);
-	};
-	if_block(y, (e) => {
-		i() && e(b);
-	});
-	var x = sibling(y, 2);
-	reset(g), reset(c), template_effect((e, n, i) => {
-		set_attribute(l, "aria-label", e), set_attribute(x, "aria-label", n), set_attribute(x, "title", i);
-	}, [
-		() => t("workspace"),
-		() => t("preferences"),
-		() => t("preferences")
-	]), delegated("click", x, () => ui.overlay = "preferences"), append(e, c), pop();
-}
-delegate(["click"]);
-// src/Home.svelte
-var root$42 = from_html("<a class=\"button\"> </a>"), root_1$33 = from_html("<p class=\"soft\"> </p>"), root_2$29 = from_html("<span class=\"tag wait\"> </span>"), root_3$26 = from_html("<li><a><span class=\"grow\"> </span> <!><span class=\"soft num\"> </span> <time class=\"soft\"> </time></a></li>"), root_4$21 = from_html("<ul class=\"sessions\"></ul>"), root_5$16 = from_html("<div class=\"page\"><!> <main class=\"home\" id=\"conversation\"><h1> </h1> <div class=\"cards\"><section class=\"card\"><h2> </h2> <p> </p> <!></section> <section class=\"card\"><h2> </h2> <p> </p> <label class=\"sr\" for=\"first-task\"> </label> <textarea id=\"first-task\" rows=\"2\"></textarea> <button> </button></section> <section class=\"card\"><h2> </h2> <p> </p> <button> </button></section></div> <section aria-labelledby=\"sessions-title\"><div class=\"row between\"><h2 id=\"sessions-title\"> </h2> <input type=\"search\"/></div> <!></section></main></div>");
-function Home(e, n) {
-	push$1(n, !0);
-	let i = state(null), a = state(proxy(route.get("q"))), o = state(proxy(t("startTask"))), s = user_derived(() => (get$1(i) ?? []).filter((e) => `${e.name} ${e.session_id}`.toLowerCase().includes(get$1(a).toLowerCase())));
-	onMount(() => void ui.attempt(async () => set(i, await get("/sessions"))));
-	function c(e, n, i = {}) {
-		e.metaKey || e.ctrlKey || e.shiftKey || (e.preventDefault(), route.go(n, i));
-	}
-	async function l(e) {
-		await ui.attempt(async () => {
-			let n = await send("POST", "/sessions", { name: e.trim().slice(0, 80) });
-			n && (e && await send("POST", `/sessions/${encodeURIComponent(n.session_id)}/runs`, {
-				objective: e,
-				wait: !1
-			}), route.go(n.session_id));
-		});
-	}
-	var u = root_5$16(), d = child(u);
-	Top(d, {});
-	var f = sibling(d, 2), p = child(f), m = only_child(p, !0), h = sibling(p, 2), g = child(h), _ = child(g), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y, 2), S = (e) => {
-		let n = user_derived(() => get$1(i)[0]);
-		var a = root$42(), o = only_child(a, !0);
-		template_effect((e) => {
-			set_attribute(a, "href", `/workspace/${e ?? ""}?at=1`), set_text(o, get$1(n).name || get$1(n).session_id);
-		}, [() => encodeURIComponent(get$1(n).session_id)]), delegated("click", a, (e) => c(e, get$1(n).session_id, { at: "1" })), append(e, a);
-	}, C = (e) => {
-		var n = root_1$33(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("cardWatchNone")]), append(e, n);
-	};
-	if_block(x, (e) => {
-		get$1(i)?.[0] ? e(S) : e(C, -1);
-	}), reset(g);
-	var w = sibling(g, 2), T = child(w), E = only_child(T, !0), D = sibling(T, 2), O = only_child(D, !0), k = sibling(D, 2), A = only_child(k, !0), j = sibling(k, 2);
-	remove_textarea_child(j);
-	var M = sibling(j, 2), N = only_child(M, !0);
-	reset(w);
-	var P = sibling(w, 2), F = child(P), I = only_child(F, !0), L = sibling(F, 2), R = only_child(L, !0), z = sibling(L, 2), B = only_child(z, !0);
-	reset(P), reset(h);
-	var V = sibling(h, 2), H = child(V), U = child(H), W = only_child(U, !0), G = sibling(U, 2);
-	remove_input_defaults(G), reset(H);
-	var K = sibling(H, 2), q = (e) => {
-		var n = root_1$33(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
-	}, J = (e) => {
-		var n = root_1$33(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noSessions")]), append(e, n);
-	}, Y = (e) => {
-		var n = root_4$21();
-		each(n, 21, () => get$1(s), (e) => e.session_id, (e, n) => {
-			var i = root_3$26(), a = child(i), o = child(a), s = only_child(o, !0), l = sibling(o, 2), u = (e) => {
-				var n = root_2$29(), i = only_child(n, !0);
-				template_effect((e) => set_text(i, e), [() => t("status_running")]), append(e, n);
-			};
-			if_block(l, (e) => {
-				get$1(n).state === "open" && e(u);
-			});
-			var d = sibling(l), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0);
-			reset(a), reset(i), template_effect((e, i, o, c) => {
-				set_attribute(a, "href", `/workspace/${e ?? ""}`), set_text(s, get$1(n).name || get$1(n).session_id), set_text(f, i), set_attribute(p, "datetime", o), set_text(m, c);
-			}, [
-				() => encodeURIComponent(get$1(n).session_id),
-				() => t("eventsN", { n: get$1(n).head }),
-				() => new Date(get$1(n).updated_us / 1e3).toISOString(),
-				() => ago(get$1(n).updated_us)
-			]), delegated("click", a, (e) => c(e, get$1(n).session_id)), append(e, i);
-		}), reset(n), append(e, n);
-	};
-	if_block(K, (e) => {
-		get$1(i) === null ? e(q) : get$1(s).length ? e(Y, -1) : e(J, 1);
-	}), reset(V), reset(f), reset(u), template_effect((e, n, i, a, o, s, c, l, u, d, f, p, h, g) => {
-		set_text(m, e), set_text(v, n), set_text(b, i), set_text(E, a), set_text(O, o), set_text(A, s), M.disabled = c, set_text(N, l), set_text(I, u), set_text(R, d), set_text(B, f), set_text(W, p), set_attribute(G, "placeholder", h), set_attribute(G, "aria-label", g);
-	}, [
-		() => ui.about?.agent ?? t("workspace"),
-		() => t("cardWatch"),
-		() => t("cardWatchBody"),
-		() => t("cardRun"),
-		() => t("cardRunBody", { provider: ui.about?.provider ?? t("notReported") }),
-		() => t("runWith"),
-		() => !get$1(o).trim(),
-		() => t("start"),
-		() => t("cardTalk"),
-		() => t("cardTalkBody"),
-		() => t("start"),
-		() => t("sessions"),
-		() => t("filterSessions"),
-		() => t("filterSessions")
-	]), bind_value(j, () => get$1(o), (e) => set(o, e)), delegated("click", M, () => l(get$1(o))), delegated("click", z, () => l("")), delegated("input", G, () => route.set({ q: get$1(a) }, !0)), bind_value(G, () => get$1(a), (e) => set(a, e)), append(e, u), pop();
-}
-delegate(["click", "input"]);
-// src/lib/Splitter.svelte
-var root$41 = from_html("<div role=\"separator\" aria-orientation=\"vertical\" tabindex=\"0\"></div>");
-function Splitter(e, n) {
-	push$1(n, !0);
-	let i = (e) => Math.max(n.min, Math.min(n.max, Math.round(e))), a = state(!1);
-	function o(e) {
-		set(a, !0), e.target.setPointerCapture(e.pointerId);
-	}
-	function s(e) {
-		get$1(a) && n.onchange(i(n.side === "left" ? e.clientX : innerWidth - e.clientX));
-	}
-	function c(e) {
-		let a = n.side === "left" ? 1 : -1, o = {
-			ArrowRight: n.value + 16 * a,
-			ArrowLeft: n.value - 16 * a,
-			Home: n.min,
-			End: n.max
-		}[e.key];
-		o !== void 0 && (e.preventDefault(), e.stopPropagation(), n.onchange(i(o)));
-	}
-	var l = root$41();
-	let u;
-	template_effect((e) => {
-		u = set_class(l, 1, "splitter", null, u, { dragging: get$1(a) }), set_attribute(l, "aria-label", e), set_attribute(l, "aria-valuenow", n.value), set_attribute(l, "aria-valuemin", n.min), set_attribute(l, "aria-valuemax", n.max);
-	}, [() => t("resize", { pane: n.pane })]), delegated("pointerdown", l, o), delegated("pointermove", l, s), delegated("pointerup", l, () => set(a, !1)), delegated("keydown", l, c), append(e, l), pop();
-}
-delegate([
-	"pointerdown",
-	"pointermove",
-	"pointerup",
-	"keydown"
-]);
-// src/lib/Tabs.svelte
-var root$40 = from_html("<span class=\"tabgap\" aria-hidden=\"true\"></span>"), root_1$32 = from_html("<span class=\"badge\"> </span>"), root_2$28 = from_html("<!> <button role=\"tab\"> <!></button>", 1), root_3$25 = from_html("<div class=\"tabs\"><div role=\"tablist\" tabindex=\"-1\"></div> <!></div> <div class=\"panel\" role=\"tabpanel\" tabindex=\"-1\"><!></div>", 1);
-function Tabs(e, n) {
-	push$1(n, !0);
-	function i(e) {
-		let i = n.tabs.findIndex((e) => e.id === n.chosen), a = {
-			ArrowRight: i + 1,
-			ArrowLeft: i - 1,
-			Home: 0,
-			End: n.tabs.length - 1
-		}[e.key];
-		if (a === void 0) return;
-		e.preventDefault(), e.stopPropagation();
-		let o = n.tabs[(a + n.tabs.length) % n.tabs.length];
-		o && (n.onchoose(o.id), document.getElementById(`${n.prefix}-tab-${o.id}`)?.focus());
-	}
-	var a = root_3$25(), o = first_child(a), s = child(o);
-	each(s, 23, () => n.tabs, (e) => e.id, (e, i, a) => {
-		var o = root_2$28(), s = first_child(o), c = (e) => {
-			append(e, root$40());
-		};
-		if_block(s, (e) => {
-			get$1(i).group && get$1(i).group !== n.tabs[get$1(a) - 1]?.group && get$1(a) > 0 && e(c);
-		});
-		var l = sibling(s, 2), u = child(l, !0), d = sibling(u), f = (e) => {
-			var n = root_1$32(), a = only_child(n, !0);
-			template_effect(() => set_text(a, get$1(i).badge)), append(e, n);
-		};
-		if_block(d, (e) => {
-			get$1(i).badge && e(f);
-		}), reset(l), template_effect(() => {
-			set_attribute(l, "id", `${n.prefix ?? ""}-tab-${get$1(i).id ?? ""}`), set_attribute(l, "aria-selected", get$1(i).id === n.chosen), set_attribute(l, "aria-controls", `${n.prefix ?? ""}-panel`), set_attribute(l, "tabindex", get$1(i).id === n.chosen ? 0 : -1), set_attribute(l, "title", get$1(i).group), set_text(u, get$1(i).label);
-		}), delegated("click", l, () => n.onchoose(get$1(i).id)), append(e, o);
-	}), reset(s);
-	var c = sibling(s, 2), l = (e) => {
-		var i = comment();
-		snippet(first_child(i), () => n.extra), append(e, i);
-	};
-	if_block(c, (e) => {
-		n.extra && e(l);
-	}), reset(o);
-	var u = sibling(o, 2);
-	snippet(child(u), () => n.panel), reset(u), template_effect(() => {
-		set_attribute(s, "aria-label", n.label), set_attribute(u, "id", `${n.prefix ?? ""}-panel`), set_attribute(u, "aria-labelledby", `${n.prefix ?? ""}-tab-${n.chosen ?? ""}`);
-	}), delegated("keydown", s, i), append(e, a), pop();
-}
-delegate(["keydown", "click"]);
-// src/lib/Meter.svelte
-var root$39 = from_html("<div><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span></span></div>");
-function Meter(e, n) {
-	push$1(n, !0);
-	let i = prop(n, "bad", 3, !1), a = user_derived(() => Math.max(0, Math.min(1, n.value)));
-	var o = root$39();
-	let s;
-	var c = child(o), l = only_child(c, !0), u = sibling(c), d = only_child(u, !0), f = sibling(u, 2);
-	set_attribute(f, "aria-valuemin", 0), set_attribute(f, "aria-valuemax", 100);
-	var p = child(f);
-	let m;
-	reset(f), reset(o), template_effect((e, c) => {
-		s = set_class(o, 1, "meter", null, s, { bad: i() }), set_text(l, n.label), set_text(d, e), set_attribute(f, "aria-label", n.label), set_attribute(f, "aria-valuenow", c), m = set_style(p, "", m, { width: `${get$1(a) * 100}%` });
-	}, [() => percent(n.value), () => Math.round(get$1(a) * 100)]), append(e, o), pop();
-}
-// src/lib/Source.svelte
-var root$38 = from_html("<footer class=\"source\"><span> </span><span> </span></footer>");
-function Source(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => n.read === void 0 ? offline ? t("sourceRecorded") : n.view.position === null ? t("sourceLive") : t("sourcePast") : t("sourceRead", { when: new Date(n.read).toLocaleTimeString() }));
-	var a = root$38(), o = child(a), s = only_child(o, !0), c = only_child(sibling(o));
-	reset(a), template_effect((e, n) => {
-		set_text(s, e), set_text(c, `${n ?? ""} · ${get$1(i) ?? ""}`);
-	}, [() => t("source", { events: n.events }), () => t("asOf", { n: n.seq ?? n.view.state.seq })]), append(e, a), pop();
-}
-// src/panels/Autonomic.svelte
-var root$37 = from_html("<p class=\"blank\"> </p>"), root_1$31 = from_svg("<path></path>"), root_2$27 = from_html("<span> </span>"), root_3$24 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$20 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$15 = from_html("<p class=\"soft\"> </p>"), root_6$12 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$10 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_8$8 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_9$6 = from_html("<div class=\"scrolls\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!></div> <!>", 1);
-function Autonomic(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => n.view.state), a = user_derived(() => get$1(i).vector), o = [
-		"progress",
-		"uncertainty",
-		"context_pressure",
-		"side_effect_pressure"
-	], s = user_derived(() => ({
-		progress: t("progress"),
-		uncertainty: t("uncertainty"),
-		context_pressure: t("context"),
-		side_effect_pressure: t("sideEffects")
-	})), c = (e, n) => n.map((i, a) => `${a ? "L" : "M"}${(a / Math.max(1, n.length - 1) * 300).toFixed(1)},${(58 - Math.max(0, Math.min(1, i[e])) * 56).toFixed(1)}`).join(""), l = (e) => t(e ? "yes" : "no");
-	var u = root_9$6(), d = first_child(u), f = child(d), p = (e) => {
-		var n = root$37(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noVector")]), append(e, n);
-	}, m = (e) => {
-		var n = root_4$20(), l = first_child(n), u = child(l), d = child(u), f = only_child(d, !0), p = only_child(sibling(d), !0);
-		reset(u);
-		var m = sibling(u, 2), h = child(m), g = only_child(h, !0), _ = only_child(sibling(h), !0);
-		reset(m);
-		var v = sibling(m, 2), y = child(v), b = only_child(y, !0), x = only_child(sibling(y), !0);
-		reset(v), reset(l);
-		var S = sibling(l, 2), C = child(S);
-		{
-			let e = user_derived(() => t("progress"));
-			Meter(C, {
-				get label() {
-					return get$1(e);
-				},
-				get value() {
-					return get$1(a).progress;
-				}
-			});
-		}
-		var w = sibling(C, 2);
-		{
-			let e = user_derived(() => t("uncertainty")), n = user_derived(() => get$1(a).uncertainty > .85);
-			Meter(w, {
-				get label() {
-					return get$1(e);
-				},
-				get value() {
-					return get$1(a).uncertainty;
-				},
-				get bad() {
-					return get$1(n);
-				}
-			});
-		}
-		var T = sibling(w, 2);
-		{
-			let e = user_derived(() => t("context")), n = user_derived(() => get$1(a).context_pressure > .8);
-			Meter(T, {
-				get label() {
-					return get$1(e);
-				},
-				get value() {
-					return get$1(a).context_pressure;
-				},
-				get bad() {
-					return get$1(n);
-				}
-			});
-		}
-		var E = sibling(T, 2);
-		{
-			let e = user_derived(() => t("sideEffects")), n = user_derived(() => get$1(a).side_effect_pressure > .8);
-			Meter(E, {
-				get label() {
-					return get$1(e);
-				},
-				get value() {
-					return get$1(a).side_effect_pressure;
-				},
-				get bad() {
-					return get$1(n);
-				}
-			});
-		}
-		var D = sibling(E, 2);
-		{
-			let e = user_derived(() => t("humanDependency"));
-			Meter(D, {
-				get label() {
-					return get$1(e);
-				},
-				get value() {
-					return get$1(a).human_dependency;
-				}
-			});
-		}
-		reset(S);
-		var O = sibling(S, 2), k = (e) => {
-			var n = root_3$24(), a = child(n), l = child(a), u = only_child(sibling(l));
-			reset(a);
-			var d = sibling(a, 2);
-			each(d, 21, () => o, index, (e, n, a) => {
-				var o = root_1$31();
-				set_class(o, 0, `line${a}`), template_effect((e) => set_attribute(o, "d", e), [() => c(get$1(n), get$1(i).samples)]), append(e, o);
-			}), reset(d);
-			var f = sibling(d, 2);
-			each(f, 21, () => o, index, (e, n, i) => {
-				var a = root_2$27();
-				set_class(a, 1, `key line${i}`);
-				var o = only_child(a, !0);
-				template_effect(() => set_text(o, get$1(s)[get$1(n)])), append(e, a);
-			}), reset(f), reset(n), template_effect((e, n, a) => {
-				set_text(l, `${e ?? ""} `), set_text(u, `#${get$1(i).samples[0]?.seq ?? ""} – #${n ?? ""}`), set_attribute(d, "aria-label", a);
-			}, [
-				() => t("overTime"),
-				() => get$1(i).samples.at(-1)?.seq,
-				() => t("overTime")
-			]), append(e, n);
-		};
-		if_block(O, (e) => {
-			get$1(i).samples.length > 1 && e(k);
-		});
-		var A = sibling(O, 2), j = child(A), M = only_child(j, !0), N = sibling(j, 2), P = child(N), F = only_child(P, !0), I = sibling(P), L = only_child(I, !0), R = sibling(I), z = only_child(R, !0), B = sibling(R), V = only_child(B, !0), H = sibling(B, 2), U = only_child(H, !0), W = sibling(H), G = only_child(W, !0), K = sibling(W), q = only_child(K, !0), J = only_child(sibling(K), !0);
-		reset(N), reset(A), template_effect((e, n, i, a, o, s, c, l, u, d, m, h, v, y, S) => {
-			set_text(f, e), set_text(p, n), set_text(g, i), set_text(_, a), set_text(b, o), set_text(x, s), set_text(M, c), set_text(F, l), set_text(L, u), set_text(z, d), set_text(V, m), set_text(U, h), set_text(G, v), set_text(q, y), set_text(J, S);
-		}, [
-			() => t("mode"),
-			() => get$1(i).mode || t("notReported"),
-			() => t("risk"),
-			() => get$1(a).risk || t("notReported"),
-			() => t("errorStreak"),
-			() => whole(get$1(a).error_streak),
-			() => t("budget"),
-			() => t("budgetTokens"),
-			() => whole(get$1(a).tokens_remaining),
-			() => t("budgetTime"),
-			() => duration(get$1(a).time_remaining_ms),
-			() => t("budgetCalls"),
-			() => whole(get$1(a).tool_calls_remaining),
-			() => t("budgetErrors"),
-			() => whole(get$1(a).error_budget_remaining)
-		]), append(e, n);
-	};
-	if_block(f, (e) => {
-		get$1(a) ? e(m, -1) : e(p);
-	});
-	var h = sibling(f, 2), g = child(h), _ = only_child(g, !0), v = sibling(g, 2), y = (e) => {
-		var n = root_5$15(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("gatesNone")]), append(e, n);
-	}, b = (e) => {
-		var n = root_6$12(), a = first_child(n), o = child(a), s = only_child(o, !0), c = sibling(o), u = only_child(c, !0), d = sibling(c), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0), k = only_child(sibling(D), !0);
-		reset(a);
-		var A = only_child(sibling(a));
-		template_effect((e, n, a, o, c, l, d, p, h, _, y) => {
-			set_text(s, e), set_text(u, n), set_text(f, a), set_text(m, o), set_text(g, c), set_text(v, l), set_text(b, d), set_text(S, get$1(i).gates.approval_for_risk), set_text(w, p), set_text(E, h), set_text(O, _), set_text(k, y), set_text(A, `${get$1(i).gates.reason ?? ""} #${get$1(i).gates.seq ?? ""}`);
-		}, [
-			() => t("gateSideEffects"),
-			() => l(get$1(i).gates.side_effects),
-			() => t("gateNetwork"),
-			() => l(get$1(i).gates.network),
-			() => t("gateShell"),
-			() => l(get$1(i).gates.shell),
-			() => t("gateApproval"),
-			() => t("gateCalls"),
-			() => whole(get$1(i).gates.tool_calls),
-			() => t("gateMutations"),
-			() => whole(get$1(i).gates.mutations)
-		]), append(e, n);
-	};
-	if_block(v, (e) => {
-		get$1(i).gates ? e(b, -1) : e(y);
-	}), reset(h);
-	var x = sibling(h, 2), S = (e) => {
-		var n = root_8$8(), a = child(n), o = only_child(a, !0), s = sibling(a);
-		each(s, 21, () => get$1(i).rulings.slice(-12).toReversed(), index, (e, n) => {
-			var i = root_7$10(), a = child(i), o = only_child(a), s = sibling(a), c = only_child(sibling(s), !0);
-			reset(i), template_effect(() => {
-				set_text(o, `#${get$1(n).seq ?? ""}`), set_text(s, ` ${get$1(n).type ?? ""} `), set_text(c, get$1(n).detail);
-			}), delegated("click", a, () => route.set({
-				mid: "journal",
-				event: get$1(n).seq
-			})), append(e, i);
-		}), reset(s), reset(n), template_effect((e) => set_text(o, e), [() => t("rulings")]), append(e, n);
-	};
-	if_block(x, (e) => {
-		get$1(i).rulings.length && e(S);
-	});
-	var C = sibling(x, 2), w = (e) => {
-		var n = root_8$8(), a = child(n), o = only_child(a, !0), s = sibling(a);
-		each(s, 21, () => get$1(i).modes.slice(-12).toReversed(), index, (e, n) => {
-			var i = root_7$10(), a = child(i), o = only_child(a), s = sibling(a), c = only_child(sibling(s), !0);
-			reset(i), template_effect(() => {
-				set_text(o, `#${get$1(n).seq ?? ""}`), set_text(s, ` ${get$1(n).was ?? ""} → ${get$1(n).now ?? ""} `), set_text(c, get$1(n).reason);
-			}), delegated("click", a, () => route.set({
-				mid: "journal",
-				event: get$1(n).seq
-			})), append(e, i);
-		}), reset(s), reset(n), template_effect((e) => set_text(o, e), [() => t("modesHistory")]), append(e, n);
-	};
-	if_block(C, (e) => {
-		get$1(i).modes.length && e(w);
-	}), reset(d);
-	var T = sibling(d, 2);
-	{
-		let e = user_derived(() => get$1(a)?.seq);
-		Source(T, {
-			get view() {
-				return n.view;
-			},
-			events: "StateEstimated, ModeChanged, GatesUpdated, autonomic.*",
-			get seq() {
-				return get$1(e);
-			}
-		});
-	}
-	template_effect((e) => set_text(_, e), [() => t("gates")]), append(e, u), pop();
-}
-delegate(["click"]);
-// src/lib/Dialog.svelte
-var root$36 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>");
-function Dialog(e, n) {
-	push$1(n, !0);
-	let i = prop(n, "wide", 3, !1), a = prop(n, "beside", 3, !1), o = state(void 0);
-	user_effect(() => {
-		get$1(o) && !get$1(o).open && (a() ? get$1(o).show() : get$1(o).showModal());
-	});
-	var s = root$36();
-	let c;
-	var l = child(s), u = child(l), d = child(u), f = only_child(d, !0), p = sibling(d);
-	reset(u), snippet(sibling(u, 2), () => n.children), reset(l), reset(s), bind_this(s, (e) => set(o, e), () => get$1(o)), template_effect((e) => {
-		set_attribute(s, "aria-label", n.title), c = set_class(s, 1, "", null, c, {
-			wide: i(),
-			beside: a()
-		}), set_text(f, n.title), set_attribute(p, "aria-label", e);
-	}, [() => t("close")]), event("close", s, function(...e) {
-		n.onclose?.apply(this, e);
-	}), delegated("click", s, (e) => e.target === get$1(o) && !a() && get$1(o)?.close()), delegated("keydown", s, (e) => {
-		a() && e.key === "Escape" && (e.stopPropagation(), get$1(o)?.close());
-	}), delegated("click", p, () => get$1(o)?.close()), append(e, s), pop();
-}
-delegate(["click", "keydown"]);
-// src/panels/Branches.svelte
-var root$35 = from_html("<p class=\"soft\"> </p>"), root_1$30 = from_html("<button class=\"quiet small\"> </button>"), root_2$26 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> <!><!></span> <!></li>"), root_3$23 = from_html("<ul class=\"rows branches\"></ul>"), root_4$19 = from_html("<!> <div class=\"row\"><button class=\"quiet\"> </button><button class=\"quiet\"> </button></div>", 1);
-function Branches(e, n) {
-	push$1(n, !0);
-	let i = state(null), a = () => ui.attempt(async () => set(i, (await get(at(n.view.id, "/branches"))).branches));
-	(async () => a())();
-	function o(e) {
-		ui.overlay = "", route.go(n.view.id, e === "main" ? {} : { branch: e });
-	}
-	let s = (e) => ui.attempt(async () => {
-		await send("POST", at(n.view.id, `/branches/${encodeURIComponent(e.branch_id)}/merge`), { target_branch: e.parent_branch ?? "main" }), await a();
-	}), c = (e) => {
-		let n = 0, a = e;
-		for (; a?.parent_branch && n < 8;) n++, a = get$1(i)?.find((e) => e.branch_id === a?.parent_branch);
-		return n;
-	};
-	{
-		let a = user_derived(() => t("branches"));
-		Dialog(e, {
-			get title() {
-				return get$1(a);
-			},
-			onclose: () => ui.overlay === "branches" && (ui.overlay = ""),
-			children: (e, a) => {
-				var l = root_4$19(), u = first_child(l), d = (e) => {
-					var n = root$35(), i = only_child(n, !0);
-					template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
-				}, f = (e) => {
-					var a = root_3$23();
-					each(a, 21, () => get$1(i), (e) => e.branch_id, (e, i) => {
-						var a = root_2$26();
-						let l;
-						var u = child(a), d = only_child(u), f = sibling(u, 2), p = child(f, !0), m = sibling(p), h = (e) => {
-							var n = text$2();
-							template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => t("forkedAt", {
-								parent: get$1(i).parent_branch,
-								n: get$1(i).fork_sequence
-							})]), append(e, n);
-						};
-						if_block(m, (e) => {
-							get$1(i).parent_branch && e(h);
-						});
-						var g = sibling(m), _ = (e) => {
-							var n = text$2();
-							template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => t("merged", { into: get$1(i).merged_into })]), append(e, n);
-						};
-						if_block(g, (e) => {
-							get$1(i).merged_into && e(_);
-						}), reset(f);
-						var v = sibling(f, 2), y = (e) => {
-							var n = root_1$30(), a = only_child(n, !0);
-							template_effect((e) => set_text(a, e), [() => t("merge", { into: get$1(i).parent_branch })]), delegated("click", n, () => s(get$1(i))), append(e, n);
-						};
-						if_block(v, (e) => {
-							get$1(i).parent_branch && !get$1(i).merged_into && e(y);
-						}), reset(a), template_effect((e, o) => {
-							l = set_style(a, "", l, { "padding-left": e }), set_attribute(u, "aria-current", get$1(i).branch_id === n.view.branch ? "true" : void 0), set_text(d, `↳ ${(get$1(i).name || get$1(i).branch_id) ?? ""}`), set_text(p, o);
-						}, [() => `${c(get$1(i)) * 18}px`, () => t("headAt", { n: get$1(i).head_sequence })]), delegated("click", u, () => o(get$1(i).branch_id)), append(e, a);
-					}), reset(a), append(e, a);
-				};
-				if_block(u, (e) => {
-					get$1(i) ? e(f, -1) : e(d);
-				});
-				var p = sibling(u, 2), m = child(p), h = only_child(m, !0), g = sibling(m), _ = only_child(g, !0);
-				reset(p), template_effect((e, n) => {
-					set_text(h, e), set_text(_, n);
-				}, [() => t("compare"), () => t("branchHere")]), delegated("click", m, () => ui.overlay = "compare"), delegated("click", g, () => ui.branchFrom(n.view.shown)), append(e, l);
-			},
-			$$slots: { default: !0 }
-		});
-	}
-	pop();
-}
-delegate(["click"]);
 // src/app/markdown.ts
 var FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]*)/, ITEM = /^( {0,3})([-*+]|(\d{1,9})[.)])\s+(.*)$/, MOST_DEPTH = 6;
 function blocks(e, n = 0) {
@@ -5297,7 +5105,7 @@ function safe(e) {
 	}
 }
 // src/lib/Copy.svelte
-var root$34 = from_html("<button class=\"quiet small\"> </button>");
+var root$21 = from_html("<button class=\"quiet small\"> </button>");
 function Copy(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "label", 3, ""), a = state(!1);
@@ -5306,7 +5114,7 @@ function Copy(e, n) {
 			await navigator.clipboard.writeText(n.text), set(a, !0), setTimeout(() => set(a, !1), 1500);
 		} catch {}
 	}
-	var s = root$34(), c = only_child(s, !0);
+	var s = root$21(), c = only_child(s, !0);
 	template_effect((e) => set_text(c, e), [() => get$1(a) ? t("copied") : i() || t("copy")]), delegated("click", s, o), append(e, s), pop();
 }
 delegate(["click"]);
@@ -5318,19 +5126,19 @@ var parts = (e, n = noop) => {
 			var i = text$2();
 			template_effect(() => set_text(i, get$1(n).text)), append(e, i);
 		}, s = (e) => {
-			var i = root$33(), a = only_child(i, !0);
+			var i = root$20(), a = only_child(i, !0);
 			template_effect(() => set_text(a, get$1(n).text)), append(e, i);
 		}, c = (e) => {
-			var i = root_1$29();
+			var i = root_1$17();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, l = (e) => {
-			var i = root_2$25();
+			var i = root_2$15();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, u = (e) => {
-			var i = root_3$22();
+			var i = root_3$13();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, d = (e) => {
-			var i = root_4$18();
+			var i = root_4$13();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_attribute(i, "href", get$1(n).href)), append(e, i);
 		};
 		if_block(a, (e) => {
@@ -5341,13 +5149,13 @@ var parts = (e, n = noop) => {
 	var i = comment();
 	each(first_child(i), 17, n, index, (e, n) => {
 		var i = comment(), a = first_child(i), o = (e) => {
-			var i = root_5$14();
+			var i = root_5$9();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, s = (e) => {
-			var i = root_5$14();
+			var i = root_5$9();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_class(i, 1, `heading h${get$1(n).level ?? ""}`)), append(e, i);
 		}, c = (e) => {
-			var i = root_6$11(), a = child(i), o = child(a), s = only_child(o, !0);
+			var i = root_6$7(), a = child(i), o = child(a), s = only_child(o, !0);
 			Copy(sibling(o), { get text() {
 				return get$1(n).text;
 			} }), reset(a);
@@ -5361,24 +5169,24 @@ var parts = (e, n = noop) => {
 				attribute_effect(e, () => ({ start: get$1(n).ordered ? get$1(n).start : void 0 }));
 				var a = comment();
 				each(first_child(a), 17, () => get$1(n).items, index, (e, n) => {
-					var i = root_7$9();
+					var i = root_7$6();
 					nodes(child(i), () => get$1(n)), reset(i), append(e, i);
 				}), append(i, a);
 			}), append(e, i);
 		}, u = (e) => {
-			var i = root_8$7();
+			var i = root_8$5();
 			nodes(child(i), () => get$1(n).blocks), reset(i), append(e, i);
 		}, d = (e) => {
-			var i = root_12$1(), a = child(i), o = child(a), s = child(o);
+			var i = root_12$2(), a = child(i), o = child(a), s = child(o);
 			each(s, 21, () => get$1(n).head, index, (e, n) => {
 				var i = root_9$5();
 				parts(child(i), () => get$1(n)), reset(i), append(e, i);
 			}), reset(s), reset(o);
 			var c = sibling(o);
 			each(c, 21, () => get$1(n).rows, index, (e, n) => {
-				var i = root_11$1();
+				var i = root_11$2();
 				each(i, 21, () => get$1(n), index, (e, n) => {
-					var i = root_10$2();
+					var i = root_10$4();
 					parts(child(i), () => get$1(n)), reset(i), append(e, i);
 				}), reset(i), append(e, i);
 			}), reset(c), reset(a), reset(i), append(e, i);
@@ -5389,12 +5197,22 @@ var parts = (e, n = noop) => {
 			get$1(n).type === "p" ? e(o) : get$1(n).type === "h" ? e(s, 1) : get$1(n).type === "code" ? e(c, 2) : get$1(n).type === "list" ? e(l, 3) : get$1(n).type === "quote" ? e(u, 4) : get$1(n).type === "table" ? e(d, 5) : e(f, -1);
 		}), append(e, i);
 	}), append(e, i);
-}, root$33 = from_html("<code> </code>"), root_1$29 = from_html("<strong><!></strong>"), root_2$25 = from_html("<em><!></em>"), root_3$22 = from_html("<del><!></del>"), root_4$18 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$14 = from_html("<p><!></p>"), root_6$11 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$9 = from_html("<li><!></li>"), root_8$7 = from_html("<blockquote><!></blockquote>"), root_9$5 = from_html("<th scope=\"col\"><!></th>"), root_10$2 = from_html("<td><!></td>"), root_11$1 = from_html("<tr></tr>"), root_12$1 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14 = from_html("<div class=\"markdown\"><!></div>");
+}, root$20 = from_html("<code> </code>"), root_1$17 = from_html("<strong><!></strong>"), root_2$15 = from_html("<em><!></em>"), root_3$13 = from_html("<del><!></del>"), root_4$13 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$9 = from_html("<p><!></p>"), root_6$7 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$6 = from_html("<li><!></li>"), root_8$5 = from_html("<blockquote><!></blockquote>"), root_9$5 = from_html("<th scope=\"col\"><!></th>"), root_10$4 = from_html("<td><!></td>"), root_11$2 = from_html("<tr></tr>"), root_12$2 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14$1 = from_html("<div class=\"markdown\"><!></div>");
 function Markdown(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => blocks(n.text));
-	var a = root_14();
+	var a = root_14$1();
 	nodes(child(a), () => get$1(i)), reset(a), append(e, a), pop();
+}
+// src/lib/Source.svelte
+var root$19 = from_html("<footer class=\"source\"><span> </span><span> </span></footer>");
+function Source(e, n) {
+	push$1(n, !0);
+	let i = user_derived(() => n.read === void 0 ? offline ? t("sourceRecorded") : n.view.position === null ? t("sourceLive") : t("sourcePast") : t("sourceRead", { when: new Date(n.read).toLocaleTimeString() }));
+	var a = root$19(), o = child(a), s = only_child(o, !0), c = only_child(sibling(o));
+	reset(a), template_effect((e, a) => {
+		set_attribute(o, "title", n.events), set_text(s, e), set_text(c, `${a ?? ""} · ${get$1(i) ?? ""}`);
+	}, [() => t("source", { events: n.events }), () => t("asOf", { n: n.seq ?? n.view.state.seq })]), append(e, a), pop();
 }
 // src/panels/goto.ts
 function toJournal(e, n) {
@@ -5410,31 +5228,33 @@ function toJournal(e, n) {
 	});
 }
 // src/panels/PaymentCard.svelte
-var root$32 = from_html("<dt>µ</dt><dd> </dd>", 1), root_1$28 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_2$24 = from_html("<dt> </dt><dd> </dd>", 1), root_3$21 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">¤</span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>");
+var root$18 = from_html("<dt> </dt><dd> </dd>", 1), root_1$16 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_2$14 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">¤</span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>");
 function PaymentCard(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.payment?.network === "eip155:4020402");
 	var a = comment(), o = first_child(a), s = (e) => {
-		var a = root_3$21(), o = child(a), s = sibling(child(o), 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = only_child(sibling(l, 2), !0);
+		var a = root_2$14(), o = child(a), s = sibling(child(o), 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = only_child(sibling(l, 2), !0);
 		reset(o);
 		var f = sibling(o, 2), p = child(f), m = only_child(p, !0), h = sibling(p), g = only_child(child(h), !0);
 		reset(h);
 		var _ = sibling(h, 2), v = only_child(_, !0), y = sibling(_), b = child(y, !0), x = sibling(b), S = (e) => {
 			var n = text$2();
-			template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => t("simulated")]), append(e, n);
+			template_effect((e) => set_text(n, ` · ${e ?? ""}`), [() => t("simulated")]), append(e, n);
 		};
 		if_block(x, (e) => {
 			get$1(i) && e(S);
 		}), reset(y);
 		var C = sibling(y, 2), w = (e) => {
-			var i = root$32(), a = only_child(sibling(first_child(i)), !0);
-			template_effect((e) => set_text(a, e), [() => micro(n.payment.amount_micro)]), append(e, i);
+			var i = root$18(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
+			template_effect((e, n) => {
+				set_text(o, e), set_text(s, n);
+			}, [() => t("exactly"), () => micro(n.payment.amount_micro)]), append(e, i);
 		};
 		if_block(C, (e) => {
 			n.payment.amount_micro && e(w);
 		});
 		var T = sibling(C, 2), E = (e) => {
-			var i = root_1$28(), a = first_child(i), o = only_child(a, !0), s = sibling(a), c = only_child(child(s), !0);
+			var i = root_1$16(), a = first_child(i), o = only_child(a, !0), s = sibling(a), c = only_child(child(s), !0);
 			reset(s), template_effect((e, n) => {
 				set_text(o, e), set_text(c, n);
 			}, [() => t("transaction"), () => id(n.payment.tx, 10)]), append(e, i);
@@ -5443,7 +5263,7 @@ function PaymentCard(e, n) {
 			n.payment.tx && e(E);
 		});
 		var D = sibling(T, 2), O = (e) => {
-			var i = root_2$24(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
+			var i = root$18(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
 			template_effect((e) => {
 				set_text(o, e), set_text(s, n.payment.reason);
 			}, [() => t("more")]), append(e, i);
@@ -5476,16 +5296,16 @@ function PaymentCard(e, n) {
 }
 delegate(["click"]);
 // src/panels/Ruler.svelte
-var root$31 = from_html("<span class=\"pin\"></span>"), root_1$27 = from_html("<span class=\"soft\"> </span>"), root_2$23 = from_html("<div class=\"ruler\" aria-hidden=\"true\"><span class=\"auto\"></span><span class=\"ask\"></span><span class=\"refuse\"></span> <!></div> <p class=\"small-text\"> <!></p>", 1);
+var root$17 = from_html("<span class=\"pin\"></span>"), root_1$15 = from_html("<span class=\"soft\"> </span>"), root_2$13 = from_html("<div class=\"ruler\" aria-hidden=\"true\"><span class=\"auto\"></span><span class=\"ask\"></span><span class=\"refuse\"></span> <!></div> <p class=\"small-text\"> <!></p>", 1);
 function Ruler(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "amount", 3, 0), a = user_derived(() => Math.log10(Math.max(10, n.policy.most_per_payment_micro * 10))), o = (e) => Math.max(0, Math.min(100, Math.log10(Math.max(1, e)) / get$1(a) * 100));
-	var s = root_2$23(), c = first_child(s), l = child(c);
+	var s = root_2$13(), c = first_child(s), l = child(c);
 	let u;
 	var d = sibling(l);
 	let f;
 	var p = sibling(d, 3), m = (e) => {
-		var n = root$31();
+		var n = root$17();
 		let a;
 		template_effect((e) => a = set_style(n, "", a, { left: e }), [() => `${o(i()) ?? ""}%`]), append(e, n);
 	};
@@ -5493,7 +5313,7 @@ function Ruler(e, n) {
 		i() && e(m);
 	}), reset(c);
 	var h = sibling(c, 2), g = child(h), _ = sibling(g), v = (e) => {
-		var n = root_1$27(), i = only_child(n, !0);
+		var n = root_1$15(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("simulated")]), append(e, n);
 	};
 	if_block(_, (e) => {
@@ -5511,14 +5331,14 @@ function Ruler(e, n) {
 	]), append(e, s), pop();
 }
 // src/panels/PaymentQuestion.svelte
-var root$30 = from_html("<section class=\"approval\"><p><strong> </strong> <span class=\"soft\"> </span></p> <!> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!> </dd></dl> <div class=\"row\"><button> </button><button class=\"quiet\"> </button></div></section>");
+var root$16 = from_html("<section class=\"approval\"><p><strong> </strong> <span class=\"soft\"> </span></p> <!> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!> </dd></dl> <div class=\"row\"><button> </button><button class=\"quiet\"> </button></div></section>");
 function PaymentQuestion(e, n) {
 	push$1(n, !0);
 	let i = state(!1);
 	async function a(e) {
 		get$1(i) || (set(i, !0), await ui.attempt(() => send("POST", `/v1/approvals/${encodeURIComponent(n.ask.ticket_id)}`, { decision: e })), await ui.readInbox(), set(i, !1));
 	}
-	var o = root$30(), s = child(o), c = child(s), l = only_child(c, !0), u = only_child(sibling(c, 2), !0);
+	var o = root$16(), s = child(o), c = child(s), l = only_child(c, !0), u = only_child(sibling(c, 2), !0);
 	reset(s);
 	var d = sibling(s, 2), f = (e) => {
 		Ruler(e, {
@@ -5535,7 +5355,7 @@ function PaymentQuestion(e, n) {
 	});
 	var p = sibling(d, 2), m = child(p), h = only_child(m, !0), g = sibling(m), _ = only_child(g, !0), v = sibling(g, 2), y = only_child(v, !0), b = sibling(v), x = child(b, !0), S = sibling(x), C = (e) => {
 		var n = text$2();
-		template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => t("simulated")]), append(e, n);
+		template_effect((e) => set_text(n, ` · ${e ?? ""}`), [() => t("simulated")]), append(e, n);
 	};
 	if_block(S, (e) => {
 		n.ask.network === "eip155:4020402" && e(C);
@@ -5619,23 +5439,23 @@ function walk(e, n, i) {
 	return a.reverse();
 }
 // src/lib/Diff.svelte
-var root$29 = from_html("<p class=\"soft\"> </p>"), root_1$26 = from_html("<div class=\"diff-gap\" aria-hidden=\"true\">⋯</div>"), root_2$22 = from_html("<!> <div><span class=\"gutter\"> </span><span class=\"gutter\"> </span><span class=\"sign\"> </span><span class=\"code-text\"> </span></div>", 1), root_3$20 = from_html("<div class=\"diff\" role=\"group\" tabindex=\"0\"></div>"), root_4$17 = from_html("<p class=\"figures\"><span class=\"plus\"> </span> <span class=\"minus\"> </span></p> <!>", 1);
+var root$15 = from_html("<p class=\"soft\"> </p>"), root_1$14 = from_html("<div class=\"diff-gap\" aria-hidden=\"true\">⋯</div>"), root_2$12 = from_html("<!> <div><span class=\"gutter\"> </span><span class=\"gutter\"> </span><span class=\"sign\"> </span><span class=\"code-text\"> </span></div>", 1), root_3$12 = from_html("<div class=\"diff\" role=\"group\" tabindex=\"0\"></div>"), root_4$12 = from_html("<p class=\"figures\"><span class=\"plus\"> </span> <span class=\"minus\"> </span></p> <!>", 1);
 function Diff(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => diff(n.before, n.after)), a = user_derived(() => get$1(i).filter((e) => e.kind === "+").length), o = user_derived(() => get$1(i).filter((e) => e.kind === "-").length), s = user_derived(() => get$1(i).map((e, n) => ({
 		line: e,
 		near: get$1(i).slice(Math.max(0, n - 3), n + 4).some((e) => e.kind !== " ")
 	})).filter((e) => e.near).map((e) => e.line).slice(0, 2e3));
-	var c = root_4$17(), l = first_child(c), u = child(l), d = only_child(u), f = only_child(sibling(u, 2));
+	var c = root_4$12(), l = first_child(c), u = child(l), d = only_child(u), f = only_child(sibling(u, 2));
 	reset(l);
 	var p = sibling(l, 2), m = (e) => {
-		var n = root$29(), i = only_child(n, !0);
+		var n = root$15(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("same")]), append(e, n);
 	}, h = (e) => {
-		var i = root_3$20();
+		var i = root_3$12();
 		each(i, 21, () => get$1(s), index, (e, n, i) => {
-			var a = root_2$22(), o = first_child(a), c = (e) => {
-				append(e, root_1$26());
+			var a = root_2$12(), o = first_child(a), c = (e) => {
+				append(e, root_1$14());
 			};
 			if_block(o, (e) => {
 				i > 0 && get$1(n).kind === " " && get$1(n).old - (get$1(s)[i - 1]?.old || get$1(n).old - 1) > 1 && e(c);
@@ -5658,16 +5478,16 @@ function Diff(e, n) {
 	}), append(e, c), pop();
 }
 // src/lib/Json.svelte
-var root$28 = from_html("<button class=\"quiet small\"> </button>"), root_1$25 = from_html("<div class=\"json\"><div class=\"code-head\"><span> </span><!></div> <pre tabindex=\"0\" role=\"group\"> </pre> <!></div>");
+var root$14 = from_html("<button class=\"quiet small\"> </button>"), root_1$13 = from_html("<div class=\"json\"><div class=\"code-head\"><span> </span><!></div> <pre tabindex=\"0\" role=\"group\"> </pre> <!></div>");
 function Json(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "most", 3, 12), a = state(!1), o = user_derived(() => pretty(n.value)), s = user_derived(() => get$1(o).split("\n")), c = user_derived(() => !get$1(a) && (get$1(s).length > i() || get$1(o).length > 6e3));
-	var l = root_1$25(), u = child(l), d = child(u), f = only_child(d, !0);
+	var l = root_1$13(), u = child(l), d = child(u), f = only_child(d, !0);
 	Copy(sibling(d), { get text() {
 		return get$1(o);
 	} }), reset(u);
 	var p = sibling(u, 2), m = only_child(p, !0), h = sibling(p, 2), g = (e) => {
-		var n = root$28(), i = only_child(n, !0);
+		var n = root$14(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => get$1(a) ? t("showLess") : t("showAll", { n: get$1(s).length })]), delegated("click", n, () => set(a, !get$1(a))), append(e, n);
 	};
 	if_block(h, (e) => {
@@ -5678,17 +5498,21 @@ function Json(e, n) {
 }
 delegate(["click"]);
 // src/panels/Approval.svelte
-var root$27 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$24 = from_html("<pre> </pre>"), root_2$21 = from_html("<code> </code>"), root_3$19 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$16 = from_html("<p class=\"soft\"> </p>"), root_5$13 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_6$10 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_7$8 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_8$6 = from_html("<div class=\"row wrap\"><button> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div>"), root_9$4 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <p class=\"soft\"> </p> <!> <!></div>");
+var root$13 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$12 = from_html("<pre> </pre>"), root_2$11 = from_html("<code> </code>"), root_3$11 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$11 = from_html("<p class=\"soft\"> </p>"), root_5$8 = from_html("<p> <strong> </strong> <span class=\"soft\"> </span></p><!>", 1), root_6$6 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_7$5 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_8$4 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_9$4 = from_html("<div class=\"row wrap\"><button class=\"small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_10$3 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <!> <!> <!> <!></div>");
 function Approval(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "rule", 3, "");
 	prop(n, "view", 3, null);
-	let a = state(!1), o = state(!1), s = state(""), c = state(""), l = state(!1), u = state(""), d = state(proxy(Date.now())), f = user_derived(() => n.call.expires_us ? n.call.expires_us / 1e3 : n.call.asked_us / 1e3 + 3e5);
+	let a = state(!1), o = state(!1), s = state(""), c = state(""), l = state(!1), u = state(""), d = state(proxy(Date.now())), f = user_derived(() => (n.call.expires_us ?? ui.waiting.find((e) => e.approval_id === n.call.approval_id)?.expires_us ?? 0) / 1e3), p = user_derived(() => typeof n.call.arguments == "object" && n.call.arguments !== null ? n.call.arguments : {}), m = user_derived(() => [
+		get$1(p).price_micro,
+		get$1(p).amount_micro,
+		get$1(p).max_price_micro
+	].find((e) => typeof e == "number" && e > 0));
 	user_effect(() => {
 		let e = setInterval(() => set(d, Date.now(), !0), 1e3);
 		return () => clearInterval(e);
 	});
-	async function p(e) {
+	async function h(e) {
 		if (!get$1(l)) {
 			set(l, !0);
 			try {
@@ -5699,9 +5523,9 @@ function Approval(e, n) {
 			ui.readInbox();
 		}
 	}
-	function m() {
+	function g() {
 		try {
-			p({
+			h({
 				approved: !0,
 				arguments: JSON.parse(get$1(s))
 			});
@@ -5709,97 +5533,134 @@ function Approval(e, n) {
 			set(u, t("notJson"), !0);
 		}
 	}
-	var h = root_9$4(), g = child(h), _ = child(g), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y);
-	reset(g);
-	var x = sibling(g, 2), S = (e) => {
-		var n = root$27(), i = child(n, !0), a = sibling(i);
+	var _ = root_10$3(), v = child(_), y = child(v), b = only_child(y, !0), x = sibling(y, 2), S = only_child(x);
+	reset(v);
+	var C = sibling(v, 2), w = (e) => {
+		var n = root$13(), i = child(n, !0), a = sibling(i);
 		remove_textarea_child(a), reset(n), template_effect((e) => set_text(i, e), [() => t("editArguments")]), bind_value(a, () => get$1(s), (e) => set(s, e)), append(e, n);
-	}, C = (e) => {
-		var i = root_1$24(), a = only_child(i, !0);
+	}, T = (e) => {
+		var i = root_1$12(), a = only_child(i, !0);
 		template_effect((e) => set_text(a, e), [() => pretty(n.call.arguments)]), append(e, i);
 	};
-	if_block(x, (e) => {
-		get$1(a) ? e(S) : e(C, -1);
+	if_block(C, (e) => {
+		get$1(a) ? e(w) : e(T, -1);
 	});
-	var w = sibling(x, 2), T = (e) => {
-		var i = root_3$19(), a = child(i);
+	var E = sibling(C, 2), D = (e) => {
+		var i = root_3$11(), a = child(i);
 		each(sibling(a), 17, () => n.call.capabilities, index, (e, n) => {
-			var i = root_2$21(), a = only_child(i, !0);
+			var i = root_2$11(), a = only_child(i, !0);
 			template_effect(() => set_text(a, get$1(n))), append(e, i);
 		}), reset(i), template_effect((e) => set_text(a, `${e ?? ""} `), [() => t("needs")]), append(e, i);
 	};
-	if_block(w, (e) => {
-		n.call.capabilities?.length && e(T);
+	if_block(E, (e) => {
+		n.call.capabilities?.length && e(D);
 	});
-	var E = sibling(w, 2), D = (e) => {
-		var n = root_4$16(), a = only_child(n, !0);
+	var O = sibling(E, 2), k = (e) => {
+		var n = root_4$11(), a = only_child(n, !0);
 		template_effect((e) => set_text(a, e), [() => t("whyAsked", { rule: i() })]), append(e, n);
 	};
-	if_block(E, (e) => {
-		i() && e(D);
+	if_block(O, (e) => {
+		i() && e(k);
 	});
-	var O = sibling(E, 2), k = only_child(O, !0), A = sibling(O, 2), j = (e) => {
-		var n = root_5$13(), i = only_child(n, !0);
-		template_effect(() => set_text(i, get$1(u))), append(e, n);
+	var A = sibling(O, 2), j = (e) => {
+		var n = root_5$8(), i = first_child(n), a = child(i), o = sibling(a), s = only_child(o, !0), c = only_child(sibling(o, 2), !0);
+		reset(i);
+		var l = sibling(i), u = (e) => {
+			Ruler(e, {
+				get policy() {
+					return ui.about.payments;
+				},
+				get amount() {
+					return get$1(m);
+				}
+			});
+		};
+		if_block(l, (e) => {
+			ui.about && e(u);
+		}), template_effect((e, n, i) => {
+			set_text(a, `${e ?? ""}: `), set_text(s, n), set_text(c, i);
+		}, [
+			() => t("price"),
+			() => usd(get$1(m)),
+			() => micro(get$1(m))
+		]), append(e, n);
 	};
 	if_block(A, (e) => {
-		get$1(u) && e(j);
+		get$1(m) && e(j);
 	});
 	var M = sibling(A, 2), N = (e) => {
-		var n = root_6$10(), i = first_child(n), a = child(i, !0), s = sibling(a);
+		var n = root_4$11(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => get$1(f) > get$1(d) ? t("expiresIn", { time: duration(get$1(f) - get$1(d)) }) : t("expired")]), append(e, n);
+	};
+	if_block(M, (e) => {
+		get$1(f) && e(N);
+	});
+	var P = sibling(M, 2), F = (e) => {
+		var n = root_6$6(), i = only_child(n, !0);
+		template_effect(() => set_text(i, get$1(u))), append(e, n);
+	};
+	if_block(P, (e) => {
+		get$1(u) && e(F);
+	});
+	var I = sibling(P, 2), L = (e) => {
+		var n = root_7$5(), i = first_child(n), a = child(i, !0), s = sibling(a);
 		remove_input_defaults(s), reset(i);
-		var u = sibling(i, 2), d = child(u), f = only_child(d, !0), m = sibling(d), h = only_child(m, !0);
+		var u = sibling(i, 2), d = child(u), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0);
 		reset(u), template_effect((e, n, i) => {
-			set_text(a, e), d.disabled = get$1(l), set_text(f, n), set_text(h, i);
+			set_text(a, e), d.disabled = get$1(l), set_text(f, n), set_text(m, i);
 		}, [
 			() => t("refuseReason"),
 			() => t("refuse"),
 			() => t("cancel")
-		]), bind_value(s, () => get$1(c), (e) => set(c, e)), delegated("click", d, () => p({
+		]), bind_value(s, () => get$1(c), (e) => set(c, e)), delegated("click", d, () => h({
 			approved: !1,
 			reason: get$1(c)
-		})), delegated("click", m, () => set(o, !1)), append(e, n);
-	}, P = (e) => {
-		var n = root_7$8(), i = child(n), o = only_child(i, !0), s = sibling(i), c = only_child(s, !0);
+		})), delegated("click", p, () => set(o, !1)), append(e, n);
+	}, R = (e) => {
+		var n = root_8$4(), i = child(n), o = only_child(i, !0), s = sibling(i), c = only_child(s, !0);
 		reset(n), template_effect((e, n) => {
 			i.disabled = get$1(l), set_text(o, e), set_text(c, n);
-		}, [() => t("approveEdited"), () => t("cancel")]), delegated("click", i, m), delegated("click", s, () => set(a, !1)), append(e, n);
-	}, F = (e) => {
-		var i = root_8$6(), c = child(i), u = only_child(c, !0), d = sibling(c, 2), f = only_child(d, !0), m = sibling(d, 2), h = only_child(m, !0), g = sibling(m, 2), _ = only_child(g, !0);
-		reset(i), template_effect((e, n, i, a, o) => {
-			c.disabled = get$1(l), set_text(u, e), d.disabled = get$1(l), set_text(f, n), m.disabled = get$1(l), set_text(h, i), g.disabled = get$1(l), set_attribute(g, "title", a), set_text(_, o);
+		}, [() => t("approveEdited"), () => t("cancel")]), delegated("click", i, g), delegated("click", s, () => set(a, !1)), append(e, n);
+	}, z = (e) => {
+		var i = root_9$4(), c = child(i), u = only_child(c, !0), d = sibling(c, 2), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0), g = sibling(p, 2), _ = only_child(g, !0), v = sibling(g, 2), y = only_child(v, !0);
+		reset(i), template_effect((e, n, i, a, o, s, h) => {
+			c.disabled = get$1(l), set_text(u, e), d.disabled = get$1(l), set_text(f, n), p.disabled = get$1(l), set_text(m, i), g.disabled = get$1(l), set_attribute(g, "title", a), set_text(_, o), v.disabled = get$1(l), set_attribute(v, "title", s), set_text(y, h);
 		}, [
 			() => t("approve"),
 			() => t("refuse"),
 			() => t("editArguments"),
 			() => t("allowSessionHint"),
-			() => t("allowSession")
-		]), delegated("click", c, () => p({ approved: !0 })), delegated("click", d, () => set(o, !0)), delegated("click", m, () => {
+			() => t("allowSession"),
+			() => t("approvePauseHint"),
+			() => t("approvePause")
+		]), delegated("click", c, () => h({ approved: !0 })), delegated("click", d, () => set(o, !0)), delegated("click", p, () => {
 			set(s, pretty(n.call.arguments), !0), set(a, !0);
-		}), delegated("click", g, () => p({
+		}), delegated("click", g, () => h({
 			approved: !0,
 			scope: "session"
+		})), delegated("click", v, () => h({
+			approved: !0,
+			pause_after: !0
 		})), append(e, i);
 	};
-	if_block(M, (e) => {
-		get$1(o) ? e(N) : get$1(a) ? e(P, 1) : e(F, -1);
-	}), reset(h), template_effect((e, i, a, o, s) => {
-		set_attribute(h, "aria-label", e), set_text(v, i), set_class(y, 1, `tag risk-${n.call.risk ?? ""}`), set_text(b, `${a ?? ""}: ${o ?? ""}`), set_text(k, s);
+	if_block(I, (e) => {
+		get$1(o) ? e(L) : get$1(a) ? e(R, 1) : e(z, -1);
+	}), reset(_), template_effect((e, i, a, o) => {
+		set_attribute(_, "aria-label", e), set_text(b, i), set_class(x, 1, `tag risk-${n.call.risk ?? ""}`), set_text(S, `${a ?? ""}: ${o ?? ""}`);
 	}, [
 		() => t("approvalAsk", { tool: n.call.tool_name }),
 		() => t("approvalAsk", { tool: n.call.tool_name }),
 		() => t("risk"),
-		() => term("risk_", n.call.risk),
-		() => get$1(f) > get$1(d) ? t("expiresIn", { time: duration(get$1(f) - get$1(d)) }) : t("expired")
-	]), append(e, h), pop();
+		() => term("risk_", n.call.risk)
+	]), append(e, _), pop();
 }
 delegate(["click"]);
 // src/panels/Doubt.svelte
-var root$26 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong></p> <div class=\"row wrap\"><button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div></div>");
+var root$12 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong></p> <div class=\"row wrap\"><button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div></div>");
 function Doubt(e, n) {
 	push$1(n, !0);
 	let i = (e) => ui.attempt(() => send("POST", at(n.view.id, `/doubts/${encodeURIComponent(n.call)}`, { branch: n.view.branch }), { decision: e }));
-	var a = root$26(), o = child(a), s = only_child(child(o), !0);
+	var a = root$12(), o = child(a), s = only_child(child(o), !0);
 	reset(o);
 	var c = sibling(o, 2), l = child(c), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0);
 	reset(c), reset(a), template_effect((e, n, i, o, c) => {
@@ -5814,7 +5675,7 @@ function Doubt(e, n) {
 }
 delegate(["click"]);
 // src/panels/ToolCard.svelte
-var root$25 = from_html("<p class=\"soft\"> <!></p>"), root_1$23 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$20 = from_html("<p class=\"error-text\"> </p>"), root_3$18 = from_html("<p class=\"soft\"> </p>"), root_4$15 = from_html("<button class=\"quiet small\"> </button>"), root_5$12 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), root_6$9 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
+var root$11 = from_html("<p class=\"soft\"> <!></p>"), root_1$11 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$10 = from_html("<p class=\"error-text\"> </p>"), root_3$10 = from_html("<p class=\"soft\"> </p>"), root_4$10 = from_html("<button class=\"quiet small\"> </button>"), root_5$7 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), root_6$5 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
 function ToolCard(e, n) {
 	push$1(n, !0);
 	let i = [
@@ -5838,7 +5699,7 @@ function ToolCard(e, n) {
 		let e = setInterval(() => set(_, Date.now(), !0), 1e3);
 		return () => clearInterval(e);
 	});
-	var v = root_6$9(), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b, 2), C = only_child(S, !0), w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2), D = child(E, !0), O = sibling(D), k = (e) => {
+	var v = root_6$5(), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b, 2), C = only_child(S, !0), w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2), D = child(E, !0), O = sibling(D), k = (e) => {
 		var i = text$2();
 		template_effect((e) => set_text(i, ` · ${e ?? ""}`), [() => duration(n.entry.ms)]), append(e, i);
 	}, A = (e) => {
@@ -5893,11 +5754,11 @@ function ToolCard(e, n) {
 		n.entry.state === "in_doubt" && !offline && n.view.position === null && e(P);
 	});
 	var F = sibling(N, 2), I = (e) => {
-		var i = root_5$12(), a = child(i), o = (e) => {
-			var n = root_1$23(), i = first_child(n), a = sibling(child(i));
+		var i = root_5$7(), a = child(i), o = (e) => {
+			var n = root_1$11(), i = first_child(n), a = sibling(child(i));
 			reset(i);
 			var o = sibling(i, 2), s = (e) => {
-				var n = root$25(), i = child(n), a = sibling(i), o = (e) => {
+				var n = root$11(), i = child(n), a = sibling(i), o = (e) => {
 					var n = text$2();
 					template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => String(get$1(f).sandbox)]), append(e, n);
 				};
@@ -5958,14 +5819,14 @@ ${n ?? ""}${i ?? ""}`), [
 			n.entry.label === "bash" ? e(o) : get$1(m) ? e(s, 1) : get$1(g) ? e(h, 2) : get$1(v) && e(_, 3);
 		});
 		var y = sibling(a, 2), b = (e) => {
-			var n = root_2$20(), i = only_child(n, !0);
+			var n = root_2$10(), i = only_child(n, !0);
 			template_effect((e) => set_text(i, e), [() => p(get$1(f).error) || p(get$1(l)?.kind.error)]), append(e, n);
 		}, x = user_derived(() => p(get$1(f).error) || get$1(l)?.kind.type === "ToolCallFailed");
 		if_block(y, (e) => {
 			get$1(x) && e(b);
 		});
 		var S = sibling(y, 2), C = (e) => {
-			var i = root_3$18(), a = only_child(i, !0);
+			var i = root_3$10(), a = only_child(i, !0);
 			template_effect((e) => set_text(a, e), [() => t("whyAsked", { rule: n.entry.why })]), append(e, i);
 		};
 		if_block(S, (e) => {
@@ -6000,7 +5861,7 @@ ${n ?? ""}${i ?? ""}`), [
 			get$1(l) && e(k);
 		}), reset(w);
 		var A = sibling(w, 2), j = child(A), M = only_child(j), N = sibling(j, 2), P = only_child(N, !0), F = sibling(N, 2), I = (e) => {
-			var i = root_4$15(), a = only_child(i, !0);
+			var i = root_4$10(), a = only_child(i, !0);
 			template_effect((e) => set_text(a, e), [() => t("wholeFile")]), delegated("click", i, () => route.set({
 				mid: "files",
 				right: "preview",
@@ -6029,7 +5890,7 @@ ${n ?? ""}${i ?? ""}`), [
 }
 delegate(["click"]);
 // src/panels/Chat.svelte
-var root$24 = from_html("<button class=\"quiet small center\"> </button>"), root_1$22 = from_html("<div class=\"empty\"><h2> </h2><p> </p></div>"), root_2$19 = from_html("<button class=\"quiet small\"> </button>"), root_3$17 = from_html("<article class=\"turn user\"><div class=\"who\"><span> </span><span class=\"turn-tools\"><!> <button class=\"quiet small seq\"> </button></span></div> <div class=\"text pre\"> </div></article>"), root_4$14 = from_html("<article class=\"turn agent\"><!></article>"), root_5$11 = from_html("<div class=\"pre\"> </div>"), root_6$8 = from_html("<p class=\"soft\"> </p>"), root_7$7 = from_html("<details class=\"thinking\"><summary> </summary><!></details>"), root_8$5 = from_html("<span class=\"soft\"> </span>"), root_9$3 = from_html("<!> <p class=\"notice end\"><span> </span> <!></p>", 1), root_10$1 = from_html("<p><button class=\"quiet small seq\"> </button> </p>"), root_11 = from_html("<article class=\"turn agent writing\"><!><span class=\"caret\" aria-hidden=\"true\"></span></article>"), root_12 = from_html("<button class=\"small jump\"> </button>"), root_13 = from_html("<div class=\"chat\" role=\"log\" aria-live=\"off\" tabindex=\"-1\"><!> <!> <!> <!> <!></div> <!> <!>", 1);
+var root$10 = from_html("<button class=\"quiet small center\"> </button>"), root_1$10 = from_html("<li> </li>"), root_2$9 = from_html("<details><summary><span class=\"tag wait\"> </span> </summary><ul class=\"plain-list small-text\"></ul></details>"), root_3$9 = from_html("<button class=\"quiet small\"> </button>"), root_4$9 = from_html("<div class=\"demo-note\"><p><span class=\"tag\"> </span> </p> <!> <!></div>"), root_5$6 = from_html("<div class=\"empty\"><h2> </h2><p> </p></div>"), root_6$4 = from_html("<span class=\"tag\"> </span>"), root_7$4 = from_html("<p class=\"chips small-text\"> <!></p>"), root_8$3 = from_html("<div class=\"text pre\"> </div><!>", 1), root_9$3 = from_html("<article class=\"turn user\"><div class=\"who\"><span> </span><span class=\"turn-tools\"><!> <button class=\"quiet small seq\"> </button></span></div> <!></article>"), root_10$2 = from_html("<article class=\"turn agent\"><!></article>"), root_11$1 = from_html("<div class=\"pre\"> </div>"), root_12$1 = from_html("<p class=\"soft\"> </p>"), root_13 = from_html("<details class=\"thinking\"><summary> </summary><!></details>"), root_14 = from_html("<span class=\"soft\"> </span>"), root_15 = from_html("<!> <p class=\"notice end\"><span> </span> <!></p>", 1), root_16 = from_html("<button class=\"small\"> </button>"), root_17 = from_html("<article class=\"offer\"><h3> </h3><p> </p><blockquote> </blockquote><!></article>"), root_18 = from_html("<p><button class=\"quiet small seq\"> </button> </p>"), root_19 = from_html("<article class=\"turn agent writing\"><!><span class=\"caret\" aria-hidden=\"true\"></span></article>"), root_20 = from_html("<button class=\"small jump\"> </button>"), root_21 = from_html("<div class=\"chat\" role=\"log\" aria-live=\"off\" tabindex=\"-1\"><!> <!> <!> <!> <!> <!></div> <!> <!>", 1);
 function Chat(e, n) {
 	push$1(n, !0);
 	let i = state(void 0), a = state(40), o = !0, s = state(0), c = state([]), l = user_derived(() => [...get$1(c), ...n.view.settled.entries]), u = user_derived(() => get$1(l).slice(-get$1(a))), d = user_derived(() => n.view.settled.dropped - get$1(c).length + get$1(l).length - get$1(u).length), f = user_derived(() => get$1(l).length - get$1(u).length + (get$1(c).length ? 0 : n.view.settled.dropped));
@@ -6066,28 +5927,65 @@ function Chat(e, n) {
 	let _ = (e) => {
 		let n = `notice_${e.ref}`, i = term("", n, { d: e.detail });
 		return i === n ? `${e.ref} ${e.detail}` : i;
-	}, v = (e) => /Errored|ErrorRaised|violation|CircuitBreaker|in_doubt/.test(e.ref), y = (e) => n.view.settled.runs.find((n) => n.id === e);
-	var b = root_13(), x = first_child(b), S = child(x), C = (e) => {
-		var n = root$24(), i = only_child(n);
+	}, v = (e) => /Errored|ErrorRaised|violation|CircuitBreaker|in_doubt/.test(e.ref), y = (e) => ui.attempt(async () => {
+		let i = await send("POST", `/workspace/demos/${encodeURIComponent(e)}/copies`, {
+			name: n.view.state.session.name || e,
+			model: null
+		});
+		i && route.go(i.session_id);
+	}), b = (e) => n.view.settled.offers.find((n) => n.seq === e), x = (e) => n.view.settled.runs.find((n) => n.id === e);
+	var S = root_21(), C = first_child(S), w = child(C), T = (e) => {
+		var n = root$10(), i = only_child(n);
 		template_effect((e, n) => set_text(i, `${e ?? ""} (${n ?? ""})`), [() => t("older"), () => whole(get$1(f))]), delegated("click", n, m), append(e, n);
 	};
-	if_block(S, (e) => {
-		get$1(f) > 0 && e(C);
+	if_block(w, (e) => {
+		get$1(f) > 0 && e(T);
 	});
-	var w = sibling(S, 2), T = (e) => {
-		var n = root_1$22(), i = child(n), a = only_child(i, !0), o = only_child(sibling(i), !0);
+	var E = sibling(w, 2), D = (e) => {
+		let i = user_derived(() => n.view.state.demo);
+		var a = root_4$9(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s);
+		reset(o);
+		var u = sibling(o, 2), d = (e) => {
+			var n = root_2$9(), a = child(n), o = child(a), s = only_child(o, !0), c = sibling(o);
+			reset(a);
+			var l = sibling(a);
+			each(l, 21, () => get$1(i).simulated, index, (e, n) => {
+				var i = root_1$10(), a = only_child(i, !0);
+				template_effect(() => set_text(a, get$1(n))), append(e, i);
+			}), reset(l), reset(n), template_effect((e, n) => {
+				set_text(s, e), set_text(c, ` ${n ?? ""}`);
+			}, [() => t("simulatedTag"), () => t("simulatedWhat")]), append(e, n);
+		};
+		if_block(u, (e) => {
+			get$1(i).simulated.length && e(d);
+		});
+		var f = sibling(u, 2), p = (e) => {
+			var n = root_3$9(), a = only_child(n, !0);
+			template_effect((e) => set_text(a, e), [() => t("makeMine")]), delegated("click", n, () => y(get$1(i).slug)), append(e, n);
+		};
+		if_block(f, (e) => {
+			!offline && get$1(i).how !== "copy" && e(p);
+		}), reset(a), template_effect((e) => {
+			set_text(c, get$1(i).slug), set_text(l, ` ${e ?? ""}`);
+		}, [() => t(get$1(i).how === "recording" ? "demoRecording" : get$1(i).how === "copy" ? "demoCopy" : "demoRun", { slug: get$1(i).slug })]), append(e, a);
+	};
+	if_block(E, (e) => {
+		n.view.state.demo && e(D);
+	});
+	var O = sibling(E, 2), k = (e) => {
+		var n = root_5$6(), i = child(n), a = only_child(i, !0), o = only_child(sibling(i), !0);
 		reset(n), template_effect((e, n) => {
 			set_text(a, e), set_text(o, n);
 		}, [() => t("nothingYet"), () => t("startHint")]), append(e, n);
 	};
-	if_block(w, (e) => {
-		n.view.opened && !get$1(l).length && e(T);
+	if_block(O, (e) => {
+		n.view.opened && !get$1(l).length && e(k);
 	});
-	var E = sibling(w, 2);
-	each(E, 19, () => get$1(u), (e, n) => ((get$1(d) + n) % get$1(a) + get$1(a)) % get$1(a), (e, i) => {
+	var A = sibling(O, 2);
+	each(A, 19, () => get$1(u), (e, n) => ((get$1(d) + n) % get$1(a) + get$1(a)) % get$1(a), (e, i) => {
 		var a = comment(), o = first_child(a), s = (e) => {
-			var a = root_3$17(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s), u = child(l), d = (e) => {
-				var n = root_2$19(), a = only_child(n, !0);
+			var a = root_9$3(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s), u = child(l), d = (e) => {
+				var n = root_3$9(), a = only_child(n, !0);
 				template_effect((e) => set_text(a, e), [() => t("editResend")]), delegated("click", n, () => ui.branchFrom(get$1(i).seq - 1, h(get$1(i)))), append(e, n);
 			};
 			if_block(u, (e) => {
@@ -6095,17 +5993,30 @@ function Chat(e, n) {
 			});
 			var f = sibling(u, 2), p = only_child(f);
 			reset(l), reset(o);
-			var m = only_child(sibling(o, 2), !0);
-			reset(a), template_effect((e, n, o, s) => {
-				set_attribute(a, "aria-label", e), set_text(c, n), set_attribute(f, "title", o), set_text(p, `#${get$1(i).seq ?? ""}`), set_text(m, s);
+			var m = sibling(o, 2), g = (e) => {
+				let n = user_derived(() => withoutAttachments(h(get$1(i))));
+				var a = root_8$3(), o = first_child(a), s = only_child(o, !0), c = sibling(o), l = (e) => {
+					var i = root_7$4(), a = child(i);
+					each(sibling(a), 17, () => get$1(n).names, index, (e, n) => {
+						var i = root_6$4(), a = only_child(i, !0);
+						template_effect(() => set_text(a, get$1(n))), append(e, i);
+					}), reset(i), template_effect((e) => set_text(a, `${e ?? ""}: `), [() => t("attached")]), append(e, i);
+				};
+				if_block(c, (e) => {
+					get$1(n).names.length && e(l);
+				}), template_effect(() => set_text(s, get$1(n).text)), append(e, a);
+			};
+			if_block(m, (e) => {
+				e(g);
+			}), reset(a), template_effect((e, n, o) => {
+				set_attribute(a, "aria-label", e), set_text(c, n), set_attribute(f, "title", o), set_text(p, `#${get$1(i).seq ?? ""}`);
 			}, [
 				() => t("you"),
 				() => t("you"),
-				() => t("inJournal"),
-				() => h(get$1(i))
+				() => t("inJournal")
 			]), delegated("click", f, () => toJournal(n.view, get$1(i))), append(e, a);
 		}, c = (e) => {
-			var n = root_4$14(), a = child(n);
+			var n = root_10$2(), a = child(n);
 			{
 				let e = user_derived(() => h(get$1(i)));
 				Markdown(a, { get text() {
@@ -6115,11 +6026,11 @@ function Chat(e, n) {
 			reset(n), template_effect((e) => set_attribute(n, "aria-label", e), [() => t("agent")]), append(e, n);
 		}, l = (e) => {
 			let n = user_derived(() => g(get$1(i)));
-			var a = root_7$7(), o = child(a), s = only_child(o, !0), c = sibling(o), l = (e) => {
-				var i = root_5$11(), a = only_child(i, !0);
+			var a = root_13(), o = child(a), s = only_child(o, !0), c = sibling(o), l = (e) => {
+				var i = root_11$1(), a = only_child(i, !0);
 				template_effect(() => set_text(a, get$1(n))), append(e, i);
 			}, u = (e) => {
-				var n = root_6$8(), i = only_child(n, !0);
+				var n = root_12$1(), i = only_child(n, !0);
 				template_effect((e) => set_text(i, e), [() => t("noReasoning")]), append(e, n);
 			};
 			if_block(c, (e) => {
@@ -6142,9 +6053,9 @@ function Chat(e, n) {
 				} });
 			}
 		}, f = (e) => {
-			let n = user_derived(() => y(get$1(i).ref));
-			var a = root_9$3(), o = first_child(a), s = (e) => {
-				var n = root_4$14(), a = child(n);
+			let n = user_derived(() => x(get$1(i).ref));
+			var a = root_15(), o = first_child(a), s = (e) => {
+				var n = root_10$2(), a = child(n);
 				{
 					let e = user_derived(() => h(get$1(i), "final_answer"));
 					Markdown(a, { get text() {
@@ -6157,7 +6068,7 @@ function Chat(e, n) {
 				get$1(i).detail && e(s);
 			});
 			var c = sibling(o, 2), l = child(c), u = only_child(l, !0), d = sibling(l, 2), f = (e) => {
-				var i = root_8$5(), a = only_child(i);
+				var i = root_14(), a = only_child(i);
 				template_effect((e, n, i) => set_text(a, `${e ?? ""}${n ?? ""} · ${i ?? ""}`), [
 					() => t("endFigures", {
 						steps: get$1(n).steps,
@@ -6174,7 +6085,23 @@ function Chat(e, n) {
 				set_attribute(c, "data-reason", get$1(i).label), set_text(u, e);
 			}, [() => t("endReason", { reason: get$1(i).label })]), append(e, a);
 		}, p = (e) => {
-			var a = root_10$1();
+			let n = user_derived(() => b(get$1(i).seq));
+			var a = comment(), o = first_child(a), s = (e) => {
+				var i = root_17(), a = child(i), o = only_child(a, !0), s = sibling(a), c = only_child(s, !0), l = sibling(s), u = only_child(l, !0), d = sibling(l), f = (e) => {
+					var i = root_16(), a = only_child(i);
+					template_effect((e) => set_text(a, `↳ ${e ?? ""}`), [() => t("offerBranch", { n: get$1(n).before })]), delegated("click", i, () => ui.branchFrom(Math.max(0, get$1(n).before - 1), get$1(n).message)), append(e, i);
+				};
+				if_block(d, (e) => {
+					offline || e(f);
+				}), reset(i), template_effect(() => {
+					set_attribute(i, "aria-label", get$1(n).title), set_text(o, get$1(n).title), set_text(c, get$1(n).reason), set_text(u, get$1(n).message);
+				}), append(e, i);
+			};
+			if_block(o, (e) => {
+				get$1(n) && e(s);
+			}), append(e, a);
+		}, m = user_derived(() => get$1(i).ref === "demo.branch_offered" && b(get$1(i).seq)), y = (e) => {
+			var a = root_18();
 			let o;
 			var s = child(a), c = only_child(s), l = sibling(s);
 			reset(a), template_effect((e, n) => {
@@ -6182,10 +6109,10 @@ function Chat(e, n) {
 			}, [() => v(get$1(i)), () => _(get$1(i))]), delegated("click", s, () => toJournal(n.view, get$1(i))), append(e, a);
 		};
 		if_block(o, (e) => {
-			get$1(i).kind === "user" ? e(s) : get$1(i).kind === "text" ? e(c, 1) : get$1(i).kind === "thinking" ? e(l, 2) : get$1(i).kind === "tool" ? e(u, 3) : get$1(i).kind === "payment" ? e(d, 4) : get$1(i).kind === "end" ? e(f, 5) : e(p, -1);
+			get$1(i).kind === "user" ? e(s) : get$1(i).kind === "text" ? e(c, 1) : get$1(i).kind === "thinking" ? e(l, 2) : get$1(i).kind === "tool" ? e(u, 3) : get$1(i).kind === "payment" ? e(d, 4) : get$1(i).kind === "end" ? e(f, 5) : get$1(m) ? e(p, 6) : e(y, -1);
 		}), append(e, a);
 	});
-	var D = sibling(E, 2), O = (e) => {
+	var j = sibling(A, 2), M = (e) => {
 		var i = comment();
 		each(first_child(i), 17, () => ui.payments.filter((e) => e.session_id === n.view.id), (e) => e.ticket_id, (e, n) => {
 			PaymentQuestion(e, { get ask() {
@@ -6193,27 +6120,27 @@ function Chat(e, n) {
 			} });
 		}), append(e, i);
 	};
-	if_block(D, (e) => {
-		n.view.position === null && e(O);
+	if_block(j, (e) => {
+		n.view.position === null && e(M);
 	});
-	var k = sibling(D, 2), A = (e) => {
-		var i = root_11();
+	var N = sibling(j, 2), P = (e) => {
+		var i = root_19();
 		Markdown(child(i), { get text() {
 			return n.view.writing.text;
 		} }), next(), reset(i), append(e, i);
 	};
-	if_block(k, (e) => {
-		n.view.writing && n.view.position === null && e(A);
-	}), reset(x), bind_this(x, (e) => set(i, e), () => get$1(i));
-	var j = sibling(x, 2), M = (e) => {
-		var n = root_12(), a = only_child(n);
+	if_block(N, (e) => {
+		n.view.writing && n.view.position === null && e(P);
+	}), reset(C), bind_this(C, (e) => set(i, e), () => get$1(i));
+	var F = sibling(C, 2), I = (e) => {
+		var n = root_20(), a = only_child(n);
 		template_effect((e) => set_text(a, `${e ?? ""} ↓`), [() => t("newEvents", { n: get$1(s) })]), delegated("click", n, () => {
 			o = !0, set(s, 0), get$1(i) && (get$1(i).scrollTop = get$1(i).scrollHeight);
 		}), append(e, n);
 	};
-	if_block(j, (e) => {
-		get$1(s) > 0 && e(M);
-	}), Source(sibling(j, 2), {
+	if_block(F, (e) => {
+		get$1(s) > 0 && e(I);
+	}), Source(sibling(F, 2), {
 		get view() {
 			return n.view;
 		},
@@ -6221,125 +6148,7 @@ function Chat(e, n) {
 		get seq() {
 			return n.view.settled.seq;
 		}
-	}), template_effect((e) => set_attribute(x, "aria-label", e), [() => t("chat")]), event("scroll", x, p), append(e, b), pop();
-}
-delegate(["click"]);
-// src/panels/Compare.svelte
-var root$23 = from_html("<option> </option>"), root_1$21 = from_html("<section class=\"verb\"><h3> </h3><p> </p> <p class=\"soft\"> </p></section>"), root_2$18 = from_html("<tr><th scope=\"row\"> </th><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_3$16 = from_html("<table><tbody></tbody></table>"), root_4$13 = from_html("<details><summary> <span class=\"soft\"> </span></summary><pre> </pre></details>"), root_5$10 = from_html("<p class=\"soft\"> </p>"), root_6$7 = from_html("<p> </p> <div class=\"two\"></div> <!> <h3> </h3> <!>", 1), root_7$6 = from_html("<div class=\"two\"><div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div> <div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div></div> <div class=\"row\"><button> </button></div> <!>", 1);
-function Compare(e, n) {
-	push$1(n, !0);
-	let i = state([]), a = untrack(() => ({
-		branch: n.view.branch,
-		shown: n.view.shown,
-		head: n.view.head
-	})), o = state(proxy(a.branch)), s = state(proxy(a.branch)), c = state(proxy(a.shown)), l = state(proxy(a.head)), u = state(null);
-	(async () => {
-		await ui.attempt(async () => {
-			set(i, (await get(at(n.view.id, "/branches"))).branches);
-			let e = get$1(i).find((e) => e.branch_id !== n.view.branch);
-			e && (set(s, e.branch_id, !0), set(l, e.head_sequence, !0));
-		});
-	})();
-	let d = () => ui.attempt(async () => set(u, await get(at(n.view.id, "/compare", {
-		one: get$1(o),
-		other: get$1(s),
-		one_at: get$1(c),
-		other_at: get$1(l)
-	})))), f = (e) => typeof e == "number" ? whole(Math.round(e * 1e3) / 1e3) : String(e), p = user_derived(() => get$1(u) ? [get$1(u).one, get$1(u).other] : []);
-	{
-		let n = user_derived(() => t("compareTitle"));
-		Dialog(e, {
-			get title() {
-				return get$1(n);
-			},
-			wide: !0,
-			onclose: () => ui.overlay === "compare" && (ui.overlay = ""),
-			children: (e, n) => {
-				var a = root_7$6(), m = first_child(a), h = child(m), g = child(h), _ = child(g, !0), v = sibling(_);
-				each(v, 21, () => get$1(i), index, (e, n) => {
-					var i = root$23(), a = only_child(i, !0), o = {};
-					template_effect(() => {
-						set_text(a, get$1(n).name), o !== (o = get$1(n).branch_id) && (i.value = (i.__value = o) ?? "");
-					}), append(e, i);
-				}), reset(v), init_select(v), reset(g);
-				var y = sibling(g), b = sibling(child(y));
-				remove_input_defaults(b), reset(y), reset(h);
-				var x = sibling(h, 2), S = child(x), C = child(S, !0), w = sibling(C);
-				each(w, 21, () => get$1(i), index, (e, n) => {
-					var i = root$23(), a = only_child(i, !0), o = {};
-					template_effect(() => {
-						set_text(a, get$1(n).name), o !== (o = get$1(n).branch_id) && (i.value = (i.__value = o) ?? "");
-					}), append(e, i);
-				}), reset(w), init_select(w), reset(S);
-				var T = sibling(S), E = sibling(child(T));
-				remove_input_defaults(E), reset(T), reset(x), reset(m);
-				var D = sibling(m, 2), O = child(D), k = only_child(O, !0);
-				reset(D);
-				var A = sibling(D, 2), j = (e) => {
-					var n = root_6$7(), i = first_child(n), a = only_child(i, !0), o = sibling(i, 2);
-					each(o, 21, () => get$1(p), index, (e, n) => {
-						var i = root_1$21(), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s, !0), l = only_child(sibling(s, 2));
-						reset(i), template_effect((e, i, a, s, u, d, f, p, m) => {
-							set_text(o, `${get$1(n).branch ?? ""} · #${get$1(n).sequence ?? ""}`), set_text(c, e), set_text(l, `${i ?? ""} ${a ?? ""} · ${s ?? ""} ${u ?? ""} · ${d ?? ""} ${f ?? ""} · ${p ?? ""} ${m ?? ""}`);
-						}, [
-							() => t("ownEvents", { n: whole(get$1(n).own_events) }),
-							() => whole(get$1(n).spent.model_calls ?? 0),
-							() => t("modelCalls"),
-							() => whole((get$1(n).spent.prompt_tokens ?? 0) + (get$1(n).spent.completion_tokens ?? 0)),
-							() => t("tokens"),
-							() => whole(get$1(n).spent.tool_runs ?? 0),
-							() => t("toolRuns"),
-							() => whole(get$1(n).spent.failed_calls ?? 0),
-							() => t("failedCalls")
-						]), append(e, i);
-					}), reset(o);
-					var s = sibling(o, 2), c = (e) => {
-						var n = root_3$16(), i = child(n);
-						each(i, 21, () => Object.entries(get$1(u).state_changes), index, (e, n) => {
-							var i = user_derived(() => to_array(get$1(n), 2)), a = user_derived(() => to_array(get$1(i)[1], 2));
-							let o = () => get$1(i)[0], s = () => get$1(a)[0], c = () => get$1(a)[1];
-							var l = root_2$18(), u = child(l), d = only_child(u, !0), p = sibling(u), m = only_child(p, !0), h = only_child(sibling(p), !0);
-							reset(l), template_effect((e, n) => {
-								set_text(d, o()), set_text(m, e), set_text(h, n);
-							}, [() => f(s()), () => f(c())]), append(e, l);
-						}), reset(i), reset(n), append(e, n);
-					}, l = user_derived(() => Object.keys(get$1(u).state_changes).length);
-					if_block(s, (e) => {
-						get$1(l) && e(c);
-					});
-					var d = sibling(s, 2), m = only_child(d, !0);
-					each(sibling(d, 2), 17, () => get$1(u).files ?? [], index, (e, n) => {
-						var i = root_4$13(), a = child(i), o = child(a), s = only_child(sibling(o), !0);
-						reset(a);
-						var c = only_child(sibling(a), !0);
-						reset(i), template_effect((e) => {
-							set_text(o, `${get$1(n).path ?? ""} `), set_text(s, get$1(n).change), set_text(c, e);
-						}, [() => get$1(n).text ?? t("binary")]), append(e, i);
-					}, (e) => {
-						var n = root_5$10(), i = only_child(n, !0);
-						template_effect((e) => set_text(i, e), [() => t("noDifferentFiles")]), append(e, n);
-					}), template_effect((e, n) => {
-						set_text(a, e), set_text(m, n);
-					}, [() => t("commonAt", {
-						n: get$1(u).common_sequence,
-						branch: get$1(u).common_branch,
-						turns: get$1(u).common_messages
-					}), () => t("differentFiles")]), append(e, n);
-				};
-				if_block(A, (e) => {
-					get$1(u) && e(j);
-				}), template_effect((e, n, i) => {
-					set_text(_, e), set_text(C, n), set_text(k, i);
-				}, [
-					() => t("one"),
-					() => t("other"),
-					() => t("compare")
-				]), bind_select_value(v, () => get$1(o), (e) => set(o, e)), bind_value(b, () => get$1(c), (e) => set(c, e)), bind_select_value(w, () => get$1(s), (e) => set(s, e)), bind_value(E, () => get$1(l), (e) => set(l, e)), delegated("click", O, d), append(e, a);
-			},
-			$$slots: { default: !0 }
-		});
-	}
-	pop();
+	}), template_effect((e) => set_attribute(C, "aria-label", e), [() => t("chat")]), event("scroll", C, p), append(e, S), pop();
 }
 delegate(["click"]);
 // src/panels/commands.ts
@@ -6370,10 +6179,18 @@ function commands(e) {
 			})
 		},
 		{
-			name: "memory",
-			label: t("memory"),
+			name: "graph",
+			label: t("graph"),
 			act: () => route.set({
-				mid: "memory",
+				mid: "graph",
+				pane: "mid"
+			})
+		},
+		{
+			name: "spaces",
+			label: t("spaces"),
+			act: () => route.set({
+				mid: "spaces",
 				pane: "mid"
 			})
 		},
@@ -6474,104 +6291,177 @@ function commands(e) {
 	];
 }
 // src/panels/Composer.svelte
-var root$22 = from_html("<li><span class=\"tag\"> </span> </li>"), root_1$20 = from_html("<ul class=\"queue\"></ul>"), root_2$17 = from_html("<button type=\"button\" class=\"quiet small\"> <span class=\"soft\"> </span></button>"), root_3$15 = from_html("<div class=\"hints\" role=\"group\"></div>"), root_4$12 = from_html("<p class=\"soft small-text\"> </p>"), root_5$9 = from_html("<label><input type=\"radio\" name=\"steering\"/> </label>"), root_6$6 = from_html("<div class=\"row\"><div class=\"segmented\" role=\"radiogroup\"></div></div>"), root_7$5 = from_html("<button type=\"button\" class=\"quiet\"> </button>"), root_8$4 = from_html("<!> <button type=\"button\" class=\"quiet danger\"> </button>", 1), root_9$2 = from_html("<form class=\"composer\"><!> <!> <!> <label class=\"sr\" for=\"composer\"> </label> <textarea id=\"composer\" rows=\"2\"></textarea> <!> <div class=\"row\"><!> <span class=\"grow\"></span> <button type=\"submit\"> </button></div></form>");
+var root$9 = from_html("<li><span class=\"tag\"> </span> <span class=\"grow cut\"> </span> <button type=\"button\" class=\"quiet small\"> </button><button type=\"button\" class=\"quiet small\"> </button></li>"), root_1$9 = from_html("<ul class=\"queue\"></ul>"), root_2$8 = from_html("<button type=\"button\"> <span class=\"soft\"> </span></button>"), root_3$8 = from_html("<div class=\"hints\" role=\"group\"></div>"), root_4$8 = from_html("<p class=\"soft small-text\"> </p>"), root_5$5 = from_html("<li><span class=\"tag\"> </span><button type=\"button\" class=\"quiet small icon\">✕</button></li>"), root_6$3 = from_html("<ul class=\"files-along\"></ul>"), root_7$3 = from_html("<p class=\"error-text small-text\" role=\"alert\"> </p>"), root_8$2 = from_html("<label><input type=\"radio\" name=\"steering\"/> </label>"), root_9$2 = from_html("<div class=\"row\"><div class=\"segmented\" role=\"radiogroup\"></div></div>"), root_10$1 = from_html("<button type=\"button\" class=\"quiet\"> </button>"), root_11 = from_html("<!> <button type=\"button\" class=\"quiet danger\"> </button>", 1), root_12 = from_html("<form><!> <!> <!> <!> <!> <label class=\"sr\" for=\"composer\"> </label> <textarea id=\"composer\" rows=\"2\"></textarea> <!> <div class=\"row\"><!> <button type=\"button\" class=\"quiet icon\">+</button> <input type=\"file\" multiple=\"\" hidden=\"\"/> <span class=\"grow\"></span> <button type=\"submit\"> </button></div></form>");
 function Composer(e, n) {
 	push$1(n, !0);
-	let i = [], a = user_derived(() => n.view.state), o = user_derived(() => get$1(a).run !== ""), s = state(""), c = state("followup"), l = state(!1), u = 0, d = user_derived(() => `life.draft.${n.view.id}`);
+	let i = [], a = user_derived(() => n.view.state), o = user_derived(() => get$1(a).run !== ""), s = state(""), c = state("followup"), l = state(!1), u = state([]), d = state(""), f = state(!1), p = 0, m = "", h = state(void 0), g = state(void 0), _ = state([]), v = -1, y = user_derived(() => `life.draft.${n.view.id}`);
 	user_effect(() => {
 		try {
-			set(s, sessionStorage.getItem(get$1(d)) ?? "", !0);
+			set(s, localStorage.getItem(get$1(y)) ?? "", !0);
 		} catch {
 			set(s, "");
 		}
 	});
-	function f() {
+	function b() {
 		try {
-			sessionStorage.setItem(get$1(d), get$1(s));
+			get$1(s) ? localStorage.setItem(get$1(y), get$1(s)) : localStorage.removeItem(get$1(y));
 		} catch {}
 	}
-	let p = user_derived(() => {
-		if (get$1(s).startsWith("/")) return commands(n.view).filter((e) => e.name.startsWith(get$1(s).slice(1).toLowerCase())).slice(0, 6).map((e) => ({
+	let x = user_derived(() => /(?:^|\s)@([^\s]*)$/.exec(get$1(s))?.[1]?.toLowerCase());
+	user_effect(() => {
+		get$1(x) !== void 0 && v !== get$1(a).totals.files && (v = get$1(a).totals.files, get(at(n.view.id, "/files", { branch: n.view.branch })).then((e) => set(_, e.files.map((e) => e.path)), () => void 0));
+	});
+	let S = user_derived(() => {
+		if (get$1(s).startsWith("/")) return commands(n.view).filter((e) => e.name.startsWith(get$1(s).slice(1).toLowerCase())).slice(0, 8).map((e) => ({
 			label: `/${e.name}`,
 			about: e.label,
 			act: () => {
-				set(s, ""), f(), e.act();
+				set(s, ""), b(), e.act();
 			}
 		}));
-		let e = /(?:^|\s)@([^\s]*)$/.exec(get$1(s));
-		if (!e) return [];
-		let i = (e[1] ?? "").toLowerCase();
-		return get$1(a).files.filter((e) => e.op !== "delete" && e.path.toLowerCase().includes(i)).slice(-6).map((e) => ({
-			label: e.path,
+		if (get$1(x) === void 0) return [];
+		let e = get$1(a).files.filter((e) => e.op !== "delete").map((e) => e.path).reverse();
+		return [...new Set([...e, ...get$1(_)])].filter((e) => e.toLowerCase().includes(get$1(x))).slice(0, 8).map((e) => ({
+			label: e,
 			about: "",
 			act: () => {
-				set(s, get$1(s).replace(/@[^\s]*$/, `${e.path} `), !0), f(), document.getElementById("composer")?.focus();
+				set(s, get$1(s).replace(/@[^\s]*$/, `${e} `), !0), b(), get$1(h)?.focus();
 			}
 		}));
+	}), C = state(0);
+	user_effect(() => {
+		get$1(S).length, set(C, 0);
 	});
-	async function m() {
+	async function w(e) {
+		set(d, "");
+		for (let n of e) {
+			if (n.size > 65536) {
+				set(d, t("fileTooLarge", {
+					name: n.name,
+					most: bytes(MOST_BYTES)
+				}), !0);
+				continue;
+			}
+			let e = await attachment(n);
+			if (!e) set(d, t("fileNotText", { name: n.name }), !0);
+			else {
+				if (get$1(u).length >= 20 || get$1(u).reduce((e, n) => e + n.bytes, e.bytes) > 131072) {
+					set(d, t("filesTooMany", {
+						n: 20,
+						most: bytes(MOST_BYTES_TOGETHER)
+					}), !0);
+					return;
+				}
+				set(u, [...get$1(u), e]);
+			}
+		}
+	}
+	async function T() {
 		let e = get$1(s).trim();
-		if (!e || get$1(l)) return;
-		if (e.startsWith("/") && get$1(p)[0]) return get$1(p)[0].act();
+		if (!e && !get$1(u).length || get$1(l)) return;
+		if (e.startsWith("/") && get$1(S)[get$1(C)]) return get$1(S)[get$1(C)]?.act();
 		set(l, !0);
-		let i = await ui.attempt(() => get$1(o) ? send("POST", at(n.view.id, "/messages", { branch: n.view.branch }), {
-			message: e,
+		let i = get$1(u).length ? await withAttachments(e || get$1(u).map((e) => e.name).join(", "), get$1(u)) : e, a = await ui.attempt(() => get$1(o) ? send("POST", at(n.view.id, "/messages", { branch: n.view.branch }), {
+			message: i,
 			steering: get$1(c)
 		}) : send("POST", at(n.view.id, "/runs"), {
-			objective: e,
+			objective: i,
 			wait: !1,
 			branch: n.view.branch
 		}, { "idempotency-key": crypto.randomUUID() }));
-		set(l, !1), i && (set(s, ""), u = 0, f(), n.view.position !== null && n.view.follow());
+		set(l, !1), a && (set(s, m = "", !0), set(u, []), p = 0, b(), n.view.position !== null && n.view.follow());
 	}
-	function h(e) {
-		if (e.key === "Enter" && !e.shiftKey && !e.isComposing) e.preventDefault(), m();
-		else if (e.key === "ArrowUp" && (u > 0 || !get$1(s).trim()) && e.target.selectionStart === 0) {
-			let i = get$1(a).entries.filter((e) => e.kind === "user").at(-1 - u);
-			if (!i) return;
-			e.preventDefault(), u += 1;
-			let o = n.view.record(i.seq, i.branch)?.kind.content;
-			set(s, typeof o == "string" ? o : i.detail, !0);
-		} else e.key === "Escape" && e.target.blur();
+	function E(e) {
+		let i = get$1(a).entries.filter((e) => e.kind === "user"), o = Math.max(0, Math.min(i.length, p + e));
+		if (o === p) return !1;
+		p === 0 && (m = get$1(s)), p = o;
+		let c = i.at(-p), l = c && p ? n.view.record(c.seq, c.branch)?.kind.content : void 0;
+		return set(s, p === 0 ? m : withoutAttachments(typeof l == "string" ? l : c?.detail ?? "").text, !0), !0;
 	}
-	let g = (e) => ui.attempt(() => send("POST", at(n.view.id, `/${e}`, { branch: n.view.branch })));
-	var _ = root_9$2(), v = child(_), y = (e) => {
-		var n = root_1$20();
+	function D(e) {
+		let n = e.target, i = e.key === "ArrowDown" ? 1 : e.key === "ArrowUp" ? -1 : 0;
+		get$1(S).length && (i || e.key === "Tab") && !e.shiftKey ? (e.preventDefault(), i ? set(C, (get$1(C) + i + get$1(S).length) % get$1(S).length) : get$1(S)[get$1(C)]?.act()) : e.key === "Enter" && !e.shiftKey && !e.isComposing ? (e.preventDefault(), get$1(S).length && get$1(x) !== void 0 ? get$1(S)[get$1(C)]?.act() : T()) : e.key === "ArrowUp" && n.selectionStart === 0 && E(1) || e.key === "ArrowDown" && p > 0 && n.selectionEnd === get$1(s).length && E(-1) ? e.preventDefault() : e.key === "Escape" && n.blur();
+	}
+	function O(e) {
+		set(f, !1), e.dataTransfer?.files.length && (e.preventDefault(), w(e.dataTransfer.files));
+	}
+	function k(e) {
+		let n = [...e.clipboardData?.files ?? []];
+		n.length && (e.preventDefault(), w(n));
+	}
+	let A = (e) => ui.attempt(() => send("POST", at(n.view.id, `/${e}`, { branch: n.view.branch }))), j = (e) => ui.attempt(() => send("DELETE", at(n.view.id, `/queue/${encodeURIComponent(e)}`, { branch: n.view.branch })));
+	async function M(e) {
+		await j(e.id) && (set(s, [e.message, get$1(s)].filter(Boolean).join("\n\n"), !0), [
+			"followup",
+			"steer",
+			"interrupt"
+		].includes(e.mode) && set(c, e.mode, !0), b(), get$1(h)?.focus());
+	}
+	var N = root_12();
+	let P;
+	var F = child(N), I = (e) => {
+		var n = root_1$9();
 		each(n, 21, () => get$1(a).queue, (e) => e.id, (e, n) => {
-			var i = root$22(), a = child(i), o = only_child(a, !0), s = sibling(a);
-			reset(i), template_effect(() => {
-				set_text(o, get$1(n).mode), set_text(s, ` ${get$1(n).message ?? ""}`);
-			}), append(e, i);
+			var i = root$9(), a = child(i), o = only_child(a, !0), s = sibling(a, 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
+			reset(i), template_effect((e, n, i, a) => {
+				set_text(o, e), set_text(c, n), set_text(u, i), set_text(f, a);
+			}, [
+				() => get$1(n).mode === "steer" ? t("steerNow") : get$1(n).mode === "interrupt" ? t("interrupt") : t("after"),
+				() => withoutAttachments(get$1(n).message).text,
+				() => t("editQueued"),
+				() => t("withdraw")
+			]), delegated("click", l, () => M(get$1(n))), delegated("click", d, () => j(get$1(n).id)), append(e, i);
 		}), reset(n), template_effect((e) => set_attribute(n, "aria-label", e), [() => t("queued")]), append(e, n);
 	};
-	if_block(v, (e) => {
-		get$1(a).queue.length && n.view.position === null && e(y);
+	if_block(F, (e) => {
+		get$1(a).queue.length && n.view.position === null && e(I);
 	});
-	var b = sibling(v, 2), x = (e) => {
-		var n = root_3$15();
-		each(n, 21, () => get$1(p), index, (e, n) => {
-			var i = root_2$17(), a = child(i), o = only_child(sibling(a), !0);
-			reset(i), template_effect(() => {
-				set_text(a, `${get$1(n).label ?? ""} `), set_text(o, get$1(n).about);
-			}), delegated("click", i, function(...e) {
+	var L = sibling(F, 2), R = (e) => {
+		var n = root_3$8();
+		each(n, 21, () => get$1(S), index, (e, n, i) => {
+			var a = root_2$8();
+			let o;
+			var s = child(a), c = only_child(sibling(s), !0);
+			reset(a), template_effect(() => {
+				o = set_class(a, 1, "quiet small", null, o, { lit: i === get$1(C) }), set_text(s, `${get$1(n).label ?? ""} `), set_text(c, get$1(n).about);
+			}), delegated("click", a, function(...e) {
 				get$1(n).act?.apply(this, e);
-			}), append(e, i);
+			}), append(e, a);
 		}), reset(n), template_effect((e) => set_attribute(n, "aria-label", e), [() => t("palette")]), append(e, n);
 	};
-	if_block(b, (e) => {
-		get$1(p).length && e(x);
+	if_block(L, (e) => {
+		get$1(S).length && e(R);
 	});
-	var S = sibling(b, 2), C = (e) => {
-		var n = root_4$12(), i = only_child(n, !0);
+	var z = sibling(L, 2), B = (e) => {
+		var n = root_4$8(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("notLive")]), append(e, n);
 	};
-	if_block(S, (e) => {
-		n.view.position !== null && e(C);
+	if_block(z, (e) => {
+		n.view.position !== null && e(B);
 	});
-	var w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2);
-	remove_textarea_child(E);
-	var D = sibling(E, 2), O = (e) => {
-		var n = root_6$6(), a = child(n);
+	var V = sibling(z, 2), H = (e) => {
+		var n = root_6$3();
+		each(n, 21, () => get$1(u), index, (e, n, i) => {
+			var a = root_5$5(), o = child(a), s = only_child(o), c = sibling(o);
+			reset(a), template_effect((e, i) => {
+				set_text(s, `${get$1(n).name ?? ""} · ${e ?? ""}`), set_attribute(c, "aria-label", i);
+			}, [() => bytes(get$1(n).bytes), () => t("removeFile", { name: get$1(n).name })]), delegated("click", c, () => set(u, get$1(u).filter((e, n) => n !== i))), append(e, a);
+		}), reset(n), template_effect((e) => set_attribute(n, "aria-label", e), [() => t("attached")]), append(e, n);
+	};
+	if_block(V, (e) => {
+		get$1(u).length && e(H);
+	});
+	var U = sibling(V, 2), W = (e) => {
+		var n = root_7$3(), i = only_child(n, !0);
+		template_effect(() => set_text(i, get$1(d))), append(e, n);
+	};
+	if_block(U, (e) => {
+		get$1(d) && e(W);
+	});
+	var G = sibling(U, 2), K = only_child(G, !0), q = sibling(G, 2);
+	remove_textarea_child(q), bind_this(q, (e) => set(h, e), () => get$1(h));
+	var J = sibling(q, 2), ee = (e) => {
+		var n = root_9$2(), a = child(n);
 		each(a, 21, () => [
 			["followup", t("after")],
 			["steer", t("steerNow")],
@@ -6579,7 +6469,7 @@ function Composer(e, n) {
 		], ([e, n]) => e, (e, n) => {
 			var a = user_derived(() => to_array(get$1(n), 2));
 			let o = () => get$1(a)[0], s = () => get$1(a)[1];
-			var l = root_5$9();
+			var l = root_8$2();
 			let u;
 			var d = child(l);
 			remove_input_defaults(d);
@@ -6589,18 +6479,18 @@ function Composer(e, n) {
 			}), bind_group(i, [], d, () => (o(), get$1(c)), (e) => set(c, e)), append(e, l);
 		}), reset(a), reset(n), template_effect((e) => set_attribute(a, "aria-label", e), [() => t("whileRunning")]), append(e, n);
 	};
-	if_block(D, (e) => {
-		get$1(o) && n.view.position === null && e(O);
+	if_block(J, (e) => {
+		get$1(o) && n.view.position === null && e(ee);
 	});
-	var k = sibling(D, 2), A = child(k), j = (e) => {
-		var n = root_8$4(), i = first_child(n), o = (e) => {
-			var n = root_7$5(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("goOn")]), delegated("click", n, () => g("continue")), append(e, n);
+	var Y = sibling(J, 2), X = child(Y), te = (e) => {
+		var n = root_11(), i = first_child(n), o = (e) => {
+			var n = root_10$1(), i = only_child(n, !0);
+			template_effect((e) => set_text(i, e), [() => t("goOn")]), delegated("click", n, () => A("continue")), append(e, n);
 		}, s = (e) => {
-			var n = root_7$5(), i = only_child(n, !0);
+			var n = root_10$1(), i = only_child(n, !0);
 			template_effect((e, a) => {
 				set_attribute(n, "title", e), set_text(i, a);
-			}, [() => t("holdHint"), () => t("hold")]), delegated("click", n, () => g("pause")), append(e, n);
+			}, [() => t("holdHint"), () => t("hold")]), delegated("click", n, () => A("pause")), append(e, n);
 		};
 		if_block(i, (e) => {
 			get$1(a).held ? e(o) : e(s, -1);
@@ -6608,143 +6498,62 @@ function Composer(e, n) {
 		var c = sibling(i, 2), l = only_child(c, !0);
 		template_effect((e, n) => {
 			set_attribute(c, "title", e), set_text(l, n);
-		}, [() => t("stopHint"), () => t("stop")]), delegated("click", c, () => g("cancel")), append(e, n);
+		}, [() => t("stopHint"), () => t("stop")]), delegated("click", c, () => A("cancel")), append(e, n);
 	};
-	if_block(A, (e) => {
-		get$1(o) && n.view.position === null && e(j);
+	if_block(X, (e) => {
+		get$1(o) && n.view.position === null && e(te);
 	});
-	var M = sibling(A, 4), N = only_child(M, !0);
-	reset(k), reset(_), template_effect((e, n, i, o) => {
-		set_text(T, e), set_attribute(E, "placeholder", n), E.disabled = get$1(a).session.closed || get$1(a).session.merged_into !== "", M.disabled = i, set_text(N, o);
+	var Z = sibling(X, 2), Q = sibling(Z, 2);
+	bind_this(Q, (e) => set(g, e), () => get$1(g));
+	var $ = sibling(Q, 4), ne = only_child($, !0);
+	reset(Y), reset(N), template_effect((e, n, i, o, s, c) => {
+		P = set_class(N, 1, "composer", null, P, { over: get$1(f) }), set_text(K, e), set_attribute(q, "placeholder", n), q.disabled = get$1(a).session.closed || get$1(a).session.merged_into !== "", set_attribute(Z, "aria-label", i), set_attribute(Z, "title", o), Z.disabled = get$1(a).session.closed, $.disabled = s, set_text(ne, c);
 	}, [
 		() => t("message"),
-		() => t("messageHint"),
-		() => get$1(l) || !get$1(s).trim(),
+		() => get$1(f) ? t("dropHere") : t("messageHint"),
+		() => t("attach"),
+		() => t("attach"),
+		() => get$1(l) || !get$1(s).trim() && !get$1(u).length,
 		() => t("send")
-	]), event("submit", _, (e) => {
-		e.preventDefault(), m();
-	}), delegated("input", E, f), delegated("keydown", E, h), bind_value(E, () => get$1(s), (e) => set(s, e)), append(e, _), pop();
+	]), event("submit", N, (e) => {
+		e.preventDefault(), T();
+	}), event("dragover", N, (e) => {
+		e.dataTransfer?.types.includes("Files") && (e.preventDefault(), set(f, !0));
+	}), event("dragleave", N, () => set(f, !1)), event("drop", N, O), delegated("input", q, () => {
+		p = 0, b();
+	}), delegated("keydown", q, D), event("paste", q, k), bind_value(q, () => get$1(s), (e) => set(s, e)), delegated("click", Z, () => get$1(g)?.click()), delegated("change", Q, () => {
+		w([...get$1(g)?.files ?? []]), get$1(g) && (get$1(g).value = "");
+	}), append(e, N), pop();
 }
 delegate([
 	"click",
 	"input",
-	"keydown"
+	"keydown",
+	"change"
 ]);
-// src/panels/Context.svelte
-var root$21 = from_html("<p class=\"blank\"> </p>"), root_1$19 = from_html("<div class=\"pad\"><!></div>"), root_2$16 = from_html("<p class=\"pad\"> </p>"), root_3$14 = from_html("<div class=\"part\"><span> <span class=\"soft\"> </span></span><span class=\"num\"> </span><span class=\"part-bar\"></span></div>"), root_4$11 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <!></section>"), root_5$8 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <!>", 1), root_6$5 = from_html("<div class=\"scrolls\"><!></div> <!>", 1);
-function Context(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => n.view.state.context), a = user_derived(() => n.view.state.blocks), o = user_derived(() => Math.max(1, ...get$1(a).map((e) => e.tokens))), s = user_derived(() => get$1(i).prompt_seq || get$1(i).window || get$1(a).length);
-	var c = root_6$5(), l = first_child(c), u = child(l), d = (e) => {
-		var n = root$21(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noContext")]), append(e, n);
-	}, f = (e) => {
-		var s = root_5$8(), c = first_child(s), l = child(c), u = child(l), d = only_child(u, !0), f = only_child(sibling(u), !0);
-		reset(l);
-		var p = sibling(l, 2), m = child(p), h = only_child(m, !0), g = only_child(sibling(m), !0);
-		reset(p);
-		var _ = sibling(p, 2), v = child(_), y = only_child(v, !0), b = only_child(sibling(v), !0);
-		reset(_), reset(c);
-		var x = sibling(c, 2), S = (e) => {
-			var n = root_1$19(), a = child(n);
-			{
-				let e = user_derived(() => t("lastPrompt")), n = user_derived(() => get$1(i).prompt / get$1(i).window);
-				Meter(a, {
-					get label() {
-						return get$1(e);
-					},
-					get value() {
-						return get$1(n);
-					}
-				});
-			}
-			reset(n), append(e, n);
-		};
-		if_block(x, (e) => {
-			get$1(i).window && get$1(i).prompt_seq && e(S);
-		});
-		var C = sibling(x, 2), w = (e) => {
-			var n = root_2$16(), a = only_child(n, !0);
-			template_effect((e) => set_text(a, e), [() => t("compactedLine", {
-				n: get$1(i).compacted_seq,
-				dropped: get$1(i).dropped,
-				before: whole(get$1(i).before),
-				after: whole(get$1(i).after)
-			})]), append(e, n);
-		};
-		if_block(C, (e) => {
-			get$1(i).compacted_seq && e(w);
-		}), each(sibling(C, 2), 16, () => ["frozen", "noted"], index, (e, n) => {
-			let s = user_derived(() => get$1(a).filter((e) => e.part === n));
-			var c = comment(), l = first_child(c), u = (e) => {
-				var a = root_4$11(), c = child(a), l = child(c), u = only_child(sibling(l));
-				reset(c), each(sibling(c, 2), 17, () => get$1(s), index, (e, n) => {
-					var i = root_3$14(), a = child(i), s = child(a), c = only_child(sibling(s));
-					reset(a);
-					var l = sibling(a), u = only_child(l, !0), d = sibling(l);
-					let f;
-					reset(i), template_effect((e, i, a) => {
-						set_text(s, `${get$1(n).source ?? ""} `), set_text(c, `${get$1(n).kind ?? ""}${e ?? ""}${i ?? ""}`), set_text(u, a), f = set_style(d, "", f, { width: `${get$1(n).tokens / get$1(o) * 100}%` });
-					}, [
-						() => get$1(n).cut ? ` · ${t("cut")}` : "",
-						() => get$1(n).dropped ? ` · ${t("droppedBlock")}` : "",
-						() => whole(get$1(n).tokens)
-					]), append(e, i);
-				}), reset(a), template_effect((e, a, o, s) => {
-					set_text(l, `${e ?? ""} `), set_text(u, `#${(n === "frozen" ? get$1(i).frozen_seq : get$1(i).noted_seq) ?? ""} · ${a ?? ""} ${o ?? ""} (${s ?? ""})`);
-				}, [
-					() => term("part_", n),
-					() => whole(get$1(s).reduce((e, n) => e + n.tokens, 0)),
-					() => t("tokens"),
-					() => t("estimated")
-				]), append(e, a);
-			};
-			if_block(l, (e) => {
-				get$1(s).length && e(u);
-			}), append(e, c);
-		}), template_effect((e, n, i, a, o, s) => {
-			set_text(d, e), set_text(f, n), set_text(h, i), set_text(g, a), set_text(y, o), set_text(b, s);
-		}, [
-			() => t("lastPrompt"),
-			() => get$1(i).prompt_seq ? whole(get$1(i).prompt) : t("notReported"),
-			() => t("window"),
-			() => get$1(i).window ? whole(get$1(i).window) : t("notReported"),
-			() => t("pressure"),
-			() => n.view.state.vector ? percent(n.view.state.vector.context_pressure) : t("notReported")
-		]), append(e, s);
-	};
-	if_block(u, (e) => {
-		get$1(s) ? e(f, -1) : e(d);
-	}), reset(l), Source(sibling(l, 2), {
-		get view() {
-			return n.view;
-		},
-		events: "arcan.context_*, ContextCompacted, Message"
-	}), append(e, c), pop();
-}
 // src/panels/Dock.svelte
-var root$20 = from_html("<span class=\"hide-narrow\"> </span>"), root_1$18 = from_html("<span class=\"minus\"> </span>"), root_2$15 = from_html("<a class=\"plain hide-narrow\"> </a>"), root_3$13 = from_html("<span> </span>"), root_4$10 = from_html("<footer class=\"dock\"><span><span class=\"dot\" aria-hidden=\"true\"></span> </span> <span> </span> <span> </span> <!> <span class=\"grow\"></span> <!> <!> <!></footer>");
+var root$8 = from_html("<span class=\"hide-narrow\"> </span>"), root_1$8 = from_html("<span class=\"minus\"> </span>"), root_2$7 = from_html("<a class=\"plain hide-narrow\"> </a>"), root_3$7 = from_html("<span> </span>"), root_4$7 = from_html("<footer class=\"dock\"><span><span class=\"dot\" aria-hidden=\"true\"></span> </span> <span> </span> <span> </span> <!> <span class=\"grow\"></span> <!> <!> <!></footer>");
 function Dock(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.view.state.totals), a = user_derived(() => offline ? recorded().version : ui.about?.version);
-	var o = root_4$10(), s = child(o), c = sibling(child(s), 1, !0);
+	var o = root_4$7(), s = child(o), c = sibling(child(s), 1, !0);
 	reset(s);
 	var l = sibling(s, 2), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d), p = sibling(d, 2), m = (e) => {
-		var n = root$20(), i = only_child(n, !0);
+		var n = root$8(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("viewOnly")]), append(e, n);
 	};
 	if_block(p, (e) => {
 		n.view.position !== null && e(m);
 	});
 	var h = sibling(p, 4), g = (e) => {
-		var n = root_1$18(), i = only_child(n, !0);
+		var n = root_1$8(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("stale")]), append(e, n);
 	};
 	if_block(h, (e) => {
 		ui.about?.stale && e(g);
 	});
 	var _ = sibling(h, 2), v = (e) => {
-		var i = root_2$15(), a = only_child(i, !0);
+		var i = root_2$7(), a = only_child(i, !0);
 		template_effect((e, n) => {
 			set_attribute(i, "href", `/s/${e ?? ""}`), set_text(a, n);
 		}, [() => encodeURIComponent(n.view.id), () => t("plainSession")]), append(e, i);
@@ -6753,7 +6562,7 @@ function Dock(e, n) {
 		offline || e(v);
 	});
 	var y = sibling(_, 2), b = (e) => {
-		var n = root_3$13(), i = only_child(n);
+		var n = root_3$7(), i = only_child(n);
 		template_effect(() => set_text(i, `Life ${get$1(a) ?? ""}`)), append(e, n);
 	};
 	if_block(y, (e) => {
@@ -6762,7 +6571,7 @@ function Dock(e, n) {
 		set_attribute(o, "aria-label", e), set_class(s, 1, `conn conn-${n.view.connection ?? ""}`), set_text(c, i), set_text(u, a), set_text(f, `${l ?? ""}: ${d ?? ""} ✓${p ?? ""}`);
 	}, [
 		() => t("dock"),
-		() => term("conn_", n.view.connection),
+		() => n.view.connection === "open" && !n.view.ready ? t("catchingUp") : term("conn_", n.view.connection),
 		() => t("eventsN", { n: whole(n.view.state.events) }),
 		() => t("tools"),
 		() => whole(get$1(i).ok),
@@ -6770,7 +6579,7 @@ function Dock(e, n) {
 	]), append(e, o), pop();
 }
 // src/lib/VirtualList.svelte
-var root$19 = from_html("<div role=\"listitem\" class=\"virtual-row\"><!></div>"), root_1$17 = from_html("<div class=\"virtual\"><div role=\"list\" class=\"virtual-space\"></div></div>");
+var root$7 = from_html("<div role=\"listitem\" class=\"virtual-row\"><!></div>"), root_1$7 = from_html("<div class=\"virtual\"><div role=\"list\" class=\"virtual-space\"></div></div>");
 function VirtualList(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "focus", 19, () => -1), a = prop(n, "follow", 3, !1), o = state(void 0), s = state(0), c = state(600), l = user_derived(() => Math.max(0, Math.floor(get$1(s) / n.height) - 8)), u = user_derived(() => Math.min(n.count, Math.ceil((get$1(s) + get$1(c)) / n.height) + 8)), d = user_derived(() => Array.from({ length: Math.max(0, get$1(u) - get$1(l)) }, (e, n) => get$1(l) + n));
@@ -6792,10 +6601,10 @@ function VirtualList(e, n) {
 		let a = Number(e.target.closest("[data-index]")?.dataset.index ?? get$1(l)), s = Math.max(0, Math.min(n.count - 1, a + i));
 		e.preventDefault(), e.stopPropagation(), s * n.height < get$1(o).scrollTop && (get$1(o).scrollTop = s * n.height), (s + 1) * n.height > get$1(o).scrollTop + get$1(o).clientHeight && (get$1(o).scrollTop = (s + 1) * n.height - get$1(o).clientHeight), requestAnimationFrame(() => get$1(o)?.querySelector(`[data-index="${s}"] button`)?.focus());
 	}
-	var p = root_1$17(), m = child(p);
+	var p = root_1$7(), m = child(p);
 	let h;
 	each(m, 20, () => get$1(d), (e) => e, (e, i) => {
-		var a = root$19();
+		var a = root$7();
 		let o;
 		snippet(child(a), () => n.row, () => i), reset(a), template_effect(() => {
 			set_attribute(a, "aria-setsize", n.count), set_attribute(a, "aria-posinset", i + 1), set_attribute(a, "data-index", i), o = set_style(a, "", o, {
@@ -6809,7 +6618,7 @@ function VirtualList(e, n) {
 }
 delegate(["keydown"]);
 // src/panels/Files.svelte
-var root$18 = from_html("<div class=\"segmented\" role=\"radiogroup\"><label><input type=\"radio\" name=\"whole\"/> </label> <label><input type=\"radio\" name=\"whole\"/> </label></div>"), root_1$16 = from_html("<p class=\"blank\"> </p>"), root_2$14 = from_html("<span class=\"file folder\"> </span>"), root_3$12 = from_html("<span> </span><span class=\"soft num\"> </span>", 1), root_4$9 = from_html("<button class=\"file\"><span class=\"file-name\"> </span> <!> <span class=\"soft num size\"> </span></button>"), root_5$7 = from_html("<div class=\"bar\"><!> <input type=\"search\"/></div> <!> <!>", 1);
+var root$6 = from_html("<div class=\"segmented\" role=\"radiogroup\"><label><input type=\"radio\" name=\"whole\"/> </label> <label><input type=\"radio\" name=\"whole\"/> </label></div>"), root_1$6 = from_html("<p class=\"blank\"> </p>"), root_2$6 = from_html("<span class=\"file folder\"> </span>"), root_3$6 = from_html("<span> </span><span class=\"soft num\"> </span>", 1), root_4$6 = from_html("<button class=\"file\"><span class=\"file-name\"> </span> <!> <span class=\"soft num size\"> </span></button>"), root_5$4 = from_html("<div class=\"bar\"><!> <input type=\"search\"/></div> <!> <!>", 1);
 function Files(e, n) {
 	push$1(n, !0);
 	let i = state(!1), a = state(""), o = state([]), s = state(0);
@@ -6848,8 +6657,8 @@ function Files(e, n) {
 		}
 		return s;
 	}), l = user_derived(() => route.get("file"));
-	var u = root_5$7(), d = first_child(u), f = child(d), p = (e) => {
-		var n = root$18(), a = child(n);
+	var u = root_5$4(), d = first_child(u), f = child(d), p = (e) => {
+		var n = root$6(), a = child(n);
 		let o;
 		var s = child(a);
 		remove_input_defaults(s);
@@ -6874,7 +6683,7 @@ function Files(e, n) {
 	var m = sibling(f, 2);
 	remove_input_defaults(m), reset(d);
 	var h = sibling(d, 2), g = (e) => {
-		var n = root_1$16(), i = only_child(n, !0);
+		var n = root_1$6(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("noFiles")]), append(e, n);
 	}, _ = (e) => {
 		{
@@ -6882,17 +6691,17 @@ function Files(e, n) {
 				let i = user_derived(() => get$1(c)[n()]);
 				var a = comment(), o = first_child(a), s = (e) => {
 					var n = comment(), a = first_child(n), o = (e) => {
-						var n = root_2$14();
+						var n = root_2$6();
 						let a;
 						var o = only_child(n);
 						template_effect(() => {
 							a = set_style(n, "", a, { "padding-left": `${12 + get$1(i).depth * 16}px` }), set_text(o, `▾ ${get$1(i).name ?? ""}/`);
 						}), append(e, n);
 					}, s = (e) => {
-						var n = root_4$9();
+						var n = root_4$6();
 						let a;
 						var o = child(n), s = only_child(o, !0), c = sibling(o, 2), u = (e) => {
-							var n = root_3$12(), a = first_child(n), o = only_child(a, !0), s = only_child(sibling(a));
+							var n = root_3$6(), a = first_child(n), o = only_child(a, !0), s = only_child(sibling(a));
 							template_effect((e) => {
 								set_class(a, 1, `op op-${get$1(i).file.op ?? ""}`), set_text(o, e), set_text(s, `#${get$1(i).file.seq ?? ""}`);
 							}, [() => term("op_", get$1(i).file.op)]), append(e, n);
@@ -6961,198 +6770,232 @@ function Files(e, n) {
 	}, [() => t("filterFiles"), () => t("filterFiles")]), bind_value(m, () => get$1(a), (e) => set(a, e)), append(e, u), pop();
 }
 delegate(["change", "click"]);
-// src/panels/Fork.svelte
-var root$17 = from_html("<p> </p> <p class=\"soft\"> </p> <label> <input/></label> <div class=\"two\"><section class=\"verb\"><h3> </h3><p class=\"soft\"> </p><button class=\"quiet\"> </button></section> <section class=\"verb\"><h3> </h3><p class=\"soft\"> </p> <label> <textarea rows=\"3\"></textarea></label> <button> </button></section></div>", 1);
-function Fork(e, n) {
+// src/panels/Preview.svelte
+var root$5 = from_html("<p class=\"blank\"> </p>"), root_1$5 = from_html("<span> </span>"), root_2$5 = from_html("<label><input type=\"radio\" name=\"preview\"/> </label>"), root_3$5 = from_html("<a class=\"button quiet small\" download=\"\"> </a>"), root_4$5 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> </span> <code> </code></li>"), root_5$3 = from_html("<li class=\"soft\"> </li>"), root_6$2 = from_html("<ul class=\"rows\"></ul>"), root_7$2 = from_html("<p class=\"soft pad\"> </p><!>", 1), root_8$1 = from_html("<div class=\"pad\"><!></div>"), root_9$1 = from_html("<div class=\"bar\"><strong class=\"file-title\"> </strong> <!></div> <div class=\"bar\"><div class=\"segmented\" role=\"radiogroup\"></div> <!></div> <div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!></div>", 1), root_10 = from_html("<!> <!>", 1);
+function Preview(e, n) {
 	push$1(n, !0);
-	let i = untrack(() => ui.forkAt), a = state(`try-${i}`), o = state(proxy(ui.forkMessage)), s = state(!1), c = user_derived(() => n.view.state.runs.findLast((e) => e.ended));
-	async function l(e) {
-		get$1(s) || (set(s, !0), await ui.attempt(async () => {
-			let s = await send("POST", at(n.view.id, "/branches"), {
-				branch: get$1(a).trim(),
-				from_branch: n.view.branch,
-				fork_sequence: i
-			});
-			s && (e && await send("POST", at(n.view.id, "/runs"), {
-				objective: get$1(o),
-				branch: s.branch_id,
-				wait: !1
-			}), ui.overlay = "", route.go(n.view.id, { branch: s.branch_id }));
-		}) || set(s, !1));
+	let i = [], a = user_derived(() => route.get("file")), o = user_derived(() => n.view.state.files.find((e) => e.path === get$1(a))), s = state("content"), c = state([]), l = state(null), u = state(null), d = state(""), f = new Map();
+	function p(e) {
+		for (let i of n.view.loaded(Math.max(1, e - 40), e).reverse()) {
+			let e = i.kind.arguments;
+			if (i.kind.type === "ToolCallRequested" && e?.path === get$1(a) && typeof e.content == "string") return e.content;
+		}
+		return null;
 	}
-	{
-		let n = user_derived(() => t("newBranch")), u = user_derived(() => i);
-		Dialog(e, {
-			get title() {
-				return `${get$1(n) ?? ""} · #${get$1(u) ?? ""}`;
-			},
-			onclose: () => ui.overlay === "branch" && (ui.overlay = ""),
-			children: (e, n) => {
-				var u = root$17(), d = first_child(u), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0), h = sibling(p, 2), g = child(h, !0), _ = sibling(g);
-				remove_input_defaults(_), reset(h);
-				var v = sibling(h, 2), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b), C = only_child(S, !0), w = sibling(S), T = only_child(w, !0);
-				reset(y);
-				var E = sibling(y, 2), D = child(E), O = only_child(D, !0), k = sibling(D), A = only_child(k), j = sibling(k, 2), M = child(j, !0), N = sibling(M);
-				remove_textarea_child(N), reset(j);
-				var P = sibling(j, 2), F = only_child(P, !0);
-				reset(E), reset(v), template_effect((e, n, i, a, o, s, c, l, u, d, p, h, _) => {
-					set_text(f, e), set_text(m, n), set_text(g, i), set_text(x, a), set_text(C, o), w.disabled = s, set_text(T, c), set_text(O, l), set_text(A, `${u ?? ""} ${d ?? ""}`), set_text(M, p), P.disabled = h, set_text(F, _);
-				}, [
-					() => t("branchKept", { n: i }),
-					() => t("branchNot"),
-					() => t("branchName"),
-					() => t("viewVerb"),
-					() => t("viewVerbHint"),
-					() => get$1(s) || !get$1(a).trim(),
-					() => t("createBranch"),
-					() => t("runAgain"),
-					() => t("runAgainHint"),
-					() => get$1(c) && get$1(c).steps > get$1(c).uncosted ? t("typicalCost", { cost: usd(get$1(c).cost_micro) }) : t("unknownCost"),
-					() => t("runWith"),
-					() => get$1(s) || !get$1(a).trim() || !get$1(o).trim(),
-					() => t("runAgain")
-				]), bind_value(_, () => get$1(a), (e) => set(a, e)), delegated("click", w, () => l(!1)), bind_value(N, () => get$1(o), (e) => set(o, e)), delegated("click", P, () => l(!0)), append(e, u);
-			},
-			$$slots: { default: !0 }
-		});
+	async function m(e) {
+		if (!e.hash) return null;
+		let i = f.get(e.hash);
+		if (i !== void 0) return i;
+		if (offline) return p(e.seq);
+		let a = await text(at(n.view.id, `/workspace/files/${e.hash}`, { branch: n.view.branch }));
+		return f.set(e.hash, a), a;
 	}
-	pop();
-}
-delegate(["click"]);
-// src/panels/Identity.svelte
-var root$16 = from_html("<section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd><code> </code> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> </dd></dl></section>"), root_1$15 = from_html("<dt> </dt><dd> </dd>", 1), root_2$13 = from_html("<code> </code>"), root_3$11 = from_html("<button class=\"quiet small\"> </button>"), root_4$8 = from_html("<li> <span class=\"chips\"></span> <span class=\"soft\"> </span> <!></li>"), root_5$6 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_6$4 = from_html("<li> <span class=\"tag\"> </span> <a> </a> <span class=\"soft\"> </span></li>"), root_7$4 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_8$3 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_9$1 = from_html("<div class=\"scrolls\"><!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt>id</dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!></dl></section> <!> <!> <!> <!></div> <!>", 1);
-function Identity(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => n.view.state.session), a = user_derived(() => ui.about), o = (e) => ui.attempt(() => send("DELETE", at(n.view.id, `/rules/${encodeURIComponent(e)}`, { branch: n.view.branch })));
-	var s = root_9$1(), c = first_child(s), l = child(c), u = (e) => {
-		var n = root$16(), i = child(n), o = only_child(i, !0), s = sibling(i, 2), c = child(s), l = only_child(c, !0), u = sibling(c), d = child(u), f = only_child(d, !0);
-		Copy(sibling(d, 2), { get text() {
-			return get$1(a).did;
-		} }), reset(u);
-		var p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(child(h), !0);
-		reset(h);
-		var _ = sibling(h, 2), v = only_child(_, !0), y = sibling(_), b = only_child(child(y), !0);
-		reset(y);
-		var x = sibling(y, 2), S = only_child(x, !0), C = only_child(sibling(x), !0);
-		reset(s), reset(n), template_effect((e, n, i, s) => {
-			set_text(o, get$1(a).agent), set_text(l, e), set_text(f, get$1(a).did), set_text(m, n), set_text(g, get$1(a).agent_id), set_text(v, i), set_text(b, get$1(a).wallet), set_text(S, s), set_text(C, get$1(a).custody);
-		}, [
-			() => t("did"),
-			() => t("agentId"),
-			() => t("wallet"),
-			() => t("custody")
-		]), append(e, n);
-	};
-	if_block(l, (e) => {
-		get$1(a) && e(u);
-	});
-	var d = sibling(l, 2), f = child(d), p = only_child(f, !0), m = sibling(f, 2), h = sibling(child(m)), g = only_child(child(h), !0);
-	reset(h);
-	var _ = sibling(h, 2), v = only_child(_, !0), y = sibling(_), b = only_child(child(y), !0);
-	reset(y);
-	var x = sibling(y, 2), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C, 2), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0), k = sibling(D, 2), A = only_child(k, !0), j = sibling(k), M = only_child(j, !0), N = sibling(j, 2), P = (e) => {
-		var n = root_1$15(), a = first_child(n), o = only_child(a, !0), s = only_child(sibling(a), !0);
-		template_effect((e, n) => {
-			set_text(o, e), set_text(s, n);
-		}, [() => t("branch"), () => t("forkedAt", {
-			parent: get$1(i).parent,
-			n: get$1(i).fork
-		})]), append(e, n);
-	};
-	if_block(N, (e) => {
-		get$1(i).parent && e(P);
-	}), reset(m), reset(d);
-	var F = sibling(d, 2), I = (e) => {
-		var i = root_5$6(), a = child(i), s = only_child(a, !0), c = sibling(a);
-		each(c, 21, () => n.view.state.rules, (e) => e.id, (e, i) => {
-			var a = root_4$8(), s = child(a), c = sibling(s);
-			each(c, 21, () => get$1(i).patterns, index, (e, n) => {
-				var i = root_2$13(), a = only_child(i, !0);
-				template_effect(() => set_text(a, get$1(n))), append(e, i);
-			}), reset(c);
-			var l = sibling(c, 2), u = only_child(l), d = sibling(l, 2), f = (e) => {
-				var n = root_3$11(), a = only_child(n, !0);
-				template_effect((e) => set_text(a, e), [() => t("revoke")]), delegated("click", n, () => o(get$1(i).id)), append(e, n);
+	async function h(e, i) {
+		let a;
+		a = offline ? n.view.loaded(1, i).filter((e) => e.kind.type.startsWith("File")).map((e) => e.sequence).reverse() : (await get(at(n.view.id, "/workspace/search", {
+			branch: n.view.branch,
+			q: e,
+			kind: "FileWrite,FileDelete,FileRename,FileMutated",
+			at: i,
+			limit: 100
+		}))).found.map((e) => e.sequence);
+		let o = [];
+		for (let i of a) {
+			await n.view.fetched(i);
+			let a = n.view.record(i), s = a?.kind;
+			if (!a || !s || ![s.path, s.new_path].map((e) => typeof e == "string" ? e.replace(/^\//, "") : "").includes(e)) continue;
+			let c = s.blob_hash ?? s.content_hash, l = s.type === "FileDelete" || c === "deleted", u = {
+				seq: i,
+				time: a.timestamp,
+				hash: l || typeof c != "string" ? "" : c,
+				op: l ? "delete" : s.type === "FileRename" ? "rename" : "write"
 			};
-			if_block(d, (e) => {
-				n.view.position === null && e(f);
-			}), reset(a), template_effect(() => {
-				set_text(s, `${get$1(i).tool ?? ""} `), set_text(u, `${get$1(i).by ?? ""} #${get$1(i).seq ?? ""}`);
-			}), append(e, a);
-		}), reset(c), reset(i), template_effect((e) => set_text(s, e), [() => t("rules")]), append(e, i);
-	};
-	if_block(F, (e) => {
-		n.view.state.rules.length && e(I);
+			o.at(-1)?.hash === u.hash && u.hash || o.push(u);
+		}
+		return o;
+	}
+	let g = 0;
+	user_effect(() => {
+		let e = get$1(a), i = get$1(o), s = ++g;
+		e && (set(d, ""), (async () => {
+			try {
+				if (!i) {
+					let i = offline ? null : await text(at(n.view.id, `/files/${e.split("/").map(encodeURIComponent).join("/")}`, { branch: n.view.branch }));
+					s === g && ((e) => {
+						var n = to_array(e, 3);
+						set(l, n[0]), set(u, n[1]), set(c, n[2]);
+					})([
+						i,
+						null,
+						[]
+					]);
+					return;
+				}
+				let a = i.branch === n.view.branch ? await h(e, i.seq) : [];
+				if (s !== g) return;
+				let o = a[0] ?? {
+					seq: i.seq,
+					time: i.time,
+					hash: i.hash,
+					op: i.op
+				}, d = a.slice(1).find((e) => e.hash), [f, p] = await Promise.all([m(o), d ? m(d) : Promise.resolve(null)]);
+				s === g && ((e) => {
+					var n = to_array(e, 3);
+					set(l, n[0]), set(u, n[1]), set(c, n[2]);
+				})([
+					f,
+					p,
+					a
+				]);
+			} catch (e) {
+				s === g && (set(l, null), set(d, e instanceof Error ? e.message : String(e), !0));
+			}
+		})());
 	});
-	var L = sibling(F, 2), R = (e) => {
-		var i = root_5$6(), a = child(i), o = only_child(a, !0), s = sibling(a);
-		each(s, 21, () => n.view.state.peers, (e) => e.call, (e, n) => {
-			var i = root_6$4(), a = child(i), o = sibling(a), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = only_child(sibling(c, 2), !0);
-			reset(i), template_effect((e) => {
-				set_text(a, `${get$1(n).agent ?? ""} `), set_text(s, get$1(n).state), set_attribute(c, "href", `/workspace/${e ?? ""}`), set_text(l, get$1(n).session), set_text(u, get$1(n).detail);
-			}, [() => encodeURIComponent(get$1(n).session)]), append(e, i);
-		}), reset(s), reset(i), template_effect((e) => set_text(o, e), [() => t("peers")]), append(e, i);
+	let _ = user_derived(() => get$1(l) !== null && get$1(l).includes("\0"));
+	var v = root_10(), y = first_child(v), b = (e) => {
+		var n = root$5(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("noFileChosen")]), append(e, n);
+	}, x = (e) => {
+		var f = root_9$1(), p = first_child(f), m = child(p), h = only_child(m, !0), g = sibling(m, 2), v = (e) => {
+			var n = root_1$5(), i = only_child(n, !0);
+			template_effect((e) => {
+				set_class(n, 1, `op op-${get$1(o).op ?? ""}`), set_text(i, e);
+			}, [() => term("op_", get$1(o).op)]), append(e, n);
+		};
+		if_block(g, (e) => {
+			get$1(o) && e(v);
+		}), reset(p);
+		var y = sibling(p, 2), b = child(y);
+		each(b, 21, () => [
+			["content", t("content")],
+			["diff", t("difference")],
+			["history", t("history")]
+		], ([e, n]) => e, (e, n) => {
+			var a = user_derived(() => to_array(get$1(n), 2));
+			let o = () => get$1(a)[0], c = () => get$1(a)[1];
+			var l = root_2$5();
+			let u;
+			var d = child(l);
+			remove_input_defaults(d);
+			var f, p = sibling(d, 1, !0);
+			reset(l), template_effect(() => {
+				u = set_class(l, 1, "", null, u, { on: get$1(s) === o() }), f !== (f = o()) && (d.value = (d.__value = f) ?? ""), set_text(p, c());
+			}), bind_group(i, [], d, () => (o(), get$1(s)), (e) => set(s, e)), append(e, l);
+		}), reset(b);
+		var x = sibling(b, 2), S = (e) => {
+			var i = root_3$5(), o = only_child(i, !0);
+			template_effect((e, n) => {
+				set_attribute(i, "href", e), set_text(o, n);
+			}, [() => at(n.view.id, `/files/${get$1(a).split("/").map(encodeURIComponent).join("/")}`, { branch: n.view.branch }), () => t("download")]), append(e, i);
+		};
+		if_block(x, (e) => {
+			offline || e(S);
+		}), reset(y);
+		var C = sibling(y, 2), w = child(C), T = (e) => {
+			var i = root_6$2();
+			each(i, 21, () => get$1(c), index, (e, i) => {
+				var a = root_4$5(), o = child(a), s = only_child(o), c = sibling(o), l = sibling(c), u = only_child(l, !0), d = only_child(sibling(l, 2), !0);
+				reset(a), template_effect((e, n, a) => {
+					set_text(s, `#${get$1(i).seq ?? ""}`), set_text(c, ` ${e ?? ""} `), set_text(u, n), set_text(d, a);
+				}, [
+					() => term("op_", get$1(i).op),
+					() => time(get$1(i).time),
+					() => get$1(i).hash.slice(0, 12)
+				]), delegated("click", o, () => void n.view.seek(get$1(i).seq)), append(e, a);
+			}, (e) => {
+				var n = root_5$3(), i = only_child(n, !0);
+				template_effect((e) => set_text(i, e), [() => t("noEarlier")]), append(e, n);
+			}), reset(i), append(e, i);
+		}, E = (e) => {
+			var n = root$5(), i = only_child(n, !0);
+			template_effect((e) => set_text(i, e), [() => t("fileGone", { n: get$1(o).seq })]), append(e, n);
+		}, D = (e) => {
+			var n = root$5(), i = only_child(n, !0);
+			template_effect(() => set_text(i, get$1(d))), append(e, n);
+		}, O = (e) => {
+			var n = root$5(), i = only_child(n, !0);
+			template_effect((e) => set_text(i, e), [() => t("contentMissing")]), append(e, n);
+		}, k = (e) => {
+			var n = root$5(), i = only_child(n, !0);
+			template_effect((e) => set_text(i, e), [() => t("binary")]), append(e, n);
+		}, A = (e) => {
+			var n = comment(), i = first_child(n), a = (e) => {
+				{
+					let n = user_derived(() => get$1(u) ?? ""), i = user_derived(() => t("difference"));
+					Diff(e, {
+						get before() {
+							return get$1(n);
+						},
+						get after() {
+							return get$1(l);
+						},
+						get label() {
+							return get$1(i);
+						}
+					});
+				}
+			}, o = (e) => {
+				var n = root_7$2(), i = first_child(n), a = only_child(i, !0), o = sibling(i);
+				{
+					let e = user_derived(() => t("difference"));
+					Diff(o, {
+						before: "",
+						get after() {
+							return get$1(l);
+						},
+						get label() {
+							return get$1(e);
+						}
+					});
+				}
+				template_effect((e) => set_text(a, e), [() => t("noEarlier")]), append(e, n);
+			};
+			if_block(i, (e) => {
+				get$1(c).length > 1 || get$1(u) !== null ? e(a) : e(o, -1);
+			}), append(e, n);
+		}, j = (e) => {
+			var n = root_8$1();
+			Markdown(child(n), { get text() {
+				return get$1(l);
+			} }), reset(n), append(e, n);
+		}, M = user_derived(() => /\.(md|markdown)$/i.test(get$1(a))), N = (e) => {
+			{
+				let n = user_derived(() => get$1(o) && get$1(o).size >= 0 ? bytes(get$1(o).size) : t("content"));
+				Json(e, {
+					get value() {
+						return get$1(l);
+					},
+					most: 400,
+					get label() {
+						return get$1(n);
+					}
+				});
+			}
+		};
+		if_block(w, (e) => {
+			get$1(s) === "history" ? e(T) : get$1(o)?.op === "delete" ? e(E, 1) : get$1(d) ? e(D, 2) : get$1(l) === null ? e(O, 3) : get$1(_) ? e(k, 4) : get$1(s) === "diff" ? e(A, 5) : get$1(M) ? e(j, 6) : e(N, -1);
+		}), reset(C), template_effect((e, n) => {
+			set_text(h, get$1(a)), set_attribute(b, "aria-label", e), set_attribute(C, "aria-label", n);
+		}, [() => t("preview"), () => t("preview")]), append(e, f);
 	};
-	if_block(L, (e) => {
-		n.view.state.peers.length && e(R);
+	if_block(y, (e) => {
+		get$1(a) ? e(x, -1) : e(b);
 	});
-	var z = sibling(L, 2), B = (e) => {
-		var i = root_5$6(), a = child(i), o = only_child(a, !0), s = sibling(a);
-		each(s, 21, () => n.view.state.identity.toReversed(), index, (e, n) => {
-			var i = root_7$4(), a = child(i), o = only_child(a), s = sibling(a), c = only_child(sibling(s), !0);
-			reset(i), template_effect(() => {
-				set_text(o, `#${get$1(n).seq ?? ""}`), set_text(s, ` ${get$1(n).type ?? ""} `), set_text(c, get$1(n).detail);
-			}), delegated("click", a, () => route.set({
-				mid: "journal",
-				event: get$1(n).seq
-			})), append(e, i);
-		}), reset(s), reset(i), template_effect((e) => set_text(o, e), [() => t("identityEvents")]), append(e, i);
-	};
-	if_block(z, (e) => {
-		n.view.state.identity.length && e(B);
-	});
-	var V = sibling(z, 2), H = (e) => {
-		var n = root_8$3(), i = child(n), o = only_child(i, !0), s = sibling(i);
-		each(s, 21, () => get$1(a).tools, index, (e, n) => {
-			var i = root_2$13(), a = only_child(i, !0);
-			template_effect(() => set_text(a, get$1(n))), append(e, i);
-		}), reset(s), reset(n), template_effect((e) => set_text(o, e), [() => t("tools")]), append(e, n);
-	};
-	if_block(V, (e) => {
-		get$1(a) && e(H);
-	}), reset(c);
-	var U = sibling(c, 2), W = (e) => {
-		Source(e, {
+	var S = sibling(y, 2);
+	{
+		let e = user_derived(() => get$1(o)?.seq);
+		Source(S, {
 			get view() {
 				return n.view;
 			},
-			events: "SessionCreated, anima.*, GET /workspace/about",
-			get read() {
-				return ui.aboutRead;
+			events: "FileWrite, FileMutated, FileDelete",
+			get seq() {
+				return get$1(e);
 			}
 		});
-	}, G = (e) => {
-		Source(e, {
-			get view() {
-				return n.view;
-			},
-			events: "SessionCreated, anima.*"
-		});
-	};
-	if_block(U, (e) => {
-		get$1(a) ? e(W) : e(G, -1);
-	}), template_effect((e, n, a, o, s, c, l, u) => {
-		set_text(p, e), set_text(g, get$1(i).id), set_text(v, n), set_text(b, get$1(i).agent), set_text(S, a), set_text(w, o), set_text(E, s), set_text(O, c), set_text(A, l), set_text(M, u);
-	}, [
-		() => t("sessionId"),
-		() => t("agentId"),
-		() => t("owner"),
-		() => get$1(i).owner || t("nobody"),
-		() => t("provider"),
-		() => get$1(i).provider || n.view.state.runs.at(-1)?.provider || t("notReported"),
-		() => t("created"),
-		() => get$1(i).created ? moment(get$1(i).created) : t("notReported")
-	]), append(e, s), pop();
+	}
+	append(e, v), pop();
 }
 delegate(["click"]);
 // src/fold/record.ts
@@ -7228,6 +7071,7 @@ var FAMILIES = {
 	money: ["finance."],
 	identity: ["anima."],
 	judge: ["eval."],
+	spaces: ["spaces.", "Hive"],
 	session: [
 		"Session",
 		"Branch",
@@ -7235,7 +7079,8 @@ var FAMILIES = {
 		"Snapshot",
 		"arcan.branch",
 		"arcan.session",
-		"arcan.provider"
+		"arcan.provider",
+		"demo."
 	]
 };
 function family(e) {
@@ -7243,6 +7088,8 @@ function family(e) {
 	return "other";
 }
 var WORDS = [
+	"title",
+	"question",
 	"content",
 	"message",
 	"error",
@@ -7276,6 +7123,9 @@ function summary(e) {
 		case "StateEstimated": return i("mode");
 		case "SandboxExecuted": return `${i("command")} · ${a("exit_code")}`;
 		case "BranchCreated": return `${i("name")} · #${a("fork_point_seq")}`;
+		case "eval.InlineCompleted": return `${i("evaluator")} · ${a("score")} · ${i("label")}`;
+		case "spaces.hired":
+		case "spaces.hire_changed": return `${i("title")} · ${i("state")} · ${usd(a("price_micro"))}`;
 		default: {
 			let e = a("amount_micro") || a("amount_micro_credits"), n = WORDS.map(i).find(Boolean) ?? "";
 			return [
@@ -7286,664 +7136,8 @@ function summary(e) {
 		}
 	}
 }
-// src/panels/Journal.svelte
-var root$15 = from_html("<option> </option>"), root_1$14 = from_html("<p class=\"blank\"> </p>"), root_2$12 = from_html("<button><span class=\"num soft\"> </span> <span class=\"num soft\"> </span> <span class=\"event-kind\"> </span> <span class=\"event-what\"> </span></button>"), root_3$10 = from_html("<button class=\"quiet small\"> </button>"), root_4$7 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_5$5 = from_html("<header class=\"row wrap\"><strong> </strong><span class=\"soft\"> </span><span class=\"grow\"></span> <button class=\"quiet small\"> </button> <!> <!> <button class=\"quiet small icon\">✕</button></header> <dl class=\"facts small-text\"><dt>id</dt><dd><code> </code></dd> <!> <!></dl> <!>", 1), root_6$3 = from_html("<p class=\"soft\"> </p>"), root_7$3 = from_html("<section class=\"detail\"><!></section>"), root_8$2 = from_html("<div class=\"bar\"><input type=\"search\"/> <select><option> </option><!></select> <span class=\"soft num\" role=\"status\"> </span></div> <!> <!> <!>", 1);
-function Journal(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => route.get("q")), a = user_derived(() => route.get("kind")), o = user_derived(() => n.view.shown), s = user_derived(() => get$1(i).trim() !== "" || get$1(a) !== ""), c = state([]), l = state(!0), u = 0;
-	user_effect(() => {
-		let [e, d, f] = [
-			get$1(i).trim(),
-			get$1(a),
-			get$1(o)
-		];
-		if (!get$1(s)) return;
-		let p = ++u, m = d ? FAMILIES[d] ?? [] : [];
-		if (offline) {
-			let i = e.toLowerCase().split(/\s+/).filter(Boolean);
-			((e) => {
-				var n = to_array(e, 2);
-				set(c, n[0]), set(l, n[1], !0);
-			})([n.view.loaded(1, f).filter((e) => (!d || m.some((n) => kindName(e).startsWith(n))) && i.every((n) => JSON.stringify(e.kind).toLowerCase().includes(n))).map((e) => e.sequence), !0]);
-			return;
-		}
-		let h = setTimeout(() => {
-			get(at(n.view.id, "/workspace/search", {
-				branch: n.view.branch,
-				q: e,
-				kind: m.join(","),
-				at: f,
-				limit: 500
-			})).then((e) => {
-				p === u && ((e) => {
-					var n = to_array(e, 2);
-					set(c, n[0]), set(l, n[1], !0);
-				})([e.found.map((e) => e.sequence).reverse(), e.complete]);
-			}, () => void 0);
-		}, 150);
-		return () => clearTimeout(h);
-	});
-	let d = user_derived(() => get$1(s) ? get$1(c).length : get$1(o)), f = (e) => get$1(s) ? get$1(c)[e] ?? 0 : e + 1, p = user_derived(() => Number(route.get("event", "0"))), m = user_derived(() => get$1(p) ? get$1(s) ? get$1(c).indexOf(get$1(p)) : get$1(p) - 1 : -1), h = user_derived(() => get$1(p) ? n.view.record(get$1(p)) : void 0);
-	var g = root_8$2(), _ = first_child(g), v = child(_);
-	remove_input_defaults(v);
-	var y = sibling(v, 2), b = child(y), x = only_child(b, !0);
-	b.value = b.__value = "", each(sibling(b), 17, () => Object.keys(FAMILIES), index, (e, n) => {
-		var i = root$15(), a = only_child(i, !0), o = {};
-		template_effect((e) => {
-			set_text(a, e), o !== (o = get$1(n)) && (i.value = (i.__value = o) ?? "");
-		}, [() => term("fam_", get$1(n))]), append(e, i);
-	}), reset(y);
-	var S;
-	init_select(y);
-	var C = only_child(sibling(y, 2), !0);
-	reset(_);
-	var w = sibling(_, 2), T = (e) => {
-		var n = root_1$14(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noEvents")]), append(e, n);
-	}, E = (e) => {
-		{
-			let i = (e, i = noop) => {
-				let a = user_derived(() => f(i())), o = user_derived(() => n.view.record(get$1(a)));
-				var s = root_2$12(), c = child(s), l = only_child(c, !0), u = sibling(c, 2), d = only_child(u, !0), m = sibling(u, 2), h = only_child(m, !0), g = only_child(sibling(m, 2), !0);
-				reset(s), template_effect((e, n, i, o) => {
-					set_class(s, 1, `event fam-${e ?? ""}`), set_attribute(s, "aria-current", get$1(a) === get$1(p) ? "true" : void 0), set_text(l, get$1(a)), set_text(d, n), set_text(h, i), set_text(g, o);
-				}, [
-					() => get$1(o) ? family(kindName(get$1(o))) : "other",
-					() => get$1(o) ? time(get$1(o).timestamp) : "",
-					() => get$1(o) ? kindName(get$1(o)) : "…",
-					() => get$1(o) ? summary(get$1(o)) : ""
-				]), delegated("click", s, () => route.set({ event: get$1(a) }, !0)), delegated("dblclick", s, () => void n.view.seek(get$1(a))), append(e, s);
-			}, a = user_derived(() => t("journal")), o = user_derived(() => get$1(m) >= 0 ? get$1(m) : -1), c = user_derived(() => n.view.position === null && !get$1(s));
-			VirtualList(e, {
-				get count() {
-					return get$1(d);
-				},
-				height: 28,
-				get label() {
-					return get$1(a);
-				},
-				get focus() {
-					return get$1(o);
-				},
-				get follow() {
-					return get$1(c);
-				},
-				row: i,
-				$$slots: { row: !0 }
-			});
-		}
-	};
-	if_block(w, (e) => {
-		get$1(d) ? e(E, -1) : e(T);
-	});
-	var D = sibling(w, 2), O = (e) => {
-		var i = root_7$3(), a = child(i), o = (e) => {
-			var i = root_5$5(), a = first_child(i), o = child(a), s = only_child(o), c = sibling(o), l = only_child(c), u = sibling(c, 3), d = only_child(u, !0), f = sibling(u, 2), m = (e) => {
-				var n = root_3$10(), i = only_child(n, !0);
-				template_effect((e) => set_text(i, e), [() => t("branchHere")]), delegated("click", n, () => ui.branchFrom(get$1(p))), append(e, n);
-			};
-			if_block(f, (e) => {
-				offline || e(m);
-			});
-			var g = sibling(f, 2);
-			{
-				let e = user_derived(() => JSON.stringify(get$1(h), null, 2)), n = user_derived(() => t("copy"));
-				Copy(g, {
-					get text() {
-						return get$1(e);
-					},
-					get label() {
-						return get$1(n);
-					}
-				});
-			}
-			var _ = sibling(g, 2);
-			reset(a);
-			var v = sibling(a, 2), y = sibling(child(v)), b = only_child(child(y), !0);
-			reset(y);
-			var x = sibling(y, 2), S = (e) => {
-				var n = root_4$7(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(child(o), !0);
-				reset(o), template_effect((e) => {
-					set_text(a, e), set_text(s, get$1(h).correlation_id);
-				}, [() => t("correlation")]), append(e, n);
-			};
-			if_block(x, (e) => {
-				get$1(h).correlation_id && e(S);
-			});
-			var C = sibling(x, 2), w = (e) => {
-				var n = root_4$7(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(child(o), !0);
-				reset(o), template_effect((e) => {
-					set_text(a, e), set_text(s, get$1(h).causation_id);
-				}, [() => t("causation")]), append(e, n);
-			};
-			if_block(C, (e) => {
-				get$1(h).causation_id && e(w);
-			}), reset(v), Json(sibling(v, 2), {
-				get value() {
-					return get$1(h).kind;
-				},
-				most: 14,
-				label: "kind"
-			}), template_effect((e, n, i) => {
-				set_text(s, `#${get$1(p) ?? ""} ${e ?? ""}`), set_text(l, `${get$1(h).actor.type ?? ""}${get$1(h).actor.component ? ` · ${get$1(h).actor.component}` : ""}`), set_text(d, n), set_attribute(_, "aria-label", i), set_text(b, get$1(h).event_id);
-			}, [
-				() => kindName(get$1(h)),
-				() => t("viewHere"),
-				() => t("close")
-			]), delegated("click", u, () => void n.view.seek(get$1(p))), delegated("click", _, () => route.set({ event: null }, !0)), append(e, i);
-		}, s = (e) => {
-			var n = root_6$3(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
-		};
-		if_block(a, (e) => {
-			get$1(h) ? e(o) : e(s, -1);
-		}), reset(i), template_effect((e) => set_attribute(i, "aria-label", e), [() => t("event", { n: get$1(p) })]), append(e, i);
-	};
-	if_block(D, (e) => {
-		get$1(p) && e(O);
-	});
-	var k = sibling(D, 2);
-	{
-		let e = user_derived(() => t("allKinds").toLowerCase());
-		Source(k, {
-			get view() {
-				return n.view;
-			},
-			get events() {
-				return get$1(e);
-			},
-			get seq() {
-				return get$1(o);
-			}
-		});
-	}
-	template_effect((e, n, o, s, c) => {
-		set_value(v, get$1(i)), set_attribute(v, "placeholder", e), set_attribute(v, "aria-label", n), set_attribute(y, "aria-label", o), set_text(x, s), S !== (S = get$1(a)) && (y.value = (y.__value = S) ?? "", select_option(y, S)), set_text(C, c);
-	}, [
-		() => t("searchJournal"),
-		() => t("searchJournal"),
-		() => t("kindCol"),
-		() => t("allKinds"),
-		() => get$1(s) ? t(get$1(l) ? "foundN" : "foundMore", { n: get$1(c).length }) : t("eventsN", { n: whole(get$1(o)) })
-	]), delegated("input", v, (e) => route.set({ q: e.currentTarget.value }, !0)), delegated("change", y, (e) => route.set({ kind: e.currentTarget.value })), append(e, g), pop();
-}
-delegate([
-	"input",
-	"change",
-	"click",
-	"dblclick"
-]);
-// src/panels/Judge.svelte
-var root$14 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3><p> </p><!></section>"), root_1$13 = from_html("<p class=\"blank\"> </p>"), root_2$11 = from_html("<div class=\"scrolls\"></div> <!>", 1);
-function Judge(e, n) {
-	push$1(n, !0);
-	var i = root_2$11(), a = first_child(i);
-	each(a, 21, () => n.view.state.judge.toReversed(), (e) => e.seq, (e, i) => {
-		let a = user_derived(() => n.view.record(get$1(i).seq));
-		var o = root$14(), s = child(o), c = child(s), l = only_child(sibling(c));
-		reset(s);
-		var u = sibling(s), d = only_child(u, !0), f = sibling(u), p = (e) => {
-			{
-				let n = user_derived(() => content(get$1(a)));
-				Json(e, {
-					get value() {
-						return get$1(n);
-					},
-					get label() {
-						return get$1(i).type;
-					}
-				});
-			}
-		};
-		if_block(f, (e) => {
-			get$1(a) && e(p);
-		}), reset(o), template_effect(() => {
-			set_text(c, `${get$1(i).type ?? ""} `), set_text(l, `#${get$1(i).seq ?? ""}`), set_text(d, get$1(i).detail);
-		}), append(e, o);
-	}, (e) => {
-		var n = root_1$13(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noJudge")]), append(e, n);
-	}), reset(a), Source(sibling(a, 2), {
-		get view() {
-			return n.view;
-		},
-		events: "eval.*"
-	}), append(e, i), pop();
-}
-// src/panels/Ledger.svelte
-var root$13 = from_html("<p class=\"soft pad small-text\"> </p>"), root_1$12 = from_html("<p class=\"soft\"> </p>"), root_2$10 = from_html("<section class=\"pad\"><h3> </h3><!></section>"), root_3$9 = from_html("<tr><td> <span class=\"soft\"> </span></td><td class=\"num\"> </td><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_4$6 = from_html("<section class=\"pad\"><h3> </h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th></tr></thead><tbody></tbody></table></div></section>"), root_5$4 = from_html("<div class=\"scrolls\"><dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <section class=\"pad\"><h3> </h3> <!></section> <!></div> <!>", 1);
-function Ledger(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => n.view.state), a = state([]), o = state(0);
-	user_effect(() => {
-		get$1(i).totals.calls, get$1(i).totals.ok, ui.payments, offline || n.view.position !== null || get(at(n.view.id, "/workspace/money")).then((e) => {
-			set(a, e.events), set(o, Date.now(), !0);
-		}, () => void 0);
-	});
-	let s = user_derived(() => {
-		let e = emptyState();
-		for (let o of get$1(a)) (n.view.position === null || o.timestamp <= get$1(i).time) && advance(e, o);
-		return e;
-	}), c = user_derived(() => [...get$1(i).payments, ...get$1(s).payments]), l = user_derived(() => get$1(i).totals.spent_micro + get$1(s).totals.spent_micro), u = user_derived(() => ui.about?.payments);
-	var d = root_5$4(), f = first_child(d), p = child(f), m = child(p), h = child(m), g = only_child(h, !0), _ = only_child(sibling(h), !0);
-	reset(m);
-	var v = sibling(m, 2), y = child(v), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0);
-	reset(v);
-	var C = sibling(v, 2), w = child(C), T = only_child(w, !0), E = only_child(sibling(w), !0);
-	reset(C), reset(p);
-	var D = sibling(p, 2), O = (e) => {
-		var n = root$13(), a = only_child(n);
-		template_effect((e) => set_text(a, `* ${e ?? ""}`), [() => t("unpriced", { n: get$1(i).totals.uncosted })]), append(e, n);
-	};
-	if_block(D, (e) => {
-		get$1(i).totals.uncosted && get$1(i).totals.steps > get$1(i).totals.uncosted && e(O);
-	});
-	var k = sibling(D, 2), A = (e) => {
-		var n = root_2$10(), i = child(n), a = only_child(i, !0), o = sibling(i), s = (e) => {
-			{
-				let n = user_derived(() => get$1(c).at(-1)?.amount_micro ?? 0);
-				Ruler(e, {
-					get policy() {
-						return get$1(u);
-					},
-					get amount() {
-						return get$1(n);
-					}
-				});
-			}
-		}, l = (e) => {
-			var n = root_1$12(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("paymentsOff")]), append(e, n);
-		};
-		if_block(o, (e) => {
-			get$1(u).enabled ? e(s) : e(l, -1);
-		}), reset(n), template_effect((e) => set_text(a, e), [() => t("policy")]), append(e, n);
-	};
-	if_block(k, (e) => {
-		get$1(u) && e(A);
-	});
-	var j = sibling(k, 2), M = child(j), N = only_child(M, !0);
-	each(sibling(M, 2), 17, () => get$1(c).toReversed(), (e) => e.id, (e, n) => {
-		PaymentCard(e, { get payment() {
-			return get$1(n);
-		} });
-	}, (e) => {
-		var n = root_1$12(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noPayments")]), append(e, n);
-	}), reset(j);
-	var P = sibling(j, 2), F = (e) => {
-		var n = root_4$6(), a = child(n), o = only_child(a, !0), s = sibling(a), c = child(s), l = child(c), u = child(l), d = child(u), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
-		reset(u), reset(l);
-		var v = sibling(l);
-		each(v, 21, () => get$1(i).runs.slice(-20).toReversed(), (e) => e.id, (e, n) => {
-			var i = root_3$9(), a = child(i), o = child(a), s = only_child(sibling(o), !0);
-			reset(a);
-			var c = sibling(a), l = only_child(c, !0), u = sibling(c), d = only_child(u, !0), f = only_child(sibling(u), !0);
-			reset(i), template_effect((e, n, i, a, c) => {
-				set_text(o, `${e ?? ""} `), set_text(s, n), set_text(l, i), set_text(d, a), set_text(f, c);
-			}, [
-				() => time(get$1(n).started),
-				() => get$1(n).reason || t("open"),
-				() => whole(get$1(n).steps),
-				() => whole(get$1(n).prompt + get$1(n).completion),
-				() => get$1(n).steps > get$1(n).uncosted ? usd(get$1(n).cost_micro) : "—"
-			]), append(e, i);
-		}), reset(v), reset(c), reset(s), reset(n), template_effect((e, n, i, a, s) => {
-			set_text(o, e), set_text(f, n), set_text(m, i), set_text(g, a), set_text(_, s);
-		}, [
-			() => t("byRun"),
-			() => t("spanStart"),
-			() => t("steps"),
-			() => t("tokens"),
-			() => t("modelCost")
-		]), append(e, n);
-	};
-	if_block(P, (e) => {
-		get$1(i).runs.length && e(F);
-	}), reset(f);
-	var I = sibling(f, 2), L = (e) => {
-		Source(e, {
-			get view() {
-				return n.view;
-			},
-			events: "finance.* (wallet), Message, Run*",
-			get read() {
-				return get$1(o);
-			}
-		});
-	}, R = (e) => {
-		Source(e, {
-			get view() {
-				return n.view;
-			},
-			events: "finance.*, Message, Run*"
-		});
-	};
-	if_block(I, (e) => {
-		get$1(a).length || get$1(o) ? e(L) : e(R, -1);
-	}), template_effect((e, n, i, a, o, s, c, l) => {
-		set_text(g, e), set_text(_, n), set_text(b, i), set_attribute(x, "title", a), set_text(S, o), set_text(T, s), set_text(E, c), set_text(N, l);
-	}, [
-		() => t("modelCost"),
-		() => get$1(i).totals.steps > get$1(i).totals.uncosted ? usd(get$1(i).totals.cost_micro) : t("notReported"),
-		() => t("paid"),
-		() => micro(get$1(l)),
-		() => get$1(c).length ? usd(get$1(l)) : "—",
-		() => t("tokens"),
-		() => get$1(i).totals.steps ? whole(get$1(i).totals.prompt + get$1(i).totals.completion) : "—",
-		() => t("payments")
-	]), append(e, d), pop();
-}
-// src/panels/Memory.svelte
-var root$12 = from_html("<p class=\"blank\"> </p>"), root_1$11 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"tag\"> </span> <span class=\"soft\"> </span></li>"), root_2$9 = from_html("<ul class=\"rows\"></ul>"), root_3$8 = from_html("<div class=\"scrolls\"><!></div> <!>", 1);
-function Memory(e, n) {
-	push$1(n, !0);
-	var i = root_3$8(), a = first_child(i), o = child(a), s = (e) => {
-		var n = root$12(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noMemory")]), append(e, n);
-	}, c = (e) => {
-		var i = root_2$9();
-		each(i, 21, () => n.view.state.memory.toReversed(), (e) => `${e.branch}/${e.seq}`, (e, n) => {
-			var i = root_1$11(), a = child(i), o = only_child(a), s = sibling(a, 2), c = only_child(s, !0), l = sibling(s), u = only_child(sibling(l), !0);
-			reset(i), template_effect((e) => {
-				set_text(o, `#${get$1(n).seq ?? ""}`), set_text(c, e), set_text(l, ` ${(get$1(n).path || get$1(n).id) ?? ""} `), set_text(u, get$1(n).scope);
-			}, [() => term("mem_", get$1(n).what)]), delegated("click", a, () => route.set({
-				mid: "journal",
-				event: get$1(n).seq
-			})), append(e, i);
-		}), reset(i), append(e, i);
-	};
-	if_block(o, (e) => {
-		n.view.state.memory.length ? e(c, -1) : e(s);
-	}), reset(a), Source(sibling(a, 2), {
-		get view() {
-			return n.view;
-		},
-		events: "Memory*, Knowledge*, Observation*, Reflection*"
-	}), append(e, i), pop();
-}
-delegate(["click"]);
-// src/panels/Palette.svelte
-var root$11 = from_html("<li role=\"option\"><span> </span><code> </code></li>"), root_1$10 = from_html("<input role=\"combobox\" aria-expanded=\"true\" aria-controls=\"palette-list\"/> <ul id=\"palette-list\" class=\"palette\" role=\"listbox\"></ul>", 1);
-function Palette(e, n) {
-	push$1(n, !0);
-	let i = state(""), a = state(0), o = state(void 0), s = user_derived(() => commands(n.view)), c = user_derived(() => get$1(s).filter((e) => `${e.name} ${e.label}`.toLowerCase().includes(get$1(i).toLowerCase())));
-	user_effect(() => get$1(o)?.focus());
-	function l(e) {
-		let n = get$1(c)[e];
-		n && (ui.overlay = "", n.act());
-	}
-	function u(e) {
-		if (e.key === "ArrowDown") set(a, Math.min(get$1(c).length - 1, get$1(a) + 1), !0);
-		else if (e.key === "ArrowUp") set(a, Math.max(0, get$1(a) - 1), !0);
-		else if (e.key === "Enter") l(get$1(a));
-		else return;
-		e.preventDefault();
-	}
-	{
-		let n = user_derived(() => t("palette"));
-		Dialog(e, {
-			get title() {
-				return get$1(n);
-			},
-			onclose: () => ui.overlay === "palette" && (ui.overlay = ""),
-			children: (e, n) => {
-				var s = root_1$10(), d = first_child(s);
-				remove_input_defaults(d), bind_this(d, (e) => set(o, e), () => get$1(o));
-				var f = sibling(d, 2);
-				each(f, 23, () => get$1(c), (e) => e.name, (e, n, i) => {
-					var o = root$11(), s = child(o), c = only_child(s, !0), u = only_child(sibling(s));
-					reset(o), template_effect(() => {
-						set_attribute(o, "id", `palette-${get$1(i) ?? ""}`), set_attribute(o, "aria-selected", get$1(i) === get$1(a)), set_text(c, get$1(n).label), set_text(u, `/${get$1(n).name ?? ""}`);
-					}), delegated("click", o, () => l(get$1(i))), append(e, o);
-				}), reset(f), template_effect((e, n, i) => {
-					set_attribute(d, "placeholder", e), set_attribute(d, "aria-label", n), set_attribute(d, "aria-activedescendant", `palette-${get$1(a) ?? ""}`), set_attribute(f, "aria-label", i);
-				}, [
-					() => t("words"),
-					() => t("palette"),
-					() => t("palette")
-				]), delegated("input", d, () => set(a, 0)), delegated("keydown", d, u), bind_value(d, () => get$1(i), (e) => set(i, e)), append(e, s);
-			},
-			$$slots: { default: !0 }
-		});
-	}
-	pop();
-}
-delegate([
-	"input",
-	"keydown",
-	"click"
-]);
-// src/panels/Preview.svelte
-var root$10 = from_html("<p class=\"blank\"> </p>"), root_1$9 = from_html("<span> </span>"), root_2$8 = from_html("<label><input type=\"radio\" name=\"preview\"/> </label>"), root_3$7 = from_html("<a class=\"button quiet small\" download=\"\"> </a>"), root_4$5 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> </span> <code> </code></li>"), root_5$3 = from_html("<li class=\"soft\"> </li>"), root_6$2 = from_html("<ul class=\"rows\"></ul>"), root_7$2 = from_html("<p class=\"soft pad\"> </p><!>", 1), root_8$1 = from_html("<div class=\"pad\"><!></div>"), root_9 = from_html("<div class=\"bar\"><strong class=\"file-title\"> </strong> <!></div> <div class=\"bar\"><div class=\"segmented\" role=\"radiogroup\"></div> <!></div> <div class=\"scrolls\"><!></div>", 1), root_10 = from_html("<!> <!>", 1);
-function Preview(e, n) {
-	push$1(n, !0);
-	let i = [], a = user_derived(() => route.get("file")), o = user_derived(() => n.view.state.files.find((e) => e.path === get$1(a))), s = state("content"), c = state([]), l = state(null), u = state(null), d = state(""), f = new Map();
-	function p(e) {
-		for (let i of n.view.loaded(Math.max(1, e - 40), e).reverse()) {
-			let e = i.kind.arguments;
-			if (i.kind.type === "ToolCallRequested" && e?.path === get$1(a) && typeof e.content == "string") return e.content;
-		}
-		return null;
-	}
-	async function m(e) {
-		if (!e.hash) return null;
-		let i = f.get(e.hash);
-		if (i !== void 0) return i;
-		if (offline) return p(e.seq);
-		let a = await text(at(n.view.id, `/workspace/files/${e.hash}`, { branch: n.view.branch }));
-		return f.set(e.hash, a), a;
-	}
-	async function h(e, i) {
-		let a;
-		a = offline ? n.view.loaded(1, i).filter((e) => e.kind.type.startsWith("File")).map((e) => e.sequence).reverse() : (await get(at(n.view.id, "/workspace/search", {
-			branch: n.view.branch,
-			q: e,
-			kind: "FileWrite,FileDelete,FileRename,FileMutated",
-			at: i,
-			limit: 100
-		}))).found.map((e) => e.sequence);
-		let o = [];
-		for (let i of a) {
-			await n.view.ready(i);
-			let a = n.view.record(i), s = a?.kind;
-			if (!a || !s || ![s.path, s.new_path].map((e) => typeof e == "string" ? e.replace(/^\//, "") : "").includes(e)) continue;
-			let c = s.blob_hash ?? s.content_hash, l = s.type === "FileDelete" || c === "deleted", u = {
-				seq: i,
-				time: a.timestamp,
-				hash: l || typeof c != "string" ? "" : c,
-				op: l ? "delete" : s.type === "FileRename" ? "rename" : "write"
-			};
-			o.at(-1)?.hash === u.hash && u.hash || o.push(u);
-		}
-		return o;
-	}
-	let g = 0;
-	user_effect(() => {
-		let e = get$1(a), i = get$1(o), s = ++g;
-		e && (set(d, ""), (async () => {
-			try {
-				if (!i) {
-					let i = offline ? null : await text(at(n.view.id, `/files/${e.split("/").map(encodeURIComponent).join("/")}`, { branch: n.view.branch }));
-					s === g && ((e) => {
-						var n = to_array(e, 3);
-						set(l, n[0]), set(u, n[1]), set(c, n[2]);
-					})([
-						i,
-						null,
-						[]
-					]);
-					return;
-				}
-				let a = i.branch === n.view.branch ? await h(e, i.seq) : [];
-				if (s !== g) return;
-				let o = a[0] ?? {
-					seq: i.seq,
-					time: i.time,
-					hash: i.hash,
-					op: i.op
-				}, d = a.slice(1).find((e) => e.hash), [f, p] = await Promise.all([m(o), d ? m(d) : Promise.resolve(null)]);
-				s === g && ((e) => {
-					var n = to_array(e, 3);
-					set(l, n[0]), set(u, n[1]), set(c, n[2]);
-				})([
-					f,
-					p,
-					a
-				]);
-			} catch (e) {
-				s === g && (set(l, null), set(d, e instanceof Error ? e.message : String(e), !0));
-			}
-		})());
-	});
-	let _ = user_derived(() => get$1(l) !== null && get$1(l).includes("\0"));
-	var v = root_10(), y = first_child(v), b = (e) => {
-		var n = root$10(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noFileChosen")]), append(e, n);
-	}, x = (e) => {
-		var f = root_9(), p = first_child(f), m = child(p), h = only_child(m, !0), g = sibling(m, 2), v = (e) => {
-			var n = root_1$9(), i = only_child(n, !0);
-			template_effect((e) => {
-				set_class(n, 1, `op op-${get$1(o).op ?? ""}`), set_text(i, e);
-			}, [() => term("op_", get$1(o).op)]), append(e, n);
-		};
-		if_block(g, (e) => {
-			get$1(o) && e(v);
-		}), reset(p);
-		var y = sibling(p, 2), b = child(y);
-		each(b, 21, () => [
-			["content", t("content")],
-			["diff", t("difference")],
-			["history", t("history")]
-		], ([e, n]) => e, (e, n) => {
-			var a = user_derived(() => to_array(get$1(n), 2));
-			let o = () => get$1(a)[0], c = () => get$1(a)[1];
-			var l = root_2$8();
-			let u;
-			var d = child(l);
-			remove_input_defaults(d);
-			var f, p = sibling(d, 1, !0);
-			reset(l), template_effect(() => {
-				u = set_class(l, 1, "", null, u, { on: get$1(s) === o() }), f !== (f = o()) && (d.value = (d.__value = f) ?? ""), set_text(p, c());
-			}), bind_group(i, [], d, () => (o(), get$1(s)), (e) => set(s, e)), append(e, l);
-		}), reset(b);
-		var x = sibling(b, 2), S = (e) => {
-			var i = root_3$7(), o = only_child(i, !0);
-			template_effect((e, n) => {
-				set_attribute(i, "href", e), set_text(o, n);
-			}, [() => at(n.view.id, `/files/${get$1(a).split("/").map(encodeURIComponent).join("/")}`, { branch: n.view.branch }), () => t("download")]), append(e, i);
-		};
-		if_block(x, (e) => {
-			offline || e(S);
-		}), reset(y);
-		var C = sibling(y, 2), w = child(C), T = (e) => {
-			var i = root_6$2();
-			each(i, 21, () => get$1(c), (e) => e.seq, (e, i) => {
-				var a = root_4$5(), o = child(a), s = only_child(o), c = sibling(o), l = sibling(c), u = only_child(l, !0), d = only_child(sibling(l, 2), !0);
-				reset(a), template_effect((e, n, a) => {
-					set_text(s, `#${get$1(i).seq ?? ""}`), set_text(c, ` ${e ?? ""} `), set_text(u, n), set_text(d, a);
-				}, [
-					() => term("op_", get$1(i).op),
-					() => time(get$1(i).time),
-					() => get$1(i).hash.slice(0, 12)
-				]), delegated("click", o, () => void n.view.seek(get$1(i).seq)), append(e, a);
-			}, (e) => {
-				var n = root_5$3(), i = only_child(n, !0);
-				template_effect((e) => set_text(i, e), [() => t("noEarlier")]), append(e, n);
-			}), reset(i), append(e, i);
-		}, E = (e) => {
-			var n = root$10(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("fileGone", { n: get$1(o).seq })]), append(e, n);
-		}, D = (e) => {
-			var n = root$10(), i = only_child(n, !0);
-			template_effect(() => set_text(i, get$1(d))), append(e, n);
-		}, O = (e) => {
-			var n = root$10(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("contentMissing")]), append(e, n);
-		}, k = (e) => {
-			var n = root$10(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("binary")]), append(e, n);
-		}, A = (e) => {
-			var n = comment(), i = first_child(n), a = (e) => {
-				{
-					let n = user_derived(() => get$1(u) ?? ""), i = user_derived(() => t("difference"));
-					Diff(e, {
-						get before() {
-							return get$1(n);
-						},
-						get after() {
-							return get$1(l);
-						},
-						get label() {
-							return get$1(i);
-						}
-					});
-				}
-			}, o = (e) => {
-				var n = root_7$2(), i = first_child(n), a = only_child(i, !0), o = sibling(i);
-				{
-					let e = user_derived(() => t("difference"));
-					Diff(o, {
-						before: "",
-						get after() {
-							return get$1(l);
-						},
-						get label() {
-							return get$1(e);
-						}
-					});
-				}
-				template_effect((e) => set_text(a, e), [() => t("noEarlier")]), append(e, n);
-			};
-			if_block(i, (e) => {
-				get$1(c).length > 1 || get$1(u) !== null ? e(a) : e(o, -1);
-			}), append(e, n);
-		}, j = (e) => {
-			var n = root_8$1();
-			Markdown(child(n), { get text() {
-				return get$1(l);
-			} }), reset(n), append(e, n);
-		}, M = user_derived(() => /\.(md|markdown)$/i.test(get$1(a))), N = (e) => {
-			{
-				let n = user_derived(() => get$1(o) && get$1(o).size >= 0 ? bytes(get$1(o).size) : t("content"));
-				Json(e, {
-					get value() {
-						return get$1(l);
-					},
-					most: 400,
-					get label() {
-						return get$1(n);
-					}
-				});
-			}
-		};
-		if_block(w, (e) => {
-			get$1(s) === "history" ? e(T) : get$1(o)?.op === "delete" ? e(E, 1) : get$1(d) ? e(D, 2) : get$1(l) === null ? e(O, 3) : get$1(_) ? e(k, 4) : get$1(s) === "diff" ? e(A, 5) : get$1(M) ? e(j, 6) : e(N, -1);
-		}), reset(C), template_effect((e) => {
-			set_text(h, get$1(a)), set_attribute(b, "aria-label", e);
-		}, [() => t("preview")]), append(e, f);
-	};
-	if_block(y, (e) => {
-		get$1(a) ? e(x, -1) : e(b);
-	});
-	var S = sibling(y, 2);
-	{
-		let e = user_derived(() => get$1(o)?.seq);
-		Source(S, {
-			get view() {
-				return n.view;
-			},
-			events: "FileWrite, FileMutated, FileDelete",
-			get seq() {
-				return get$1(e);
-			}
-		});
-	}
-	append(e, v), pop();
-}
-delegate(["click"]);
 // src/panels/Scrubber.svelte
-var root$9 = from_html("<option> </option>"), root_1$8 = from_svg("<rect width=\"0.25\"></rect>"), root_2$7 = from_html("<button class=\"small\"> <!></button>"), root_3$6 = from_html("<button class=\"quiet small hide-narrow\"> </button>"), root_4$4 = from_html("<section class=\"scrubber\"><div class=\"row\"><button class=\"quiet small icon\">«</button> <button class=\"quiet small icon\">‹</button> <button class=\"quiet small icon\"> </button> <button class=\"quiet small icon\">›</button> <button class=\"quiet small icon\">»</button> <select class=\"small\"></select></div> <div class=\"track\"><svg class=\"marks\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"></svg> <input type=\"range\" min=\"0\" step=\"1\"/></div> <div class=\"row\"><span> <span class=\"soft\"> </span></span> <!> <!></div></section>");
+var root$4 = from_html("<option> </option>"), root_1$4 = from_svg("<rect width=\"0.25\"></rect>"), root_2$4 = from_html("<button class=\"small\"> <!></button>"), root_3$4 = from_html("<button class=\"quiet small hide-narrow\"> </button>"), root_4$4 = from_html("<section class=\"scrubber\"><div class=\"row\"><button class=\"quiet small icon\">«</button> <button class=\"quiet small icon\">‹</button> <button class=\"quiet small icon\"> </button> <button class=\"quiet small icon\">›</button> <button class=\"quiet small icon\">»</button> <select class=\"small\"></select></div> <div class=\"track\"><svg class=\"marks\" viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\"></svg> <input type=\"range\" min=\"0\" step=\"1\"/></div> <div class=\"row\"><span> <span class=\"soft\"> </span></span> <!> <!></div></section>");
 function Scrubber(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "view", 7), a = user_derived(() => i().record(i().shown)), o = user_derived(() => t(i().mode === "live" ? "liveAt" : i().mode === "replay" ? "replayAt" : "pausedAt", { n: whole(i().shown) })), s = user_derived(() => get$1(a) ? t("positionText", {
@@ -7966,15 +7160,16 @@ function Scrubber(e, n) {
 		i().stop(), i().seek(Number(e.currentTarget.value));
 	}
 	function u(e) {
-		let a = e.shiftKey ? 10 : 1, o = {
-			ArrowLeft: i().shown - a,
-			ArrowRight: i().shown + a,
-			ArrowDown: i().shown - a,
-			ArrowUp: i().shown + a,
+		if (e.ctrlKey || e.metaKey || e.altKey) return;
+		let n = e.shiftKey ? 10 : 1, a = {
+			ArrowLeft: i().shown - n,
+			ArrowRight: i().shown + n,
+			ArrowDown: i().shown - n,
+			ArrowUp: i().shown + n,
 			PageDown: i().shown - 100,
 			PageUp: i().shown + 100
 		}[e.key];
-		e.stopPropagation(), e.key === " " && (e.preventDefault(), i().play()), (e.key === "[" || e.key === "]") && n.jump(e.key === "[" ? -1 : 1), o !== void 0 && (e.preventDefault(), i().stop(), i().seek(o));
+		a !== void 0 && (e.stopPropagation(), e.preventDefault(), i().stop(), i().seek(a));
 	}
 	var d = root_4$4(), f = child(d), p = child(f), m = sibling(p, 2), h = sibling(m, 2), g = only_child(h, !0), _ = sibling(h, 2), v = sibling(_, 2), y = sibling(v, 2);
 	each(y, 20, () => [
@@ -7983,14 +7178,14 @@ function Scrubber(e, n) {
 		2,
 		5
 	], index, (e, n) => {
-		var i = root$9(), a = only_child(i), o = {};
+		var i = root$4(), a = only_child(i), o = {};
 		template_effect(() => {
 			set_text(a, `${n ?? ""}×`), o !== (o = n) && (i.value = (i.__value = o) ?? "");
 		}), append(e, i);
 	}), reset(y), init_select(y), reset(f);
 	var b = sibling(f, 2), x = child(b);
 	each(x, 21, () => get$1(c), index, (e, n) => {
-		var i = root_1$8();
+		var i = root_1$4();
 		template_effect(() => {
 			set_attribute(i, "x", get$1(n).place), set_attribute(i, "y", get$1(n).kind === "user" ? 0 : 3), set_attribute(i, "height", get$1(n).kind === "user" ? 8 : 5), set_class(i, 0, `mark-${get$1(n).kind ?? ""}`);
 		}), append(e, i);
@@ -8000,7 +7195,7 @@ function Scrubber(e, n) {
 	var C = sibling(b, 2), w = child(C), T = child(w), E = only_child(sibling(T));
 	reset(w);
 	var D = sibling(w, 2), O = (e) => {
-		var n = root_2$7(), a = child(n, !0), o = sibling(a), s = (e) => {
+		var n = root_2$4(), a = child(n, !0), o = sibling(a), s = (e) => {
 			var n = text$2();
 			template_effect((e) => set_text(n, ` (${e ?? ""})`), [() => t("newEvents", { n: i().newSince })]), append(e, n);
 		};
@@ -8012,7 +7207,7 @@ function Scrubber(e, n) {
 		i().position !== null && e(O);
 	});
 	var k = sibling(D, 2), A = (e) => {
-		var n = root_3$6(), a = only_child(n);
+		var n = root_3$4(), a = only_child(n);
 		template_effect((e, i) => {
 			set_attribute(n, "title", e), set_text(a, `↳ ${i ?? ""}`);
 		}, [() => t("runAgainHint"), () => t("branchHere")]), delegated("click", n, () => ui.branchFrom(i().shown)), append(e, n);
@@ -8049,12 +7244,12 @@ delegate([
 	"keydown"
 ]);
 // src/panels/Status.svelte
-var root$8 = from_html("<span class=\"soft\"> </span>"), root_1$7 = from_html(" <!>", 1), root_2$6 = from_html("<p class=\"strip bad\"> </p>"), root_3$5 = from_html("<p class=\"strip\"> </p>"), root_4$3 = from_html("<p class=\"strip bad\"> <button class=\"quiet small\"> </button> <span class=\"soft\"> </span></p>"), root_5$2 = from_html("<div class=\"status\"><span class=\"dot\" aria-hidden=\"true\"></span> <strong> </strong> <!> <span class=\"grow\"></span> <span class=\"soft\"> <!> <!></span></div> <!> <!> <!>", 1);
+var root$3 = from_html("<span class=\"soft\"> </span>"), root_1$3 = from_html(" <!>", 1), root_2$3 = from_html("<p class=\"strip bad\"> </p>"), root_3$3 = from_html("<p class=\"strip\"> </p>"), root_4$3 = from_html("<p class=\"strip bad\"> <button class=\"quiet small\"> </button> <span class=\"soft\"> </span></p>"), root_5$2 = from_html("<div class=\"status\"><span class=\"dot\" aria-hidden=\"true\"></span> <strong> </strong> <!> <span class=\"grow\"></span> <span class=\"soft\"> <!> <!></span></div> <!> <!> <!>", 1);
 function Status(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.view.state), a = user_derived(() => get$1(i).calls.find((e) => e.state === "running")), o = user_derived(() => get$1(i).status === "running" ? get$1(a) ? t("toolNow", { tool: get$1(a).tool }) : n.view.position === null && n.view.writing ? t("writingNow") : get$1(i).step ? t("thinkingNow") : t("status_running") : term("status_", get$1(i).status)), s = user_derived(() => get$1(i).runs.at(-1));
 	var c = root_5$2(), l = first_child(c), u = sibling(child(l), 2), d = only_child(u, !0), f = sibling(u, 2), p = (e) => {
-		var n = root$8(), a = only_child(n, !0);
+		var n = root$3(), a = only_child(n, !0);
 		template_effect(() => set_text(a, get$1(i).suspended)), append(e, n);
 	};
 	if_block(f, (e) => {
@@ -8066,7 +7261,7 @@ function Status(e, n) {
 		var n = text$2();
 		template_effect((e) => set_text(n, e), [() => t("notReported")]), append(e, n);
 	}, y = (e) => {
-		var n = root_1$7(), a = first_child(n, !0), o = sibling(a), s = (e) => {
+		var n = root_1$3(), a = first_child(n, !0), o = sibling(a), s = (e) => {
 			append(e, text$2("*"));
 		};
 		if_block(o, (e) => {
@@ -8084,14 +7279,14 @@ function Status(e, n) {
 		get$1(s)?.max_cost_micro && e(x);
 	}), reset(m), reset(l);
 	var S = sibling(l, 2), C = (e) => {
-		var n = root_2$6(), i = only_child(n, !0);
+		var n = root_2$3(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("breakerOpen")]), append(e, n);
 	};
 	if_block(S, (e) => {
 		get$1(i).breaker && e(C);
 	});
 	var w = sibling(S, 2), T = (e) => {
-		var n = root_3$5(), i = only_child(n, !0);
+		var n = root_3$3(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("readOnly")]), append(e, n);
 	};
 	if_block(w, (e) => {
@@ -8115,295 +7310,96 @@ function Status(e, n) {
 	}, [() => whole(get$1(i).totals.cost_micro), () => t("spent")]), append(e, c), pop();
 }
 delegate(["click"]);
-// src/panels/SpanRow.svelte
-var root$7 = from_html("<button><span class=\"span-name\"> </span> <span class=\"span-track\"><span class=\"span-bar\"></span></span> <span class=\"num soft\"> </span></button>");
-function SpanRow(e, n) {
+// src/panels/Top.svelte
+var root$2 = from_html("<span class=\"brand\"> </span>"), root_1$2 = from_html("<a class=\"brand\" href=\"/workspace\"> </a>"), root_2$2 = from_html("<span class=\"soft\" aria-hidden=\"true\">/</span> <span class=\"crumb\"> </span> <button class=\"quiet small\"> </button>", 1), root_3$2 = from_html("<a class=\"soft plain\" href=\"/\"> </a>"), root_4$2 = from_html("<span class=\"badge\"> </span>"), root_5$1 = from_html("<button> <!></button>"), root_6$1 = from_html("<button class=\"quiet small\" title=\"Ctrl K\"> </button>"), root_7$1 = from_html("<header class=\"top\"><nav><!> <!></nav> <div class=\"row tools\"><!> <!> <button class=\"quiet small\">⚙</button></div></header>");
+function Top(e, n) {
 	push$1(n, !0);
-	let i = user_derived(() => n.span.kind === "run" ? t("runN") : n.span.kind === "step" ? t("stepN", { n: Number(n.span.name) + 1 }) : n.span.kind === "model" ? t("model") : n.span.name), a = user_derived(() => n.axis.at(n.span.started)), o = user_derived(() => n.axis.at(n.span.ended || n.now)), s = user_derived(() => [
-		"error",
-		"timeout",
-		"failed",
-		"refused",
-		"expired",
-		"in_doubt"
-	].includes(n.span.status));
-	var c = root$7();
-	let l;
-	var u = child(c);
-	let d;
-	var f = only_child(u), p = sibling(u, 2), m = child(p);
-	let h;
-	reset(p);
-	var g = only_child(sibling(p, 2), !0);
-	reset(c), template_effect((e, o) => {
-		l = set_class(c, 1, `span kind-${n.span.kind ?? ""}`, null, l, {
-			bad: get$1(s),
-			openspan: !n.span.ended
-		}), set_attribute(c, "aria-current", n.chosen ? "true" : void 0), d = set_style(u, "", d, { "padding-left": `${n.depth * 12}px` }), set_text(f, `${get$1(s) ? "✕ " : ""}${get$1(i) ?? ""}`), h = set_style(m, "", h, {
-			left: `${get$1(a) * 100}%`,
-			width: e
-		}), set_text(g, o);
-	}, [() => `${Math.max(.6, (get$1(o) - get$1(a)) * 100)}%`, () => n.span.ended ? duration(between(n.span.started, n.span.ended)) : t("open")]), delegated("click", c, function(...e) {
-		n.onchoose?.apply(this, e);
-	}), append(e, c), pop();
-}
-delegate(["click"]);
-// src/panels/bars.ts
-var LONGEST_MS = 2e3;
-function axis(e, n) {
-	let i = [...new Set(e.flatMap((e) => [e.started, e.ended || n]).map((e) => Date.parse(e)))].filter(Number.isFinite).sort((e, n) => e - n), a = new Map(), o = 0, s = !1;
-	i.forEach((e, n) => {
-		let c = n ? e - i[n - 1] : 0;
-		c > LONGEST_MS && (s = !0), o += Math.min(c, LONGEST_MS), a.set(e, o);
-	});
-	let c = Math.max(1, o);
-	return {
-		at: (e) => (a.get(Date.parse(e)) ?? 0) / c,
-		total: c,
-		shortened: s
-	};
-}
-function tree(e) {
-	let n = new Map(), i = new Set(e.map((e) => e.id));
-	for (let a of e) {
-		let e = i.has(a.parent) ? a.parent : "";
-		n.set(e, [...n.get(e) ?? [], a]);
+	let i = prop(n, "view", 3, null), a = user_derived(() => ui.waiting.length + ui.payments.length), o = user_derived(() => i()?.state.session);
+	function s(e) {
+		e.metaKey || e.ctrlKey || (e.preventDefault(), route.go(""));
 	}
-	let a = [], o = (e, i) => {
-		for (let s of n.get(e) ?? []) a.push({
-			span: s,
-			depth: i
-		}), s.id && o(s.id, i + 1);
+	var c = root_7$1(), l = child(c), u = child(l), d = (e) => {
+		var n = root$2(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("appName")]), append(e, n);
+	}, f = (e) => {
+		var n = root_1$2(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("appName")]), delegated("click", n, s), append(e, n);
 	};
-	return o("", 0), a;
-}
-// src/panels/Timeline.svelte
-var root$6 = from_html("<p class=\"blank\"> </p>"), root_1$6 = from_html("<p class=\"soft small-text pad\"> </p>"), root_2$5 = from_html("<!> <!>", 1);
-function Timeline(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => tree(n.view.state.spans)), a = user_derived(() => axis(n.view.state.spans, n.view.state.time)), o = user_derived(() => route.get("span"));
-	var s = root_2$5(), c = first_child(s), l = (e) => {
-		var n = root$6(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noSpans")]), append(e, n);
-	}, u = (e) => {
-		var s = root_2$5(), c = first_child(s);
-		{
-			let e = (e, s = noop) => {
-				let c = user_derived(() => get$1(i)[s()]);
-				var l = comment(), u = first_child(l), d = (e) => {
-					{
-						let i = user_derived(() => get$1(c).span.id === get$1(o));
-						SpanRow(e, {
-							get span() {
-								return get$1(c).span;
-							},
-							get depth() {
-								return get$1(c).depth;
-							},
-							get axis() {
-								return get$1(a);
-							},
-							get now() {
-								return n.view.state.time;
-							},
-							get chosen() {
-								return get$1(i);
-							},
-							onchoose: () => {
-								route.set({
-									span: get$1(c).span.id,
-									right: "trace"
-								}), n.view.stop(), n.view.seek(get$1(c).span.end || get$1(c).span.seq);
-							}
-						});
-					}
-				};
-				if_block(u, (e) => {
-					get$1(c) && e(d);
-				}), append(e, l);
-			}, s = user_derived(() => t("timeline")), l = user_derived(() => n.view.position === null), u = user_derived(() => get$1(i).findIndex((e) => e.span.id === get$1(o)));
-			VirtualList(c, {
-				get count() {
-					return get$1(i).length;
-				},
-				height: 28,
-				get label() {
-					return get$1(s);
-				},
-				get follow() {
-					return get$1(l);
-				},
-				get focus() {
-					return get$1(u);
-				},
-				row: e,
-				$$slots: { row: !0 }
-			});
-		}
-		var l = sibling(c, 2), u = (e) => {
-			var n = root_1$6(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => t("gaps")]), append(e, n);
-		};
-		if_block(l, (e) => {
-			get$1(a).shortened && e(u);
-		}), append(e, s);
+	if_block(u, (e) => {
+		offline ? e(d) : e(f, -1);
+	});
+	var p = sibling(u, 2), m = (e) => {
+		var n = root_2$2(), a = sibling(first_child(n), 2), s = only_child(a, !0), c = sibling(a, 2), l = only_child(c);
+		template_effect(() => {
+			set_attribute(a, "title", i().id), set_text(s, get$1(o)?.name || i().id), c.disabled = offline, set_text(l, `↳ ${(get$1(o)?.branch_name || i().branch) ?? ""}`);
+		}), delegated("click", c, () => ui.overlay = "branches"), append(e, n);
+	}, h = (e) => {
+		var n = root_3$2(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("plainPages")]), append(e, n);
 	};
-	if_block(c, (e) => {
-		get$1(i).length ? e(u, -1) : e(l);
-	}), Source(sibling(c, 2), {
-		get view() {
-			return n.view;
-		},
-		events: "RunStarted, Step*, Message, ToolCall*, RunFinished"
-	}), append(e, s), pop();
-}
-// src/panels/Trace.svelte
-var root$5 = from_html("<p class=\"blank\"> </p>"), root_1$5 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> <span class=\"soft\"> </span></dd></div> <div><dt> </dt><dd> <span class=\"minus\"> </span></dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$4 = from_html("<div role=\"listitem\"><!></div>"), root_3$4 = from_html("<dt> </dt><dd> </dd>", 1), root_4$2 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!>", 1), root_5$1 = from_html("… <button class=\"quiet small\"> </button>", 1), root_6$1 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!> <dt> </dt><dd><button class=\"quiet small\"> </button><!></dd></dl>"), root_7$1 = from_html("<!> <div class=\"spans\" role=\"list\"></div> <!>", 1), root_8 = from_html("<div class=\"scrolls\"><!></div> <!>", 1);
-function Trace(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => n.view.state), a = user_derived(() => {
-		let e = route.get("span"), n = get$1(i).spans.find((n) => n.id === e);
-		if (n || !e) return n;
-		let a = get$1(i).entries.find((n) => n.kind === "tool" && n.ref === e);
-		return a ? get$1(i).spans.find((e) => e.kind === "tool" && e.seq > a.seq && (!a.end || e.seq < a.end) && e.name === a.label) : void 0;
-	}), o = user_derived(() => {
-		let e = get$1(a);
-		for (; e && e.kind !== "run";) e = get$1(i).spans.find((n) => n.id === e?.parent);
-		return e ?? get$1(i).spans.findLast((e) => e.kind === "run");
-	}), s = user_derived(() => {
-		if (!get$1(o)) return [];
-		let e = get$1(i).spans.indexOf(get$1(o)), n = get$1(i).spans.findIndex((n, i) => i > e && n.kind === "run");
-		return get$1(i).spans.slice(e, n < 0 ? void 0 : n);
-	}), c = user_derived(() => tree(get$1(s))), l = user_derived(() => axis(get$1(s), get$1(i).time)), u = user_derived(() => get$1(i).runs.find((e) => e.id === get$1(o)?.id)), d = user_derived(() => get$1(a) ?? get$1(o));
-	var f = root_8(), p = first_child(f), m = child(p), h = (e) => {
-		var n = root$5(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("noSpans")]), append(e, n);
-	}, g = (e) => {
-		var n = root_7$1(), a = first_child(n), o = (e) => {
-			var n = root_1$5(), i = child(n), a = child(i), o = only_child(a, !0), s = sibling(a), c = child(s, !0), l = only_child(sibling(c), !0);
-			reset(s), reset(i);
-			var d = sibling(i, 2), f = child(d), p = only_child(f, !0), m = sibling(f), h = child(m, !0), g = only_child(sibling(h), !0);
-			reset(m), reset(d);
-			var _ = sibling(d, 2), v = child(_), y = only_child(v, !0), b = only_child(sibling(v), !0);
-			reset(_);
-			var x = sibling(_, 2), S = child(x), C = only_child(S, !0), w = only_child(sibling(S), !0);
-			reset(x), reset(n), template_effect((e, n, i, a, s, u, d, f, m, _) => {
-				set_text(o, e), set_text(c, n), set_text(l, i), set_text(p, a), set_text(h, s), set_text(g, u), set_text(y, d), set_text(b, f), set_text(C, m), set_text(w, _);
-			}, [
-				() => t("steps"),
-				() => whole(get$1(u).steps),
-				() => get$1(u).max_steps ? ` / ${whole(get$1(u).max_steps)}` : "",
-				() => t("tools"),
-				() => whole(get$1(u).calls),
-				() => get$1(u).failed ? ` · ${whole(get$1(u).failed)} ✕` : "",
-				() => t("tokens"),
-				() => get$1(u).steps ? `${whole(get$1(u).prompt)} → ${whole(get$1(u).completion)}` : "—",
-				() => t("modelCost"),
-				() => get$1(u).steps > get$1(u).uncosted ? usd(get$1(u).cost_micro) : t("notReported")
-			]), append(e, n);
+	if_block(p, (e) => {
+		i() ? e(m) : offline || e(h, 1);
+	}), reset(l);
+	var g = sibling(l, 2), _ = child(g), v = (e) => {
+		var n = root_5$1();
+		let i;
+		var o = child(n, !0), s = sibling(o), c = (e) => {
+			var n = root_4$2(), i = only_child(n, !0);
+			template_effect(() => set_text(i, get$1(a))), append(e, n);
 		};
-		if_block(a, (e) => {
-			get$1(u) && e(o);
-		});
-		var s = sibling(a, 2);
-		each(s, 21, () => get$1(c), (e) => e.span.id + e.span.seq, (e, n) => {
-			var a = root_2$4(), o = child(a);
-			{
-				let e = user_derived(() => get$1(n).span.id === get$1(d)?.id);
-				SpanRow(o, {
-					get span() {
-						return get$1(n).span;
-					},
-					get depth() {
-						return get$1(n).depth;
-					},
-					get axis() {
-						return get$1(l);
-					},
-					get now() {
-						return get$1(i).time;
-					},
-					get chosen() {
-						return get$1(e);
-					},
-					onchoose: () => route.set({ span: get$1(n).span.id })
-				});
-			}
-			reset(a), append(e, a);
-		}), reset(s);
-		var f = sibling(s, 2), p = (e) => {
-			var n = root_6$1(), i = child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = (e) => {
-				var n = root_4$2(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = (e) => {
-					var n = root_3$4(), i = first_child(n), a = only_child(i, !0), o = only_child(sibling(i), !0);
-					template_effect((e, n) => {
-						set_text(a, e), set_text(o, n);
-					}, [() => t("firstPiece"), () => duration(get$1(d).first_ms)]), append(e, n);
-				};
-				if_block(_, (e) => {
-					get$1(d).first_ms && e(v);
-				}), template_effect((e, n, i, o, c, u) => {
-					set_text(a, e), set_text(s, n), set_text(l, i), set_text(f, o), set_text(m, c), set_text(g, u);
-				}, [
-					() => t("model"),
-					() => get$1(d).name || t("notReported"),
-					() => t("promptTokens"),
-					() => get$1(d).prompt ? whole(get$1(d).prompt) : t("notReported"),
-					() => t("completionTokens"),
-					() => get$1(d).completion ? whole(get$1(d).completion) : t("notReported")
-				]), append(e, n);
-			};
-			if_block(_, (e) => {
-				get$1(d).kind === "model" && e(v);
-			});
-			var y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = child(x), C = only_child(S), w = sibling(S), T = (e) => {
-				var n = root_5$1(), i = sibling(first_child(n)), a = only_child(i);
-				template_effect(() => set_text(a, `#${get$1(d).end ?? ""}`)), delegated("click", i, () => route.set({
-					mid: "journal",
-					event: get$1(d).end,
-					pane: "mid"
-				})), append(e, n);
-			};
-			if_block(w, (e) => {
-				get$1(d).end && e(T);
-			}), reset(x), reset(n), template_effect((e, n, i, o, c, u, p) => {
-				set_text(a, e), set_text(s, n), set_text(l, i), set_text(f, o), set_text(m, c), set_text(g, u), set_text(b, p), set_text(C, `#${get$1(d).seq ?? ""}`);
-			}, [
-				() => t("spanStart"),
-				() => time(get$1(d).started),
-				() => t("spanTook"),
-				() => get$1(d).ended ? duration(between(get$1(d).started, get$1(d).ended)) : t("open"),
-				() => t("spanStatus"),
-				() => get$1(d).status || t("open"),
-				() => t("journal")
-			]), delegated("click", S, () => route.set({
-				mid: "journal",
-				event: get$1(d).seq,
-				pane: "mid"
-			})), append(e, n);
-		};
-		if_block(f, (e) => {
-			get$1(d) && e(p);
-		}), append(e, n);
+		if_block(s, (e) => {
+			get$1(a) && e(c);
+		}), reset(n), template_effect((e) => {
+			i = set_class(n, 1, "quiet small", null, i, { attention: get$1(a) > 0 }), set_text(o, e);
+		}, [() => t("inbox")]), delegated("click", n, () => ui.overlay = "inbox"), append(e, n);
 	};
-	if_block(m, (e) => {
-		get$1(o) ? e(g, -1) : e(h);
-	}), reset(p), Source(sibling(p, 2), {
-		get view() {
-			return n.view;
-		},
-		events: "Run*, Step*, Message, ToolCall*"
-	}), append(e, f), pop();
+	if_block(_, (e) => {
+		offline || e(v);
+	});
+	var y = sibling(_, 2), b = (e) => {
+		var n = root_6$1(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("palette")]), delegated("click", n, () => ui.overlay = "palette"), append(e, n);
+	};
+	if_block(y, (e) => {
+		i() && e(b);
+	});
+	var x = sibling(y, 2);
+	reset(g), reset(c), template_effect((e, n, i) => {
+		set_attribute(l, "aria-label", e), set_attribute(x, "aria-label", n), set_attribute(x, "title", i);
+	}, [
+		() => t("workspace"),
+		() => t("preferences"),
+		() => t("preferences")
+	]), delegated("click", x, () => ui.overlay = "preferences"), append(e, c), pop();
 }
 delegate(["click"]);
 // src/Workspace.svelte
-var root$4 = from_html("<div class=\"page\"><!><main class=\"home\" id=\"conversation\"><h1> </h1> <p> </p> <p class=\"soft\"> <code> </code></p> <a class=\"button\" href=\"/workspace\"> </a></main></div>"), root_1$4 = from_html("<div class=\"switch\" role=\"group\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_2$3 = from_html("<h1 class=\"sr\"> </h1> <!> <!> <!>", 1), root_3$3 = from_html("<main class=\"column mid\"><!></main>"), root_4$1 = from_html("<button class=\"quiet\"> </button>"), root_5 = from_html("<nav class=\"bottom\"></nav>"), root_6 = from_html("<div><!> <!> <!> <!> <!> <!> <!> <!> <!> <!></div>"), root_7 = from_html("<!> <!> <!> <!> <!>", 1);
+var root$1 = from_html("<div class=\"page\"><!><main class=\"home\" id=\"conversation\"><h1> </h1> <p> </p> <p class=\"soft\"> <code> </code></p> <a class=\"button\" href=\"/workspace\"> </a></main></div>"), root_1$1 = from_html("<div class=\"switch\" role=\"group\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_2$1 = from_html("<h1 class=\"sr\"> </h1> <!> <!> <!>", 1), root_3$1 = from_html("<p class=\"blank\"> </p>"), root_4$1 = from_html("<main class=\"column mid\"><!></main>"), root_5 = from_html("<button class=\"quiet\"> </button>"), root_6 = from_html("<nav class=\"bottom\"></nav>"), root_7 = from_html("<div><!> <!> <!> <!> <!> <!> <!> <!> <!> <!></div>"), root_8 = from_html("<!> <!> <!> <!>", 1), root_9 = from_html("<!> <!>", 1);
 function Workspace(e, n) {
 	push$1(n, !0);
-	let i = state(proxy(innerWidth)), a = user_derived(() => get$1(i) >= 1280 ? "three" : get$1(i) >= 900 ? "two" : "one"), o = user_derived(() => route.get("pane", "chat")), s = user_derived(() => route.get("mid", "files")), c = user_derived(() => route.get("right", "preview")), l = user_derived(() => ({
+	let i = state(proxy(innerWidth)), a = user_derived(() => get$1(i) >= 1280 ? "three" : get$1(i) >= 900 ? "two" : "one"), o = user_derived(() => route.get("pane", "chat")), s = [
+		"files",
+		"journal",
+		"timeline",
+		"graph",
+		"spaces"
+	], c = [
+		"preview",
+		"trace",
+		"judge",
+		"context",
+		"autonomic",
+		"ledger",
+		"identity"
+	], l = (e, n) => n.includes(e) ? e : n[0], u = user_derived(() => l(route.get("mid"), s)), d = user_derived(() => l(route.get("right"), c)), f = user_derived(() => ({
 		left: get$1(a) !== "one" || get$1(o) === "chat",
 		mid: get$1(a) === "three" || (get$1(a) === "two" ? get$1(o) !== "right" : get$1(o) === "mid"),
 		right: get$1(a) === "three" || get$1(o) === "right"
-	})), u = user_derived(() => [
+	})), p = user_derived(() => parts$1.panes);
+	user_effect(() => {
+		(get$1(u) !== "files" || get$1(d) !== "preview") && parts$1.needPanes();
+	});
+	let m = user_derived(() => [
 		{
 			id: "files",
 			label: t("files"),
@@ -8418,11 +7414,16 @@ function Workspace(e, n) {
 			label: t("timeline")
 		},
 		{
-			id: "memory",
-			label: t("memory"),
-			badge: n.view.state.memory.length
+			id: "graph",
+			label: t("graph"),
+			badge: n.view.state.notes.length
+		},
+		{
+			id: "spaces",
+			label: t("spaces"),
+			badge: n.view.state.hires.length + n.view.state.peers.length
 		}
-	]), d = user_derived(() => [
+	]), h = user_derived(() => [
 		{
 			id: "preview",
 			label: t("preview"),
@@ -8458,30 +7459,31 @@ function Workspace(e, n) {
 			label: t("identity"),
 			group: t("identityGroup")
 		}
-	]), f = null, p = 0;
+	]), g = null, _ = 0;
 	user_effect(() => {
 		let e = n.view.position === null ? "" : String(n.view.position);
-		n.view.opened && e !== f && (f = e, clearTimeout(p), p = window.setTimeout(() => {
-			p = 0, route.get("at") !== f && route.set({ at: f }, !0);
+		n.view.opened && e !== g && (g = e, clearTimeout(_), _ = window.setTimeout(() => {
+			_ = 0, route.get("at") !== g && route.set({ at: g }, !0);
 		}, 150));
-	}), user_effect(() => () => clearTimeout(p)), user_effect(() => {
+	}), user_effect(() => () => clearTimeout(_)), user_effect(() => {
 		let e = route.get("at");
-		n.view.opened && !p && e !== f && (f = e, e === "" ? n.view.follow() : n.view.seek(Number(e)));
+		n.view.opened && !_ && e !== g && (g = e, e === "" ? n.view.follow() : n.view.seek(Number(e)));
 	});
-	let m = "";
+	let v = "";
 	user_effect(() => {
 		let e = n.view.state.status;
-		if (n.view.position === null && n.view.opened && e !== m) {
+		if (n.view.position === null && n.view.opened && e !== v) {
 			if (e === "running") ui.say(t("answering"));
 			else if (e === "waiting" || e === "in_doubt") ui.say(t("waitingForYou"));
-			else if (m && e === "idle") {
+			else if (v && e === "idle") {
 				let e = n.view.state.entries.findLast((e) => e.kind === "text"), i = e ? n.view.record(e.seq, e.branch) : void 0, a = typeof i?.kind.content == "string" ? i.kind.content.split(/\s+/).length : 0;
 				ui.say(t("answered", { n: a }));
 			}
-			m !== e && ui.readInbox(), m = e;
+			v !== e && ui.readInbox(), v = e;
 		}
 	});
-	function h(e) {
+	function y(e) {
+		(e.key === "Control" || e.key === "Meta") && parts$1.needPanes();
 		let i = e.target, a = i.closest("input:not([type=range]), textarea, select, [contenteditable], dialog") !== null;
 		if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "k") {
 			e.preventDefault(), ui.overlay = "palette";
@@ -8499,8 +7501,8 @@ function Workspace(e, n) {
 			ArrowRight: () => {
 				n.view.stop(), n.view.seek(n.view.shown + o);
 			},
-			"[": () => g(-1),
-			"]": () => g(1),
+			"[": () => b(-1),
+			"]": () => b(1),
 			l: () => n.view.follow(),
 			m: () => document.getElementById("composer")?.focus(),
 			i: () => ui.overlay = "inbox",
@@ -8510,15 +7512,15 @@ function Workspace(e, n) {
 		let l = c[e.key];
 		!l || s && e.key.startsWith("Arrow") || (e.preventDefault(), l());
 	}
-	function g(e) {
+	function b(e) {
 		n.view.stop();
 		let i = n.view.marks.filter((e) => e.kind === "user").map((e) => e.seq), a = n.view.shown, o = e < 0 ? i.findLast((e) => e < a) : i.find((e) => e > a);
 		n.view.seek(o ?? (e < 0 ? 1 : n.view.head));
 	}
-	var _ = root_7();
-	event("keydown", $window, h);
-	var v = first_child(_), y = (e) => {
-		var i = root$4(), a = child(i);
+	var x = root_9();
+	event("keydown", $window, y);
+	var S = first_child(x), C = (e) => {
+		var i = root$1(), a = child(i);
 		Top(a, {});
 		var o = sibling(a), s = child(o), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = sibling(l, 2), f = child(d), p = only_child(sibling(f), !0);
 		reset(d);
@@ -8531,27 +7533,27 @@ function Workspace(e, n) {
 			() => n.view.error.status === 0 ? t("startAgain") : "",
 			() => t("backToList")
 		]), append(e, i);
-	}, b = (e) => {
-		var i = root_6();
-		let f, p;
-		var m = child(i);
-		Top(m, { get view() {
+	}, w = (e) => {
+		var i = root_7();
+		let s, c;
+		var l = child(i);
+		Top(l, { get view() {
 			return n.view;
 		} });
-		var h = sibling(m, 2), _ = (e) => {
-			var n = root_1$4(), i = child(n), a = only_child(i, !0), o = sibling(i, 2), s = only_child(o, !0);
-			reset(n), template_effect((e, c, u) => {
-				set_attribute(n, "aria-label", e), set_attribute(i, "aria-pressed", get$1(l).mid), set_text(a, c), set_attribute(o, "aria-pressed", get$1(l).right), set_text(s, u);
+		var g = sibling(l, 2), _ = (e) => {
+			var n = root_1$1(), i = child(n), a = only_child(i, !0), o = sibling(i, 2), s = only_child(o, !0);
+			reset(n), template_effect((e, c, l) => {
+				set_attribute(n, "aria-label", e), set_attribute(i, "aria-pressed", get$1(f).mid), set_text(a, c), set_attribute(o, "aria-pressed", get$1(f).right), set_text(s, l);
 			}, [
 				() => t("showPane"),
 				() => t("middle"),
 				() => t("inspectors")
 			]), delegated("click", i, () => route.set({ pane: "mid" })), delegated("click", o, () => route.set({ pane: "right" })), append(e, n);
 		};
-		if_block(h, (e) => {
+		if_block(g, (e) => {
 			get$1(a) === "two" && e(_);
 		});
-		var v = sibling(h, 2), y = (e) => {
+		var v = sibling(g, 2), y = (e) => {
 			var i = comment();
 			element(first_child(i), () => get$1(a) === "one" ? "main" : "section", !1, (e, i) => {
 				attribute_effect(e, (e) => ({
@@ -8559,7 +7561,7 @@ function Workspace(e, n) {
 					"aria-label": e,
 					id: "conversation"
 				}), [() => t("chat")]);
-				var a = root_2$3(), o = first_child(a), s = only_child(o, !0), c = sibling(o, 2);
+				var a = root_2$1(), o = first_child(a), s = only_child(o, !0), c = sibling(o, 2);
 				Status(c, { get view() {
 					return n.view;
 				} });
@@ -8578,9 +7580,9 @@ function Workspace(e, n) {
 			}), append(e, i);
 		};
 		if_block(v, (e) => {
-			get$1(l).left && e(y);
+			get$1(f).left && e(y);
 		});
-		var b = sibling(v, 2), x = (e) => {
+		var x = sibling(v, 2), S = (e) => {
 			{
 				let n = user_derived(() => t("chat"));
 				Splitter(e, {
@@ -8597,40 +7599,59 @@ function Workspace(e, n) {
 				});
 			}
 		};
-		if_block(b, (e) => {
-			get$1(a) === "three" && e(x);
+		if_block(x, (e) => {
+			get$1(a) === "three" && e(S);
 		});
-		var S = sibling(b, 2), C = (e) => {
-			var i = root_3$3(), a = child(i);
+		var C = sibling(x, 2), w = (e) => {
+			var i = root_4$1(), a = child(i);
 			{
 				let e = (e) => {
 					var i = comment(), a = first_child(i), o = (e) => {
-						Journal(e, { get view() {
-							return n.view;
-						} });
-					}, c = (e) => {
-						Timeline(e, { get view() {
-							return n.view;
-						} });
-					}, l = (e) => {
-						Memory(e, { get view() {
-							return n.view;
-						} });
-					}, u = (e) => {
 						Files(e, { get view() {
 							return n.view;
 						} });
+					}, s = (e) => {
+						var n = root_3$1(), i = only_child(n, !0);
+						template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
+					}, c = (e) => {
+						var i = comment();
+						component(first_child(i), () => get$1(p).Journal, (e, i) => {
+							i(e, { get view() {
+								return n.view;
+							} });
+						}), append(e, i);
+					}, l = (e) => {
+						var i = comment();
+						component(first_child(i), () => get$1(p).Timeline, (e, i) => {
+							i(e, { get view() {
+								return n.view;
+							} });
+						}), append(e, i);
+					}, d = (e) => {
+						var i = comment();
+						component(first_child(i), () => get$1(p).Graph, (e, i) => {
+							i(e, { get view() {
+								return n.view;
+							} });
+						}), append(e, i);
+					}, f = (e) => {
+						var i = comment();
+						component(first_child(i), () => get$1(p).Spaces, (e, i) => {
+							i(e, { get view() {
+								return n.view;
+							} });
+						}), append(e, i);
 					};
 					if_block(a, (e) => {
-						get$1(s) === "journal" ? e(o) : get$1(s) === "timeline" ? e(c, 1) : get$1(s) === "memory" ? e(l, 2) : e(u, -1);
+						get$1(u) === "files" ? e(o) : get$1(p) ? get$1(u) === "journal" ? e(c, 2) : get$1(u) === "timeline" ? e(l, 3) : get$1(u) === "graph" ? e(d, 4) : get$1(u) === "spaces" && e(f, 5) : e(s, 1);
 					}), append(e, i);
 				}, i = user_derived(() => t("middle"));
 				Tabs(a, {
 					get tabs() {
-						return get$1(u);
+						return get$1(m);
 					},
 					get chosen() {
-						return get$1(s);
+						return get$1(u);
 					},
 					get label() {
 						return get$1(i);
@@ -8643,10 +7664,10 @@ function Workspace(e, n) {
 			}
 			reset(i), template_effect((e) => set_attribute(i, "aria-label", e), [() => t("middle")]), append(e, i);
 		};
-		if_block(S, (e) => {
-			get$1(l).mid && e(C);
+		if_block(C, (e) => {
+			get$1(f).mid && e(w);
 		});
-		var w = sibling(S, 2), T = (e) => {
+		var T = sibling(C, 2), E = (e) => {
 			{
 				let n = user_derived(() => t("inspectors"));
 				Splitter(e, {
@@ -8663,10 +7684,10 @@ function Workspace(e, n) {
 				});
 			}
 		};
-		if_block(w, (e) => {
-			get$1(a) === "three" && e(T);
+		if_block(T, (e) => {
+			get$1(a) === "three" && e(E);
 		});
-		var E = sibling(w, 2), D = (e) => {
+		var D = sibling(T, 2), O = (e) => {
 			var i = comment();
 			element(first_child(i), () => get$1(a) === "one" ? "main" : "aside", !1, (e, i) => {
 				attribute_effect(e, (e) => ({
@@ -8676,44 +7697,65 @@ function Workspace(e, n) {
 				{
 					let e = (e) => {
 						var i = comment(), a = first_child(i), o = (e) => {
-							Trace(e, { get view() {
-								return n.view;
-							} });
-						}, s = (e) => {
-							Judge(e, { get view() {
-								return n.view;
-							} });
-						}, l = (e) => {
-							Context(e, { get view() {
-								return n.view;
-							} });
-						}, u = (e) => {
-							Autonomic(e, { get view() {
-								return n.view;
-							} });
-						}, d = (e) => {
-							Ledger(e, { get view() {
-								return n.view;
-							} });
-						}, f = (e) => {
-							Identity(e, { get view() {
-								return n.view;
-							} });
-						}, p = (e) => {
 							Preview(e, { get view() {
 								return n.view;
 							} });
+						}, s = (e) => {
+							var n = root_3$1(), i = only_child(n, !0);
+							template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
+						}, c = (e) => {
+							var i = comment();
+							component(first_child(i), () => get$1(p).Trace, (e, i) => {
+								i(e, { get view() {
+									return n.view;
+								} });
+							}), append(e, i);
+						}, l = (e) => {
+							var i = comment();
+							component(first_child(i), () => get$1(p).Judge, (e, i) => {
+								i(e, { get view() {
+									return n.view;
+								} });
+							}), append(e, i);
+						}, u = (e) => {
+							var i = comment();
+							component(first_child(i), () => get$1(p).Context, (e, i) => {
+								i(e, { get view() {
+									return n.view;
+								} });
+							}), append(e, i);
+						}, f = (e) => {
+							var i = comment();
+							component(first_child(i), () => get$1(p).Autonomic, (e, i) => {
+								i(e, { get view() {
+									return n.view;
+								} });
+							}), append(e, i);
+						}, m = (e) => {
+							var i = comment();
+							component(first_child(i), () => get$1(p).Ledger, (e, i) => {
+								i(e, { get view() {
+									return n.view;
+								} });
+							}), append(e, i);
+						}, h = (e) => {
+							var i = comment();
+							component(first_child(i), () => get$1(p).Identity, (e, i) => {
+								i(e, { get view() {
+									return n.view;
+								} });
+							}), append(e, i);
 						};
 						if_block(a, (e) => {
-							get$1(c) === "trace" ? e(o) : get$1(c) === "judge" ? e(s, 1) : get$1(c) === "context" ? e(l, 2) : get$1(c) === "autonomic" ? e(u, 3) : get$1(c) === "ledger" ? e(d, 4) : get$1(c) === "identity" ? e(f, 5) : e(p, -1);
+							get$1(d) === "preview" ? e(o) : get$1(p) ? get$1(d) === "trace" ? e(c, 2) : get$1(d) === "judge" ? e(l, 3) : get$1(d) === "context" ? e(u, 4) : get$1(d) === "autonomic" ? e(f, 5) : get$1(d) === "ledger" ? e(m, 6) : get$1(d) === "identity" && e(h, 7) : e(s, 1);
 						}), append(e, i);
 					}, a = user_derived(() => t("inspectors"));
 					Tabs(i, {
 						get tabs() {
-							return get$1(d);
+							return get$1(h);
 						},
 						get chosen() {
-							return get$1(c);
+							return get$1(d);
 						},
 						get label() {
 							return get$1(a);
@@ -8726,22 +7768,22 @@ function Workspace(e, n) {
 				}
 			}), append(e, i);
 		};
-		if_block(E, (e) => {
-			get$1(l).right && e(D);
+		if_block(D, (e) => {
+			get$1(f).right && e(O);
 		});
-		var O = sibling(E, 2);
-		Scrubber(O, {
+		var k = sibling(D, 2);
+		Scrubber(k, {
 			get view() {
 				return n.view;
 			},
-			jump: g
+			jump: b
 		});
-		var k = sibling(O, 2);
-		Dock(k, { get view() {
+		var A = sibling(k, 2);
+		Dock(A, { get view() {
 			return n.view;
 		} });
-		var A = sibling(k, 2), j = (e) => {
-			var n = root_5();
+		var j = sibling(A, 2), M = (e) => {
+			var n = root_6();
 			each(n, 21, () => [
 				["chat", t("chat")],
 				["mid", t("middle")],
@@ -8749,247 +7791,77 @@ function Workspace(e, n) {
 			], ([e, n]) => e, (e, n) => {
 				var i = user_derived(() => to_array(get$1(n), 2));
 				let a = () => get$1(i)[0], s = () => get$1(i)[1];
-				var c = root_4$1(), l = only_child(c, !0);
+				var c = root_5(), l = only_child(c, !0);
 				template_effect(() => {
 					set_attribute(c, "aria-current", get$1(o) === a() ? "page" : void 0), set_text(l, s());
 				}), delegated("click", c, () => route.set({ pane: a() })), append(e, c);
 			}), reset(n), template_effect((e) => set_attribute(n, "aria-label", e), [() => t("showPane")]), append(e, n);
 		};
-		if_block(A, (e) => {
-			get$1(a) === "one" && e(j);
+		if_block(j, (e) => {
+			get$1(a) === "one" && e(M);
 		}), reset(i), template_effect(() => {
-			f = set_class(i, 1, `workspace form-${get$1(a) ?? ""}`, null, f, { both: get$1(l).mid && get$1(l).right }), p = set_style(i, "", p, {
+			s = set_class(i, 1, `workspace form-${get$1(a) ?? ""}`, null, s, { both: get$1(f).mid && get$1(f).right }), c = set_style(i, "", c, {
 				"--left": `${prefs.left ?? ""}px`,
 				"--right": `${prefs.right ?? ""}px`
 			});
 		}), append(e, i);
 	};
-	if_block(v, (e) => {
-		n.view.error ? e(y) : e(b, -1);
+	if_block(S, (e) => {
+		n.view.error ? e(C) : e(w, -1);
 	});
-	var x = sibling(v, 2), S = (e) => {
-		Palette(e, { get view() {
-			return n.view;
-		} });
-	};
-	if_block(x, (e) => {
-		ui.overlay === "palette" && e(S);
-	});
-	var C = sibling(x, 2), w = (e) => {
-		Fork(e, { get view() {
-			return n.view;
-		} });
-	};
-	if_block(C, (e) => {
-		ui.overlay === "branch" && e(w);
-	});
-	var T = sibling(C, 2), E = (e) => {
-		Branches(e, { get view() {
-			return n.view;
-		} });
+	var T = sibling(S, 2), E = (e) => {
+		var i = root_8(), a = first_child(i), o = (e) => {
+			var i = comment();
+			component(first_child(i), () => get$1(p).Palette, (e, i) => {
+				i(e, { get view() {
+					return n.view;
+				} });
+			}), append(e, i);
+		};
+		if_block(a, (e) => {
+			ui.overlay === "palette" && e(o);
+		});
+		var s = sibling(a, 2), c = (e) => {
+			var i = comment();
+			component(first_child(i), () => get$1(p).Fork, (e, i) => {
+				i(e, { get view() {
+					return n.view;
+				} });
+			}), append(e, i);
+		};
+		if_block(s, (e) => {
+			ui.overlay === "branch" && e(c);
+		});
+		var l = sibling(s, 2), u = (e) => {
+			var i = comment();
+			component(first_child(i), () => get$1(p).Branches, (e, i) => {
+				i(e, { get view() {
+					return n.view;
+				} });
+			}), append(e, i);
+		};
+		if_block(l, (e) => {
+			ui.overlay === "branches" && e(u);
+		});
+		var d = sibling(l, 2), f = (e) => {
+			var i = comment();
+			component(first_child(i), () => get$1(p).Compare, (e, i) => {
+				i(e, { get view() {
+					return n.view;
+				} });
+			}), append(e, i);
+		};
+		if_block(d, (e) => {
+			ui.overlay === "compare" && e(f);
+		}), append(e, i);
 	};
 	if_block(T, (e) => {
-		ui.overlay === "branches" && e(E);
-	});
-	var D = sibling(T, 2), O = (e) => {
-		Compare(e, { get view() {
-			return n.view;
-		} });
-	};
-	if_block(D, (e) => {
-		ui.overlay === "compare" && e(O);
-	}), bind_window_size("innerWidth", (e) => set(i, e, !0)), append(e, _), pop();
+		get$1(p) && e(E);
+	}), bind_window_size("innerWidth", (e) => set(i, e, !0)), append(e, x), pop();
 }
 delegate(["click"]);
-// src/panels/Inbox.svelte
-var root$3 = from_html("<p class=\"blank\"> </p>"), root_1$3 = from_html("<button class=\"quiet\"> </button>"), root_2$2 = from_html("<section class=\"inbox-item\"><div class=\"row between\"><span class=\"soft\"> </span><button class=\"quiet small\"> </button></div> <!></section>"), root_3$2 = from_html("<section class=\"inbox-item\"><!></section>"), root_4 = from_html("<!> <!> <!> <!>", 1);
-function Inbox(e, n) {
-	push$1(n, !0), ui.readInbox();
-	let i = user_derived(() => {
-		let e = new Map();
-		for (let n of ui.waiting) (n.risk === "low" || n.risk === "medium") && e.set(`${n.tool_name} ${n.risk}`, [...e.get(`${n.tool_name} ${n.risk}`) ?? [], n]);
-		return [...e.values()].filter((e) => e.length > 1);
-	});
-	async function a(e) {
-		await ui.attempt(() => Promise.all(e.map((e) => send("POST", `/sessions/${encodeURIComponent(e.session_id)}/approvals/${e.approval_id}?branch=${encodeURIComponent(e.branch)}`, { approved: !0 })))), await ui.readInbox();
-	}
-	{
-		let n = user_derived(() => t("inbox"));
-		Dialog(e, {
-			get title() {
-				return get$1(n);
-			},
-			beside: !0,
-			onclose: () => ui.overlay === "inbox" && (ui.overlay = ""),
-			children: (e, n) => {
-				var o = root_4(), s = first_child(o), c = (e) => {
-					var n = root$3(), i = only_child(n, !0);
-					template_effect((e) => set_text(i, e), [() => t("inboxEmpty")]), append(e, n);
-				};
-				if_block(s, (e) => {
-					!ui.waiting.length && !ui.payments.length && e(c);
-				});
-				var l = sibling(s, 2);
-				each(l, 17, () => get$1(i), index, (e, n) => {
-					var i = root_1$3(), o = only_child(i);
-					template_effect((e) => set_text(o, `${e ?? ""} (${get$1(n)[0]?.tool_name ?? ""})`), [() => t("batchApprove", { n: get$1(n).length })]), delegated("click", i, () => a(get$1(n))), append(e, i);
-				});
-				var u = sibling(l, 2);
-				each(u, 17, () => ui.waiting, (e) => e.approval_id, (e, n) => {
-					var i = root_2$2(), a = child(i), o = child(a), s = only_child(o), c = sibling(o), l = only_child(c, !0);
-					reset(a), Approval(sibling(a, 2), { get call() {
-						return get$1(n);
-					} }), reset(i), template_effect((e) => {
-						set_text(s, `${get$1(n).session_id ?? ""}${get$1(n).branch === "main" ? "" : ` · ${get$1(n).branch}`}`), set_text(l, e);
-					}, [() => t("openSession")]), delegated("click", c, () => {
-						ui.overlay = "", route.go(get$1(n).session_id, get$1(n).branch === "main" ? {} : { branch: get$1(n).branch });
-					}), append(e, i);
-				}), each(sibling(u, 2), 17, () => ui.payments, (e) => e.ticket_id, (e, n) => {
-					var i = root_3$2();
-					PaymentQuestion(child(i), { get ask() {
-						return get$1(n);
-					} }), reset(i), append(e, i);
-				}), append(e, o);
-			},
-			$$slots: { default: !0 }
-		});
-	}
-	pop();
-}
-delegate(["click"]);
-// src/panels/Preferences.svelte
-var root$2 = from_html("<label><input type=\"radio\"/> </label>"), root_1$2 = from_html("<fieldset><legend> </legend><div class=\"segmented\"></div></fieldset>"), root_2$1 = from_html("<label><input type=\"radio\" name=\"language\"/> </label>"), root_3$1 = from_html("<!> <fieldset><legend> </legend><div class=\"segmented\"></div></fieldset> <p class=\"soft\"> </p>", 1);
-function Preferences(e, n) {
-	push$1(n, !0);
-	let i = [
-		[
-			"theme",
-			"theme",
-			"theme_",
-			[
-				"system",
-				"light",
-				"dark",
-				"contrast"
-			]
-		],
-		[
-			"density",
-			"density",
-			"density_",
-			["calm", "dense"]
-		],
-		[
-			"size",
-			"textSize",
-			"size_",
-			[
-				"small",
-				"normal",
-				"large"
-			]
-		],
-		[
-			"motion",
-			"motion",
-			"motion_",
-			["system", "reduced"]
-		]
-	];
-	{
-		let n = user_derived(() => t("preferences"));
-		Dialog(e, {
-			get title() {
-				return get$1(n);
-			},
-			onclose: () => ui.overlay === "preferences" && (ui.overlay = ""),
-			children: (e, n) => {
-				var a = root_3$1(), o = first_child(a);
-				each(o, 17, () => i, ([e, n, i, a]) => e, (e, n) => {
-					var i = user_derived(() => to_array(get$1(n), 4));
-					let a = () => get$1(i)[0], o = () => get$1(i)[1], s = () => get$1(i)[2], c = () => get$1(i)[3];
-					var l = root_1$2(), u = child(l), d = only_child(u, !0), f = sibling(u);
-					each(f, 21, c, index, (e, n) => {
-						var i = root$2();
-						let o;
-						var c = child(i);
-						remove_input_defaults(c);
-						var l = sibling(c, 1, !0);
-						reset(i), template_effect((e) => {
-							o = set_class(i, 1, "", null, o, { on: prefs[a()] === get$1(n) }), set_attribute(c, "name", a()), set_checked(c, prefs[a()] === get$1(n)), set_text(l, e);
-						}, [() => term(s(), get$1(n))]), delegated("change", c, () => prefer({ [a()]: get$1(n) })), append(e, i);
-					}), reset(f), reset(l), template_effect((e) => set_text(d, e), [() => t(o())]), append(e, l);
-				});
-				var s = sibling(o, 2), c = child(s), l = only_child(c, !0), u = sibling(c);
-				each(u, 21, () => [
-					["", t("theme_system")],
-					["en", "English"],
-					["es", "Español"]
-				], index, (e, n) => {
-					var i = user_derived(() => to_array(get$1(n), 2));
-					let a = () => get$1(i)[0], o = () => get$1(i)[1];
-					var s = root_2$1();
-					let c;
-					var l = child(s);
-					remove_input_defaults(l);
-					var u = sibling(l, 1, !0);
-					reset(s), template_effect(() => {
-						c = set_class(s, 1, "", null, c, { on: prefs.language === a() }), set_checked(l, prefs.language === a()), set_text(u, o());
-					}), delegated("change", l, () => prefer({ language: a() })), append(e, s);
-				}), reset(u), reset(s);
-				var d = only_child(sibling(s, 2), !0);
-				template_effect((e, n) => {
-					set_text(l, e), set_text(d, n);
-				}, [() => t("language"), () => t("limitsElsewhere")]), append(e, a);
-			},
-			$$slots: { default: !0 }
-		});
-	}
-	pop();
-}
-delegate(["change"]);
-// src/panels/Shortcuts.svelte
-var root$1 = from_html("<dt><kbd> </kbd></dt><dd> </dd>", 1), root_1$1 = from_html("<dl class=\"facts\"></dl>");
-function Shortcuts(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => [
-		["Ctrl K", t("key_palette")],
-		["← →", t("key_step")],
-		["[ ]", t("key_runs")],
-		["Space", t("play")],
-		["L", t("key_live")],
-		["M", t("key_focus")],
-		["I", t("key_inbox")],
-		["Ctrl .", t("preferences")],
-		["?", t("key_help")]
-	]);
-	{
-		let n = user_derived(() => t("shortcuts"));
-		Dialog(e, {
-			get title() {
-				return get$1(n);
-			},
-			onclose: () => ui.overlay === "shortcuts" && (ui.overlay = ""),
-			children: (e, n) => {
-				var a = root_1$1();
-				each(a, 21, () => get$1(i), index, (e, n) => {
-					var i = user_derived(() => to_array(get$1(n), 2));
-					let a = () => get$1(i)[0], o = () => get$1(i)[1];
-					var s = root$1(), c = first_child(s), l = only_child(child(c), !0);
-					reset(c);
-					var u = only_child(sibling(c), !0);
-					template_effect(() => {
-						set_text(l, a()), set_text(u, o());
-					}), append(e, s);
-				}), reset(a), append(e, a);
-			},
-			$$slots: { default: !0 }
-		});
-	}
-	pop();
-}
 // src/App.svelte
-var root = from_html("<code> </code>"), root_1 = from_html("<div class=\"problem\" role=\"alert\"><span><strong> </strong> <!></span> <button class=\"quiet small\"> </button></div>"), root_2 = from_html("<div class=\"problem mild\" role=\"status\"><span> </span><button class=\"small\"> </button></div>"), root_3 = from_html("<a class=\"skip\" href=\"#conversation\"> </a> <p class=\"sr\" role=\"status\" aria-live=\"polite\"> </p> <!> <!> <!> <!> <!> <!>", 1);
+var root = from_html("<code> </code>"), root_1 = from_html("<div class=\"problem\" role=\"alert\"><span><strong> </strong> <!></span> <button class=\"quiet small\"> </button></div>"), root_2 = from_html("<div class=\"problem mild\" role=\"status\"><span> </span><button class=\"small\"> </button></div>"), root_3 = from_html("<!> <!> <!>", 1), root_4 = from_html("<a class=\"skip\" href=\"#conversation\"> </a> <p class=\"sr\" role=\"status\" aria-live=\"polite\"> </p> <!> <!> <!> <!>", 1);
 function App(e, n) {
 	push$1(n, !0);
 	let i = state(null), a = user_derived(() => offline ? recorded().session_id : route.session), o = user_derived(() => offline ? recorded().branch : route.get("branch", "main"));
@@ -9008,6 +7880,8 @@ function App(e, n) {
 			document.hidden || ui.readInbox();
 		}, 1e4);
 		return () => clearInterval(e);
+	}), user_effect(() => {
+		get$1(a) || parts$1.needHome(), ui.overlay && parts$1.needPanes();
 	});
 	let s = user_derived(() => ui.waiting.length + ui.payments.length);
 	user_effect(() => {
@@ -9015,7 +7889,7 @@ function App(e, n) {
 		document.title = `${get$1(s) ? `(${get$1(s)}) ` : ""}${e} - Life`;
 	});
 	let c = document.querySelector("meta[name=\"life-page\"]")?.content ?? "";
-	var l = root_3(), u = first_child(l), d = only_child(u, !0), f = sibling(u, 2), p = only_child(f, !0), m = sibling(f, 2), h = (e) => {
+	var l = root_4(), u = first_child(l), d = only_child(u, !0), f = sibling(u, 2), p = only_child(f, !0), m = sibling(f, 2), h = (e) => {
 		var n = root_1(), i = child(n), a = child(i), o = only_child(a), s = sibling(a), c = sibling(s), l = (e) => {
 			var n = root(), i = only_child(n, !0);
 			template_effect(() => set_text(i, ui.problem.code)), append(e, n);
@@ -9048,28 +7922,45 @@ function App(e, n) {
 			} });
 		}), append(e, n);
 	}, b = (e) => {
-		Home(e, {});
+		var n = comment();
+		component(first_child(n), () => parts$1.home.Home, (e, n) => {
+			n(e, {});
+		}), append(e, n);
 	};
 	if_block(v, (e) => {
-		get$1(i) ? e(y) : get$1(a) || e(b, 1);
+		get$1(i) ? e(y) : !get$1(a) && parts$1.home && e(b, 1);
 	});
 	var x = sibling(v, 2), S = (e) => {
-		Inbox(e, {});
+		var n = root_3(), i = first_child(n), a = (e) => {
+			var n = comment();
+			component(first_child(n), () => parts$1.panes.Inbox, (e, n) => {
+				n(e, {});
+			}), append(e, n);
+		};
+		if_block(i, (e) => {
+			ui.overlay === "inbox" && e(a);
+		});
+		var o = sibling(i, 2), s = (e) => {
+			var n = comment();
+			component(first_child(n), () => parts$1.panes.Preferences, (e, n) => {
+				n(e, {});
+			}), append(e, n);
+		};
+		if_block(o, (e) => {
+			ui.overlay === "preferences" && e(s);
+		});
+		var c = sibling(o, 2), l = (e) => {
+			var n = comment();
+			component(first_child(n), () => parts$1.panes.Shortcuts, (e, n) => {
+				n(e, {});
+			}), append(e, n);
+		};
+		if_block(c, (e) => {
+			ui.overlay === "shortcuts" && e(l);
+		}), append(e, n);
 	};
 	if_block(x, (e) => {
-		ui.overlay === "inbox" && e(S);
-	});
-	var C = sibling(x, 2), w = (e) => {
-		Preferences(e, {});
-	};
-	if_block(C, (e) => {
-		ui.overlay === "preferences" && e(w);
-	});
-	var T = sibling(C, 2), E = (e) => {
-		Shortcuts(e, {});
-	};
-	if_block(T, (e) => {
-		ui.overlay === "shortcuts" && e(E);
+		parts$1.panes && e(S);
 	}), template_effect((e) => {
 		set_text(d, e), set_text(p, ui.said);
 	}, [() => t("skip")]), append(e, l), pop();
@@ -9080,3 +7971,4 @@ var target = document.getElementById("life");
 load().then(() => {
 	target && mount(App, { target });
 });
+export { ApiError, Approval, Copy, FAMILIES, Json, PaymentCard, PaymentQuestion, Ruler, Source, Top, VirtualList, about, advance, ago, append, at, between, bind_select_value, bind_this, bind_value, child, clsx, commands, comment, decimal, delegate, delegated, duration, each, emptyState, event, family, first_child, from_html, from_svg, get, get$1, id, if_block, index, init_select, kindName, learn, micro, moment, next, noop, offline, onMount, only_child, percent, pop, prefer, prefs, prop, proxy, push$1 as push, remove_input_defaults, remove_textarea_child, reset, route, select_option, send, set, set_attribute, set_checked, set_class, set_style, set_text, set_value, sibling, snippet, state, summary, t, template_effect, term, text$2 as text, time, toJournal, to_array, ui, untrack, usd, user_derived, user_effect, whole };
