@@ -32,6 +32,7 @@ BENCHES = (
     "sandbox_overhead",
     "agent_turn",
     "spaces_embedded",
+    "spaces_nats",
     "context_build",
     "session_reconstruct",
     "stream_idle",
