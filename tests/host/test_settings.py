@@ -56,3 +56,11 @@ def test_every_setting_can_be_described() -> None:
     rows = {name: (variable, value) for name, variable, value in describe(load_settings(None, {}))}
     assert rows["model.provider"] == ("LIFE_MODEL_PROVIDER", "scripted")
     assert len({variable for variable, _ in rows.values()}) == len(rows) > 10
+
+
+def test_a_login_in_an_address_is_not_shown() -> None:
+    """What lists the settings, at the terminal and on the page, leaves names and passwords of addresses out."""
+    settings = load_settings(None, {"LIFE_JOURNAL_NATS_URLS": "nats://ann:secret@10.0.0.1:4222,nats://10.0.0.2:4222"})
+    shown = {name: value for name, _, value in describe(settings)}
+    assert shown["journal.nats_urls"] == "nats://…@10.0.0.1:4222, nats://10.0.0.2:4222"
+    assert settings.journal.nats_urls[0] == "nats://ann:secret@10.0.0.1:4222"

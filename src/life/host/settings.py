@@ -8,6 +8,7 @@ the vendors' own variables, the passphrase from `LIFE_PASSPHRASE` or a prompt.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -415,13 +416,17 @@ def _is_table_list(hint: object) -> bool:
     return any(isinstance(part, type) and issubclass(part, msgspec.Struct) for part in get_args(hint))
 
 
+_LOGIN: Final = re.compile(r"//[^/@\s,]*@")
+"""The name and password in an address."""
+
+
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
-    """(setting, environment variable, value in force) of every setting, for people."""
+    """(setting, environment variable, value in force) of every setting, for people: without the logins that addresses may carry."""
     rows = []
     for variable, (path, _) in _environment_names().items():
         value: object = settings
         for name in path:
             value = getattr(value, name)
         text = ", ".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
-        rows.append((".".join(path), variable, text))
+        rows.append((".".join(path), variable, _LOGIN.sub("//…@", text)))
     return rows
