@@ -257,3 +257,16 @@ async def test_payments_that_wait_are_listed_for_people(client: httpx2.AsyncClie
     """None wait in a new project; an unknown one is 404."""
     assert (await get(client, "/v1/approvals")).json() == {"approvals": [], "next_cursor": None}
     assert (await post(client, "/v1/approvals/nothing", {"decision": "approve"})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "name", ["relay-agent-0123456789abcdef", "identity-agent-x", "sales", "refunds", "catalogue", "skills"]
+)
+async def test_no_session_takes_the_stream_of_another_part(
+    client: httpx2.AsyncClient, system: System, name: str
+) -> None:
+    """Whoever had a session of that name before the part wrote its first event would read everything that it writes."""
+    for path, body in (("/sessions", {"session_id": name}), (f"/sessions/{name}/runs", {"objective": "x"})):
+        answer = await post(client, path, body)
+        assert answer.status_code in (404, 409)
+    assert name not in {stream.session_id for stream in await system.journal.streams()}

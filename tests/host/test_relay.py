@@ -18,11 +18,15 @@ from click.testing import CliRunner
 
 from life.aios.errors import ConflictError, NotFoundError, UnavailableError
 from life.anima.identity import agent_id_of_did
+from life.anima.registry import IdentityRegistry
+from life.anima.rotation import rotate_identity
+from life.anima.seed_rotation import SeedRotator
 from life.cli.groups import life
 from life.host.access import load_or_create_token
+from life.host.anima_identity import open_agent_identity
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
-from life.host.relay import ArcandSessions, call_of
+from life.host.relay import ArcandSessions, call_of, keys_of, trust_of
 from life.host.spaces_client import agent_client
 from life.lago.journal.memory import MemoryJournal
 from life.spaces.relay.carrier import SpacesCarrier
@@ -45,7 +49,7 @@ from life.spaces.relay.operations import (
     Start,
 )
 from life.spaces.relay.owner import RelayOwner
-from tests.anima.material import did_of, handle, seed_of
+from tests.anima.material import did_of, handle, raw_key, seed_of
 from tests.cli.daemon import Arcand, children, kind
 from tests.cli.shell_kit import Turns, environment, script
 from tests.harness.process import ChildProcess
@@ -197,7 +201,11 @@ def test_watch_steer_and_approve_from_elsewhere(tmp_path: Path) -> None:
             assert not is_running("sleep 4321", n.arcand.process.pid), "stopping from elsewhere leaves no child (R4)"
             terminal.type(CTRL_D)
             assert terminal.wait() == 0
-        assert n.kinds("talk").count("ApprovalResolved") == 2
+        events = n.arcand.events("talk")
+        decided = [event["actor"] for event in events if kind(event) == "ApprovalResolved"]
+        asked = [event["actor"] for event in events if kind(event) == "UserMessage"]
+        assert decided == [{"type": "user", "component": n.owner_did}] * 2, "the journal names whose approval it was"
+        assert asked == [{"type": "user", "component": n.owner_did}] * 2
         assert json.loads(n.away.life("relay", "sessions", "home", "--json"))[0]["session_id"] == "talk"
         assert "talk" in n.away.life("relay", "sessions", "home")
         assert json.loads(n.away.life("relay", "nodes", "--json"))[0]["status"] == "online"
@@ -377,6 +385,29 @@ async def test_what_arcand_answers(tmp_path: Path) -> None:
                 with pytest.raises(kind_of):
                     await view()
             assert {request.headers["authorization"] for request in asked} == {f"Bearer {token}"}
+            assert {request.headers["life-acting-for"] for request in asked} == {"did:key:x"}
+
+
+async def test_a_rotation_that_the_journal_knows_is_followed(tmp_path: Path) -> None:
+    """The new key is known to have followed the old one, the old one is not believed any more; of a key that the journal does not know nothing is said."""
+    clock, entropy, journal = SystemClock(), SystemEntropy(), MemoryJournal()
+    folder, stranger = tmp_path / "identity", did_of(handle(seed_of(9)))
+    agent = await open_agent_identity(journal, folder, raw_key(), clock=clock, entropy=entropy)
+    old = agent.identity.did
+    async with IdentityRegistry.open(journal, clock) as registry:
+        keys, is_trusted = keys_of(registry), trust_of(registry, clock)
+        assert (keys(old), is_trusted(old)) == ((old,), True)
+        rotator = SeedRotator.open(folder, raw_key(), clock=clock, entropy=entropy)
+        rotation = await rotate_identity(
+            journal, rotator, agent.custody, agent_id=agent.identity.agent_id, clock=clock, cool_down_s=0
+        )
+        await rotator.close()
+        await registry.catch_up(agent.identity.agent_id)
+        new = rotation.link.new_did
+        assert (keys(new), is_trusted(new)) == ((new, old), True)
+        assert (keys(old), is_trusted(old)) == ((old,), False)
+        assert (keys(stranger), is_trusted(stranger)) == ((stranger,), True)
+    await journal.aclose()
 
 
 def test_every_operation_is_one_request() -> None:

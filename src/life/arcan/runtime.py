@@ -61,7 +61,7 @@ from life.arcan.recovery import RecoveryReport, read_recoveries
 from life.arcan.reports import RunReport, past_report, report_of
 from life.arcan.session_log import ARCAN, SessionLog
 from life.arcan.session_state import SessionConfig, SessionState, workspace_stream
-from life.arcan.sessions import SessionIndex, SessionSummary
+from life.arcan.sessions import SessionIndex, SessionSummary, is_others_stream
 from life.arcan.settings import Parts, RuntimeSettings
 
 _log = logging.getLogger("life.arcan")
@@ -202,6 +202,8 @@ class Runtime:
             system_prompt=settings.system_prompt if system_prompt is None else system_prompt,
             policy=policy or settings.policy,
         )
+        if is_others_stream(session_id):
+            return await self._existing(session_id, owner)
         stream = Stream(session_id)
         writer = EventWriter(
             self._parts.clock, self._parts.entropy, agent_id=self._desk.agent_id, stream=stream, actor=ARCAN

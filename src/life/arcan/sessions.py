@@ -6,6 +6,7 @@ the last one when it was used and whether a run is open; both are one small read
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 import msgspec
@@ -22,6 +23,15 @@ _ENDS: Final = ("SessionCreated", "RunFinished", "RunErrored")
 
 _FEWEST, _MOST = 4, 64
 """How many events are read at a time to find the one that decides; it is nearly always among the newest."""
+
+
+_OTHERS_STREAMS: Final = re.compile(r"(?:identity|relay)-.*|sales|refunds|catalogue|facilitator|skills")
+"""Streams that other parts write, and whose names could be a session's: identities, Relay, the seller's books, the facilitator, skills."""
+
+
+def is_others_stream(session_id: str) -> bool:
+    """Whether this is the name of a stream that another part writes, perhaps later: who had a session of that name would read all of it."""
+    return _OTHERS_STREAMS.fullmatch(session_id) is not None
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,6 +34,7 @@ from life.host.a2a import PUBLIC_PATHS as A2A_PATHS
 from life.host.a2a import A2a
 from life.host.a2a_opening import open_daemon_a2a
 from life.host.access import Access, load_or_create_token
+from life.host.acting import acting_for, actor_of
 from life.host.anima_verifier import IdentityServices, open_identity_services
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
@@ -234,9 +235,9 @@ def _application(
         agent_id=system.identity.agent_id,
         clock=system.clock,
     )
-    callers = Callers(system.runtime, owner_of, lambda request: owner_of(request) or auth_of(request.scope).kind)
+    callers = Callers(system.runtime, owner_of, actor_of, acting_for)
     session_api = SessionApi(
-        system.runtime, system.journal, _stream, owner_of=callers.owner_of, actor_of=callers.actor_of
+        system.runtime, system.journal, _stream, owner_of=owner_of, actor_of=actor_of, acting_for=acting_for
     )
     workspace = Workspace(system, callers, positions, started_us)
     tester = KeyTester(system.model_keys, system.environment, system.clock, system.entropy)

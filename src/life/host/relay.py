@@ -10,7 +10,7 @@ its own, so it can be killed and started without touching a run.
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -28,6 +28,7 @@ from life.aios.record import encode_record
 from life.anima.errors import AnimaError
 from life.anima.registry import IdentityRegistry
 from life.host.access import read_token
+from life.host.acting import HEADER as ACTING_FOR
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
 from life.host.spaces_client import agent_client
@@ -89,7 +90,7 @@ class ArcandSessions:
     ) -> bytes:
         """See Sessions."""
         call = call_of(operation, session, arguments, command_id=command_id)
-        response = await self._request(call, may_have_happened=OPERATIONS[operation].changes)
+        response = await self._request(call, may_have_happened=OPERATIONS[operation].changes, owner=owner)
         if operation == "file":
             return msgspec.json.encode({"content": base64.b64encode(response.content).decode()})
         if operation == "events":
@@ -122,8 +123,10 @@ class ArcandSessions:
             raise _gone()
         return address, {"authorization": f"Bearer {read_token(self._data.token)}"}
 
-    async def _request(self, call: _Call, *, may_have_happened: bool) -> httpx2.Response:
-        address, headers = self._find()
+    async def _request(self, call: _Call, *, may_have_happened: bool, owner: str) -> httpx2.Response:
+        """Ask as the operator for `owner`, whose signature the node has checked: the runtime's journal names them."""
+        address, found = self._find()
+        headers = {**found, ACTING_FOR: owner}
         content = None if call.body is None else msgspec.json.encode(call.body)
         try:
             response = await self._http.request(
@@ -292,6 +295,7 @@ async def _open_node(
             clock=clock,
             entropy=entropy,
             is_trusted=trust_of(registry, clock),
+            keys_of=keys_of(registry),
         )
 
 
@@ -313,6 +317,20 @@ def trust_of(registry: IdentityRegistry, clock: SystemClock) -> Callable[[str], 
         )
 
     return is_trusted
+
+
+def keys_of(registry: IdentityRegistry) -> Callable[[str], Sequence[str]]:
+    """A key and those that it followed by rotation, newest first, as far as this journal knows. Nothing is said of keys that came after it."""
+
+    def keys(did: str) -> Sequence[str]:
+        try:
+            standing = registry.standing(did)
+        except AnimaError:
+            return (did,)
+        chain = () if standing is None else standing.keys.dids
+        return tuple(reversed(chain[: chain.index(did) + 1])) if did in chain else (did,)
+
+    return keys
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from life.spaces.commands import BanMember, SendDirectMessage, SendMessage
 from life.spaces.engine.nats.access import NatsAccess
 from life.spaces.engine.nats.direct import DirectAccess, DirectAgents
 from life.spaces.engine.nats.engine import NatsEngine
-from life.spaces.engine.nats.feeds import NUMBER_HEADER
+from life.spaces.engine.nats.feeds import MAX_FEEDS, NUMBER_HEADER
 from life.spaces.engine.nats.nkeys import AccountKey, new_seed, verified_claims
 from life.spaces.engine.nats.server_settings import callout_account, callout_settings
 from life.spaces.engine.port import LEASE_US
@@ -373,6 +373,15 @@ async def test_a_flood_is_held_off(place: Place) -> None:
             assert (await ann.call(HUB, "send_message", channel_id=GENERAL, content="me too"))["op"] == "result"
         answers = await asyncio.gather(*flood)
         assert {one.get("code", "fine") for one in answers} == {"fine", "rate_limited"}
+
+
+async def test_subscriptions_asked_for_at_once_are_counted(place: Place) -> None:
+    """The bound on an agent's subscriptions holds also when it asks for all of them in the same moment."""
+    async with connected(place, "many") as many:
+        frames = [{"op": "subscribe", "id": number, "topics": ["directory"]} for number in range(1, MAX_FEEDS + 11)]
+        answers = await asyncio.gather(*(many.ask("-", "subscribe", frame) for frame in frames))
+        assert sum(one["op"] == "result" for one in answers) == MAX_FEEDS
+        assert {one["code"] for one in answers if one["op"] != "result"} == {"invalid_argument"}
 
 
 async def test_hubs_take_over_from_each_other(server: NatsServer, place: Place) -> None:

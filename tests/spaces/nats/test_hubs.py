@@ -13,7 +13,13 @@ import apsw
 import msgspec
 import pytest
 
-from life.host.clock import SystemClock
+from life.anima.tokens import issue_agent_token
+from life.crypto.base64url import decode_base64url, encode_base64url
+from life.host.anima_identity import open_agent_identity
+from life.host.anima_verifier import open_identity_services
+from life.host.clock import SystemClock, SystemEntropy
+from life.host.spaces import AUDIENCE, AnimaTokens
+from life.lago.journal.memory import MemoryJournal
 from life.lago.nats_server import NatsServer
 from life.spaces.commands import BlockIdentity, CreateServer, SendMessage, SetProfile, StartTyping
 from life.spaces.engine.embedded import Owner
@@ -43,6 +49,7 @@ from life.spaces.queries import History
 from life.spaces.sessions import Login
 from life.testing.clock import ManualClock, SeededEntropy
 from life.testing.spaces import GENERAL, ScriptedTokens, contents, ended, enter, replayed, sent, updates, watch
+from tests.anima.material import raw_key
 from tests.harness.nats_cluster import access_of, open_hub
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")
@@ -210,6 +217,37 @@ async def test_a_token_is_good_once_over_all_hubs(access: NatsAccess) -> None:
         await left.login(again)
         with pytest.raises(TokenReplayedError):
             await right.renew(session, again)
+
+
+async def test_a_token_with_its_signature_written_otherwise_is_the_same_token(
+    access: NatsAccess, tmp_path: Path
+) -> None:
+    """ECDSA's (r, s) and (r, n-s) sign the same, so whoever overhears a token can write it in a second way: it is used up all the same."""
+    name, clock, entropy, journal = f"once-{next(_names)}", SystemClock(), SystemEntropy(), MemoryJournal()
+    agent = await open_agent_identity(journal, tmp_path / "identity", raw_key(), clock=clock, entropy=entropy)
+    async with AsyncExitStack() as stack:
+        hubs = []
+        for _ in range(2):
+            services = await stack.enter_async_context(
+                open_identity_services(journal, clock=clock, directory=None, daemon=AUDIENCE, environment={})
+            )
+            tokens = AnimaTokens(services, clock)
+            hub = open_hub(access, None, tokens=tokens, name=name, replicas=1)  # type: ignore[arg-type]  # the real check
+            hubs.append(await stack.enter_async_context(hub))
+        shown = await issue_agent_token(
+            agent.custody, agent_id=agent.identity.agent_id, audience=AUDIENCE, clock=clock, entropy=entropy
+        )
+        said, _, signature = shown.rpartition(".")
+        raw = decode_base64url(signature)
+        other = raw[:32] + (_P256_ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+        await hubs[0].login(shown)
+        with pytest.raises(TokenReplayedError):
+            await hubs[1].login(f"{said}.{encode_base64url(other)}")
+    await journal.aclose()
+
+
+_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""FIPS 186-4, D.1.2.3."""
 
 
 async def test_a_kick_is_in_the_log(hubs: Hubs) -> None:

@@ -18,6 +18,7 @@ from life.aios.errors import LifeError
 from life.aios.ports.custody import Custody
 from life.lago.journal.memory import MemoryJournal
 from life.spaces.errors import SpacesNotFoundError
+from life.spaces.identity import identity_of
 from life.spaces.relay.carrier import Incoming
 from life.spaces.relay.events import OPERATOR, Right
 from life.spaces.relay.log import RelayLog
@@ -78,7 +79,7 @@ class Hub:
         for party in self.parties(sent.place):
             if party != sent.sender:
                 for queue in self._queues.get(party, []):
-                    queue.put_nowait(Incoming(sent.place, sent.text))
+                    queue.put_nowait(Incoming(sent.place, sent.text, sender=identity_of(sent.sender)))
 
 
 class HubCarrier:

@@ -51,6 +51,7 @@ from life.spaces.relay.operations import (
     Watch,
     read_arguments,
 )
+from life.spaces.relay.state import KEEP_COMMANDS_S
 from tests.spaces.relay.kit import Done, HubCarrier, Sent, World, world
 
 
@@ -594,3 +595,143 @@ async def test_a_signature_under_another_type_or_key_is_none() -> None:
         verify(token, Opening, typ=OPEN_TYP, by=w.did(2))
     assert resolve_did(w.did(2)).did == w.did(2)
     await w.aclose()
+
+
+async def test_a_stranger_who_writes_frames_hears_nothing_either() -> None:
+    """R1, W20: frames of links that never were, from somebody who is allowed nothing, are no way to learn that the node is there; an owner is told
+    that their link is gone, so that they open another one at once."""
+    async with world() as w:
+        await w.allow(2, "own")
+        for number in (3, 2):
+            carrier = w.hub.carrier(w.did(number))
+            place = w.hub.place(w.did(number), w.node_did)
+            for kind in ("data", "control"):
+                await carrier.signal(place, write(kind, f"{kind:A<22}", "1", "AAAA"))
+                await w.pass_time(1)
+            answers = [sent for sent in w.hub.log if sent.sender == w.node_did]
+            assert len(answers) == (0 if number == 3 else 2)
+            assert all(sent.place == place and " gone " in sent.text for sent in answers)
+
+
+async def test_a_watch_is_not_hidden_behind_another_of_its_id() -> None:
+    """Two watches under one id: the second is refused, so that a revocation finds everything that is watched, and the bound counts it."""
+    async with world() as w:
+        await w.allow(2, "watch", session="notes")
+        await w.allow(2, "watch", session="diary")
+        async with w.owner() as owner:
+            queue: asyncio.Queue[object] = asyncio.Queue()
+            owner._watches["watch-of-mine"] = queue  # type: ignore[assignment]
+            await w.ask(owner, "watch", "diary", Watch(), command_id="watch-of-mine")
+            for session in ("diary", "notes"):
+                again = await w.refused(owner, "watch", session, Watch(), command_id="watch-of-mine")
+                assert isinstance(again, RelayForbiddenError)
+            await w.log.revoke(w.did(2), session="diary", by=OPERATOR)
+            await w.pass_time(2)
+            w.sessions.add("diary", "after the revocation")
+            await w.pass_time(2)
+            told = [queue.get_nowait() for _ in range(queue.qsize())]
+            assert len(told) == 1
+            assert isinstance(told[0], RelayForbiddenError)
+
+
+async def test_nobody_holds_up_the_revocation_of_others() -> None:
+    """A terminal that takes nothing, and a server that lets a goodbye wait for ever, do not keep other links open, nor their own."""
+    async with world() as w:
+        for number in (2, 3):
+            await w.allow(number, "watch", session="notes")
+            await w.allow(number, "watch", session="diary")
+        async with w.owner(2) as slow, w.owner(3) as other:
+            place = w.hub.place(w.did(2), w.node_did)
+            w.hub.meddle = lambda sent: (
+                [] if (sent.sender, sent.place) == (w.node_did, place) and " data " in sent.text else [sent]
+            )
+            slow_watch = asyncio.create_task(anext(slow.watch("notes", "main", 0)))
+            await w.pass_time(1)
+            for number in range(8):
+                w.sessions.add("notes", random.Random(number).randbytes(500_000).hex())
+            await w.pass_time(1)
+            queue: asyncio.Queue[object] = asyncio.Queue()
+            other._watches["a-watch"] = queue  # type: ignore[assignment]
+            await w.ask(other, "watch", "diary", Watch(), command_id="a-watch")
+            await w.log.revoke(w.did(2), session="notes", by=OPERATOR)
+            await w.pass_time(2)
+            await w.log.revoke(w.did(3), session="diary", by=OPERATOR)
+            await w.pass_time(2)
+            w.sessions.add("diary", "after the revocation")
+            await w.pass_time(2)
+            told = [queue.get_nowait() for _ in range(queue.qsize())]
+            assert [type(one) for one in told] == [RelayForbiddenError]
+            node = w.node
+            assert node is not None
+            node._carrier.signal = _never  # type: ignore[method-assign]
+            for number in (2, 3):
+                await w.log.revoke(w.did(number), by=OPERATOR)
+            await w.pass_time(2)
+            assert node.owners == []
+            slow_watch.cancel()
+            await asyncio.gather(slow_watch, return_exceptions=True)
+
+
+async def _never(place: int, text: str) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_an_old_id_is_not_a_way_past_the_record() -> None:
+    """A command under the id of one that the node has forgotten is refused: it would be carried out without a record of its own."""
+    async with world() as w:
+        await w.allow(2, "own")
+        async with w.owner() as owner:
+            await w.ask(owner, "pause", "notes", OnBranch(), command_id="used-once")
+        w.clock.advance_us((KEEP_COMMANDS_S + 200) * 1_000_000)
+        await w.allow(3, "watch")
+        async with w.owner() as owner:
+            refused = await w.refused(owner, "cancel", "notes", OnBranch(), command_id="used-once")
+            assert isinstance(refused, RelayForbiddenError)
+        assert [done.operation for done in w.sessions.done] == ["pause"]
+
+
+async def test_commands_that_wait_fill_no_memory() -> None:
+    """An owner who sends long commands while one is carried out loses the link long before their number would end it."""
+    async with world() as w:
+        await w.allow(2, "steer")
+        w.sessions.hold = asyncio.Event()
+        async with w.owner() as owner:
+            link, node = owner._link, w.node
+            assert link is not None
+            assert node is not None
+            mine = next(iter(node._links.values()))
+            held = asyncio.create_task(owner.ask("pause", "notes", OnBranch()))
+            await w.pass_time(1)
+            assert [done.operation for done in w.sessions.done] == ["pause"]
+            for _ in range(12):
+                await link.put(msgspec.json.encode({"type": "command", "proof": "", "arguments": "y" * 900_000}))
+            await w.pass_time(3)
+            assert mine._commands.qsize() <= 5
+            assert mine.link.closed.is_set()
+            held.cancel()
+            await asyncio.gather(held, return_exceptions=True)
+            w.sessions.hold.set()
+
+
+async def test_rights_stay_with_whoever_rotates_a_key() -> None:
+    """A key that follows another by rotation may what that one was allowed, until it is allowed something itself; what is taken back from it does not
+    come back through the old one; the key that was rotated away may nothing."""
+    async with world() as w:
+        node, old, new = w.node, w.did(2), w.did(3)
+        assert node is not None
+        await w.allow(2, "own")
+        node._runner._keys_of = lambda did: (new, old) if did == new else (did,)
+        node._is_trusted = node._runner._is_trusted = lambda did: did != old
+        async with w.owner(3) as owner:
+            await w.ask(owner, "pause", "notes", OnBranch())
+            await w.ask(owner, "allow", "", Allow(did=w.did(4), rights=("watch",)))
+            assert {one.did: one.by for one in (await w.log.sync()).grants()}[w.did(4)] == old
+            assert w.sessions.done[-1].owner == new, "who signed is who is named"
+            await w.log.allow(new, session="notes", rights=("watch",), by=OPERATOR)
+            assert isinstance(await w.refused(owner, "pause", "notes", OnBranch()), RelayForbiddenError)
+            await w.log.revoke(new, session="notes", by=OPERATOR)
+            await w.pass_time(2)
+            assert node.owners == []
+        with pytest.raises(RelayOfflineError):
+            async with w.owner(2):
+                pass

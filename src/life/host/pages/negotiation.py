@@ -1,6 +1,7 @@
 """Where a page and a route for programs share an address: what the request says it wants decides.
 
-A browser asks for `text/html` and posts urlencoded forms; programs ask for anything or JSON and post JSON.
+A browser asks for `text/html` and posts urlencoded forms; programs ask for anything or JSON and post JSON. Agents and users are programs
+whatever they ask for: a page shows everybody's sessions and acts for the operator, the route for programs knows what is theirs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from life.host.http.authentication import auth_of
 
 _FORM = "application/x-www-form-urlencoded"
 
@@ -41,6 +44,8 @@ def _either(program: Route, page: Route) -> Callable[[Request], Awaitable[Respon
 
 
 def _is_for_people(request: Request) -> bool:
+    if auth_of(request.scope).kind in ("agent", "user"):
+        return False
     if request.method in ("GET", "HEAD"):
         return "text/html" in request.headers.get("accept", "")
     return request.headers.get("content-type", "").startswith(_FORM)

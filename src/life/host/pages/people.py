@@ -12,6 +12,8 @@ from starlette.routing import Route
 
 from life.aios.errors import InvalidInputError, LifeError
 from life.host.access import COOKIE_LIFETIME_S, COOKIE_NAME
+from life.host.errors import ForbiddenError
+from life.host.http.authentication import auth_of
 from life.host.http.problem import EXCEPTION_HANDLERS
 from life.host.pages.areas.agents import AgentPages
 from life.host.pages.areas.anima import AnimaPages
@@ -132,6 +134,11 @@ class Pages:
         async def answered(request: Request) -> Response:
             visit = Visit(request, self._room.access)
             try:
+                if auth_of(request.scope).kind in (
+                    "agent",
+                    "user",
+                ):  # whatever let them in here: every page is the operator's
+                    raise ForbiddenError("The pages are the operator's.")
                 got = await handler(visit)
                 if isinstance(got, Response):
                     return got

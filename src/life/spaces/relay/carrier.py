@@ -34,6 +34,8 @@ class Incoming(NamedTuple):
     text: str
     is_live: bool = True
     """Not one that was found stored at the start."""
+    sender: str = ""
+    """Whose it is by the word of the server: 64 hex digits, or nothing."""
 
 
 class Carrier(Protocol):
@@ -65,9 +67,9 @@ class SpacesCarrier:
         self._turn = asyncio.Lock()
 
     async def be_reachable(self) -> None:
-        """Let agents write here without sharing a space: what is not Relay's stays ordinary direct messages."""
+        """Let agents write here without sharing a space: what is not Relay's stays ordinary direct messages. Presence is not set: anybody
+        could ask for it, and a node tells only its owners that it is there."""
         await self._client.call(SetProfile(dm_from_agents=True))
-        await self._client.set_presence("online", "relay")
 
     async def reach(self, did: str, text: str) -> int:
         """See Carrier. A key that was rotated in is found under the identity it has logged in as; whoever answers proves the key."""
@@ -111,12 +113,13 @@ class SpacesCarrier:
                 if isinstance(one, TransientFrame):
                     payload, place = one.data.get("payload"), one.data.get("conversation_id")
                     if isinstance(payload, str) and type(place) is int and one.actor != me and is_relay(payload):
-                        yield Incoming(place, payload)
+                        yield Incoming(place, payload, sender=one.actor)
                 elif isinstance(one, Snapshot | UpdateFrame):
                     rows = one.rows if isinstance(one, Snapshot) else one.inserts
                     for row in rows:
                         if isinstance(row, DirectMessage) and row.sender != me and is_relay(row.content):
-                            yield Incoming(row.conversation_id, row.content, isinstance(one, UpdateFrame))
+                            is_live = isinstance(one, UpdateFrame)
+                            yield Incoming(row.conversation_id, row.content, is_live, row.sender)
 
 
 async def quiet(work: Awaitable[None]) -> bool:

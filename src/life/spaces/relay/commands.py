@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -59,12 +59,14 @@ class CommandRunner:
         did: str,
         clock: Clock,
         is_trusted: Callable[[str], bool],
+        keys_of: Callable[[str], Sequence[str]],
     ) -> None:
         self._sessions = sessions
         self._log = log
         self._did = did
         self._clock = clock
         self._is_trusted = is_trusted
+        self._keys_of = keys_of
         self._running: dict[str, asyncio.Future[bytes]] = {}
 
     async def reconcile(self) -> int:
@@ -74,6 +76,10 @@ class CommandRunner:
         for taken in open_ones:
             await self._log.finish(_refused(taken.command_id, _unknown()))
         return len(open_ones)
+
+    def holder(self, state: RelayState, owner: str) -> str:
+        """The DID under which the grants of whoever signs as `owner` stand."""
+        return state.holder(self._keys_of(owner))
 
     def id_of(self, message: Message) -> str:
         """The id that a refusal answers to, whether or not the proof holds."""
@@ -100,8 +106,13 @@ class CommandRunner:
         arguments = read_arguments(proof.operation, proof.session, raw)
         operation = OPERATIONS[proof.operation]
         state = await self._log.sync()
-        require(state, owner, operation, proof.session)
-        if isinstance(arguments, Start) and arguments.limits is not None and not state.may(owner, EVERY_SESSION, "own"):
+        holder = self.holder(state, owner)
+        require(state, holder, operation, proof.session)
+        if (
+            isinstance(arguments, Start)
+            and arguments.limits is not None
+            and not state.may(holder, EVERY_SESSION, "own")
+        ):
             raise RelayForbiddenError("Only an owner of the node sets a run's limits.")
         if not self._is_trusted(owner):
             raise RelayForbiddenError("The key was revoked.")
@@ -166,21 +177,22 @@ class CommandRunner:
     async def _do(self, command: Checked) -> bytes:
         proof, arguments = command.proof, command.arguments
         state = self._log.state
+        holder = self.holder(state, proof.owner)
         match proof.operation:
             case "hello":
-                return msgspec.json.encode({"node": self._did, "rights": _rights_of(state, proof.owner)})
+                return msgspec.json.encode({"node": self._did, "rights": _rights_of(state, holder)})
             case "grants":
                 return msgspec.json.encode(state.grants())
             case "sessions":
                 raw = await self._sessions.carry_out("sessions", "", arguments, command_id=proof.id, owner=proof.owner)
-                return _visible(raw, state, proof.owner)
+                return _visible(raw, state, holder)
         if isinstance(arguments, Allow):
             granted = await self._log.allow(
-                arguments.did, session=arguments.session, rights=arguments.rights, by=proof.owner, name=arguments.name
+                arguments.did, session=arguments.session, rights=arguments.rights, by=holder, name=arguments.name
             )
             return msgspec.json.encode(granted)
         if isinstance(arguments, Revoke):
-            await self._log.revoke(arguments.did, session=arguments.session, by=proof.owner)
+            await self._log.revoke(arguments.did, session=arguments.session, by=holder)
             return b"null"
         return await self._sessions.carry_out(
             proof.operation, proof.session, arguments, command_id=proof.id, owner=proof.owner

@@ -112,10 +112,11 @@ class Link:
         self._wake.set()
 
     async def say_goodbye(self) -> None:
-        """Tell the other side that this is the end, so that it need not find out by the silence."""
+        """End it, and tell the other side, so that it need not find out by the silence. It is ended first: nobody keeps a link open by
+        letting the goodbye wait."""
         if not self.closed.is_set():
+            self.close()
             await self._control(closing=True)
-        self.close()
 
     async def _tick(self) -> None:
         while True:

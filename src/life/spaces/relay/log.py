@@ -94,7 +94,7 @@ class RelayLog:
 
     async def take(self, command: CommandTaken) -> Command | None:
         """Claim a command. None: it is this caller's to carry out, and that is on disk. Otherwise what is known of it: it was taken
-        before. The claim is the event's id, so of several processes one wins."""
+        before. The claim is the event's id, so of several processes one wins. RelayForbiddenError for an id of long ago."""
         known = (await self.sync()).command(command.command_id)
         if known is not None:
             return known
@@ -102,11 +102,18 @@ class RelayLog:
         try:
             (appended,) = await self._journal.append([self._event(command, event_id)])
         except EventConflictError:
-            return (await self.sync()).command(command.command_id) or Command(command, None)
+            return self._taken_before(await self.sync(), command.command_id)
         await self.sync()
-        if appended.duplicate:
-            return self.state.command(command.command_id) or Command(command, None)
-        return None
+        return self._taken_before(self.state, command.command_id) if appended.duplicate else None
+
+    @staticmethod
+    def _taken_before(state: RelayState, command_id: str) -> Command:
+        """What is known of a command that stands in the journal. RelayForbiddenError for one so old that it was forgotten: under its id
+        another one would be carried out without a record of its own."""
+        known = state.command(command_id)
+        if known is None:
+            raise RelayForbiddenError("Another command was sent under this id.")
+        return known
 
     async def finish(self, done: CommandDone) -> None:
         """Write down what became of a command."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -18,6 +18,7 @@ from life.aios.errors import LifeError, UnavailableError
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.custody import Custody
 from life.crypto.base64url import encode_base64url
+from life.spaces.identity import identity_of
 from life.spaces.relay.carrier import Carrier, Incoming, quiet
 from life.spaces.relay.commands import CommandRunner, Message, error_reply
 from life.spaces.relay.envelopes import (
@@ -49,6 +50,8 @@ MAX_WATCHES: Final = 8
 """At once on one link."""
 MAX_COMMANDS: Final = 64
 """Of one link that wait for their turn; a link with more is closed."""
+MAX_COMMAND_BYTES: Final = 4 * 1024 * 1024
+"""The same for what they hold together: long ones are cheap to send, packed as they are."""
 MAX_OPENINGS: Final = 32
 """That are being checked at once; more are dropped, and come again."""
 LOOK_US: Final = 1_000_000
@@ -71,8 +74,10 @@ class RelayNode:
         clock: Clock,
         entropy: Entropy,
         is_trusted: Callable[[str], bool] = lambda _: True,
+        keys_of: Callable[[str], Sequence[str]] = lambda did: (did,),
     ) -> None:
-        """`is_trusted` says no for a key that is known to be revoked."""
+        """`is_trusted` says no for a key that is known to be revoked. `keys_of` gives a key and those that it is known to have
+        followed by rotation, newest first: rights stay with whoever rotates."""
         self._carrier = carrier
         self._log = log
         self._custody = custody
@@ -81,7 +86,7 @@ class RelayNode:
         self._entropy = entropy
         self._is_trusted = is_trusted
         self._sessions = sessions
-        self._runner = CommandRunner(sessions, log, did=did, clock=clock, is_trusted=is_trusted)
+        self._runner = CommandRunner(sessions, log, did=did, clock=clock, is_trusted=is_trusted, keys_of=keys_of)
         self._links: dict[str, OwnerLink] = {}
         self._openings: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Link ids that were opened, with the digest of their opening and the answer."""
@@ -127,13 +132,18 @@ class RelayNode:
         if known is not None:
             if text.kind in ("data", "control"):
                 known.link.take(text)
-        elif text.kind in ("data", "control") and incoming.is_live:
+        elif text.kind in ("data", "control") and incoming.is_live and self._may_hear(incoming.sender):
             self._tell_gone(incoming.place, text.link)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _may_hear(self, sender: str) -> bool:
+        """Whether it is somebody who is allowed something: to others a node that is there must look like one that is not. A server that
+        lies about this learns what it knows already."""
+        return any(identity_of(grant.did) == sender for grant in self._log.state.grants())
 
     def _tell_gone(self, place: int, link_id: str) -> None:
         """Now and then: somebody who writes into a link of before a restart opens a new one at once."""
@@ -162,8 +172,11 @@ class RelayNode:
             raise RelayForgedError("The opening is not for this node, or not by its owner.")
         check_time(opening.iat, opening.exp, self._clock)
         their_key = read_key(opening.key)
-        if not (await self._log.sync()).may_something(signer) or not self._is_trusted(signer):
+        state = await self._log.sync()
+        if not state.may_something(self._runner.holder(state, signer)) or not self._is_trusted(signer):
             raise RelayForbiddenError("They are not allowed anything.")
+        if opening.link in self._links and self._links[opening.link].owner != signer:
+            raise RelayForbiddenError("This link is somebody else's.")
         before = self._openings.get(opening.link)
         if before is not None:
             if before[0] == digest(token) and opening.link in self._links:
@@ -195,7 +208,7 @@ class RelayNode:
         theirs = [one for one in self._links.values() if one.owner == owner]
         if len(theirs) >= MAX_LINKS_PER_OWNER:
             theirs[0].link.close()
-            self._links.pop(theirs[0].link.id, None)
+            theirs[0].let_go()
         if len(self._links) >= MAX_LINKS:
             raise RelayForbiddenError("Too many links are open.")
 
@@ -213,12 +226,17 @@ class RelayNode:
                 _log.warning("grants can't be read: %s", error)
                 continue
             for one in list(self._links.values()):
-                if not state.may_something(one.owner) or not self._is_trusted(one.owner):
-                    await one.link.say_goodbye()
+                # Nothing here waits for an owner or for the server: who takes nothing would hold up everybody else's revocation.
+                holder = self._runner.holder(state, one.owner)
+                if not state.may_something(holder) or not self._is_trusted(one.owner):
+                    self._spawn(one.link.say_goodbye())
+                    one.let_go()
                     continue
                 for watch_id, session in one.watched():
-                    if not state.may(one.owner, session, "watch"):
-                        await one.end_watch(watch_id, RelayForbiddenError("You may no longer watch this session."))
+                    if not state.may(holder, session, "watch"):
+                        telling = one.end_watch(watch_id, RelayForbiddenError("You may no longer watch this session."))
+                        if telling is not None:
+                            self._spawn(telling)
 
 
 class OwnerLink:
@@ -228,6 +246,7 @@ class OwnerLink:
         self._node = node
         self.owner = owner
         self._commands: asyncio.Queue[bytes] = asyncio.Queue(MAX_COMMANDS)
+        self._waiting_bytes = 0
         self._watches: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self.link = Link(
             link_id,
@@ -252,20 +271,31 @@ class OwnerLink:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def let_go(self) -> None:
+        """Nothing of theirs is taken in any more, and nothing read for them. A command that was begun is carried to its end."""
+        self._node.forget(self.link.id)
+        for _, watching in self._watches.values():
+            watching.cancel()
+        self._watches.clear()
+
     def watched(self) -> list[tuple[str, str]]:
         """What is being watched: the command that began it, and the session."""
         return [(watch_id, session) for watch_id, (session, _) in self._watches.items()]
 
     def _heard(self, message: bytes) -> None:
-        try:
-            self._commands.put_nowait(message)
-        except asyncio.QueueFull:
+        if self.link.closed.is_set():
+            return  # the rest of a batch
+        self._waiting_bytes += len(message)
+        if self._commands.full() or self._waiting_bytes > MAX_COMMAND_BYTES:
             self.link.close()
+        else:
+            self._commands.put_nowait(message)
 
     async def _work(self) -> None:
         """One command after the other, in the order in which they were sent."""
         while True:
             raw = await self._commands.get()
+            self._waiting_bytes -= len(raw)
             try:
                 message = msgspec.json.decode(raw, type=Message)
             except (msgspec.MsgspecError, RecursionError):
@@ -296,11 +326,12 @@ class OwnerLink:
     # ── watching ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _begin_watch(self, watch_id: str, session: str, wanted: Watch) -> None:
-        if len(self._watches) >= MAX_WATCHES:
-            error = RelayForbiddenError("Too much is being watched at once.")
+        if len(self._watches) >= MAX_WATCHES or watch_id in self._watches:
+            error = RelayForbiddenError("Too much is being watched at once, or something under this id already.")
             await self.link.put(error_reply(watch_id, error))
             return
-        await self.link.put(self._node._runner.done(watch_id))
+        if not await self.link.put(self._node._runner.done(watch_id)):
+            return
         task = asyncio.create_task(self._pump(watch_id, session, wanted))
         self._watches[watch_id] = (session, task)
 
@@ -320,12 +351,13 @@ class OwnerLink:
         self._watches.pop(watch_id, None)
         await self._tell_ended(watch_id, ended)
 
-    async def end_watch(self, watch_id: str, why: RelayError) -> None:
-        """Stop it and say why."""
+    def end_watch(self, watch_id: str, why: RelayError) -> Coroutine[object, object, None] | None:
+        """Stop it, at once; what is given back says why, and may have to wait for room."""
         found = self._watches.pop(watch_id, None)
-        if found is not None:
-            found[1].cancel()
-            await self._tell_ended(watch_id, why)
+        if found is None:
+            return None
+        found[1].cancel()
+        return self._tell_ended(watch_id, why)
 
     async def _tell_ended(self, watch_id: str, why: LifeError) -> None:
         error = msgspec.json.encode({"code": why.code, "message": why.message, "status": why.status})

@@ -8,7 +8,7 @@ their own gift or of those below them, so a second device can't lock out the fir
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from life.spaces.relay.events import (
@@ -48,6 +48,8 @@ class RelayState:
 
     def __init__(self) -> None:
         self._grants: dict[tuple[str, str], Granted] = {}
+        self._inherits_nothing: set[str] = set()
+        """Keys from which something was taken back, and to which nothing was given since."""
         self._commands: dict[str, Command] = {}
         self._nodes: dict[str, Node] = {}
         self._forget_s = 0
@@ -58,8 +60,10 @@ class RelayState:
             case Granted():
                 if self.may_grant(event.by, event.did, event.session):
                     self._grants[event.did, event.session] = event
+                    self._inherits_nothing.discard(event.did)
                     self._prune()
             case Revoked():
+                self._inherits_nothing.add(event.did)
                 self._grants = {
                     key: one
                     for key, one in self._grants.items()
@@ -97,6 +101,17 @@ class RelayState:
         """Whether this key may do this with this session."""
         found = (self._grants.get((did, place)) for place in (session, EVERY_SESSION))
         return any(one is not None and right in _with_implied(one.rights) for one in found)
+
+    def holder(self, keys: Sequence[str]) -> str:
+        """Of the keys that somebody had one after the other, newest first: the one whose grants are theirs. A key that was allowed
+        something itself has that and no more; one that was rotated in has what the one before it had, unless something was taken back
+        from it."""
+        for did in keys:
+            if self.may_something(did):
+                return did
+            if did in self._inherits_nothing:
+                break
+        return keys[0]
 
     def may_something(self, did: str) -> bool:
         """Whether this key may do anything here."""

@@ -1,6 +1,7 @@
 """Login tokens are good once, over all hubs.
 
-A token is used up by whoever puts its digest into the bucket `<name>-tokens` first. A hub's own verifier knows only what came to this hub; without the
+A token is used up by whoever puts the digest of what it says into the bucket `<name>-tokens` first. Its signature is left out: ECDSA's can be
+written in two ways that both hold. A hub's own verifier knows only what came to this hub; without the
 bucket a token that somebody overheard would be good again at the next door, for its minute.
 """
 
@@ -39,7 +40,7 @@ class OnceTokens:
         """See TokenCheck. SpacesUnavailableError when nobody can say whether it was used."""
         login = await self._tokens.check(token)
         try:
-            first = await self.bucket.claim(blake3(token.encode()).hexdigest())
+            first = await self.bucket.claim(blake3(_said(token).encode()).hexdigest())
         except (UnreachableError, RefusedError) as error:
             raise SpacesUnavailableError(f"Whether the token was used before can't be known now: {error}.") from None
         if not first:
@@ -49,3 +50,9 @@ class OnceTokens:
     async def is_revoked(self, login: Login) -> bool:
         """See TokenCheck."""
         return await self._tokens.is_revoked(login)
+
+
+def _said(token: str) -> str:
+    """A token without its signature."""
+    said, dot, _ = token.rpartition(".")
+    return said if dot else token
