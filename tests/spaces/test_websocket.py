@@ -172,6 +172,20 @@ async def test_a_lost_connection_loses_and_repeats_nothing() -> None:
                 await news.aclose()
 
 
+async def test_following_ends_although_the_server_is_away() -> None:
+    """Who stops following while there is no connection does not wait for the next one."""
+    async with serving() as served:
+        async with listening(Door(served.engine)) as port:
+            away = served._replace(address=f"ws://127.0.0.1:{port}/")
+            ann = await (client := away.client("ann")).__aenter__()
+            news = ann.follow([f"channel:{GENERAL}"])
+            await anext(news)
+        while ann.is_connected:
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(news.aclose(), 2)
+        await asyncio.wait_for(client.__aexit__(None, None, None), 5)
+
+
 async def test_sessions_that_end_close_the_connection_at_once() -> None:
     """A kicked identity's connection is told why and closed; its token does not let it back."""
     async with serving() as served, served.raw("eve") as link:

@@ -37,7 +37,7 @@ def list_(as_json: bool) -> None:
         _print_json({"demos": [line_of(each) for each in demos()]})
         return
     rows = [(each.slug, each.language, _costs(each), _plays(each), each.description) for each in demos()]
-    print_table(("NAME", "LANGUAGE", "MODEL", "RECORDING", "WHAT IT SHOWS"), rows, right=(2,))
+    print_table(("NAME", "LANGUAGE", "MODEL COST", "RECORDING", "WHAT IT SHOWS"), rows, right=(2,))
     click.echo("\nRun one: life demo run sentinel. Look at one: life demo replay sentinel.")
 
 
@@ -116,7 +116,7 @@ def run_(name: str, suggestion: int, model: str, yes: bool, data_dir: Path | Non
         if checked and not unmet:
             _show(StoryLine("checked", f"everything that {name} promises was there", "good"))
         if data_dir is not None:
-            click.echo(f"\nLook into it: life session show {session_id} --data-dir {data_dir}")
+            click.echo(f"\nLook into it: arcan session show {session_id} --data-dir {data_dir}")
     if unmet or outcome.reason != "completed":
         sys.exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -126,6 +127,8 @@ def send(
 
     Without TEXT it is read from standard input. Example: life spaces send '#general' 'hello' --space Lab
     """
+    if text is None and sys.stdin.isatty():
+        click.echo("Write the text; Ctrl-D ends it.", err=True)
     content = text if text is not None else sys.stdin.read().rstrip("\n")
 
     async def work(client: SpacesClient) -> None:
@@ -327,6 +330,8 @@ def invite(
             print_json(row)
         elif isinstance(row, Invite):
             click.echo(row.code)
+            if sys.stdout.isatty():
+                click.echo(f"They join with: life spaces join {row.code}", err=True)
 
     with_client(Target(data_dir, address, as_agent), work)
 
@@ -418,6 +423,7 @@ def peers(skill: str | None, data_dir: Path, address: str | None, as_agent: bool
                 )
                 for one in listings
             ],
+            empty="Nobody is in the directory." if skill is None else "Nobody in the directory has that skill.",
         )
 
     with_client(Target(data_dir, address, as_agent), work)
@@ -431,11 +437,7 @@ def _price(listing: Listing) -> str:
 
 
 @click.command()
-@click.argument(
-    "command",
-    type=click.Choice(sorted(name for name, kind in BY_NAME.items() if not kind.SYSTEM)),
-    metavar="COMMAND",
-)
+@click.argument("command")
 @click.argument("arguments", nargs=-1)
 @connection_options
 @command_errors
@@ -444,6 +446,9 @@ def call(command: str, arguments: tuple[str, ...], data_dir: Path, address: str 
 
     A value is JSON, or a text as it is: life spaces call kick_member server_id=2 identity=c200… reason=spam
     """
+    known = [name for name, kind in BY_NAME.items() if not kind.SYSTEM]
+    if command not in known:
+        raise InvalidInputError(f"There is no command {command!r}.", next_step=_nearest(command, known))
     fields: dict[str, object] = {"command": command}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -456,6 +461,11 @@ def call(command: str, arguments: tuple[str, ...], data_dir: Path, address: str 
         print_json((await client.call(wanted)).row)
 
     with_client(Target(data_dir, address, as_agent), work)
+
+
+def _nearest(command: str, known: list[str]) -> str:
+    near = get_close_matches(command, known, cutoff=0.5)
+    return f"Did you mean {' or '.join(near)}?" if near else "docs/spaces.md lists them all."
 
 
 def _value(text: str) -> object:

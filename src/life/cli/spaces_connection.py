@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -23,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
 
+
+_CHANNELS: Final = "`life spaces channels` shows the channels."
 
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 space_option = click.option("--space", metavar="NAME", help="The space, by name or number.")
@@ -85,28 +87,30 @@ async def find_space(client: SpacesClient, name: str) -> Space:
     found = [space for space in spaces if str(space.id) == name] or [
         space for space in spaces if space.name.casefold() == name.casefold()
     ]
-    return _only(found, f"space {name!r}")
+    return _only(found, f"space {name!r}", missing="`life spaces list` shows the spaces.")
 
 
 async def find_channel(client: SpacesClient, name: str, space: str | None) -> Channel:
     """A channel by its number, or by its name (with or without #) in a space; without one in all that one is in."""
     plain = name.removeprefix("#")
     if plain.isdigit():
-        return _only(await rows_of(client, Channel, id=int(plain)), f"channel {name}")
+        return _only(await rows_of(client, Channel, id=int(plain)), f"channel {name}", missing=_CHANNELS)
     channels = (
         await rows_of(client, Channel)
         if space is None
         else await rows_of(client, Channel, space_id=(await find_space(client, space)).id)
     )
     found = [channel for channel in channels if channel.name.casefold() == plain.casefold()]
-    return _only(found, f"channel {name!r}", hint="Name its space with --space, or give its number.")
+    hint = "Name its space with --space, or give its number."
+    return _only(found, f"channel {name!r}", hint=hint, missing=_CHANNELS)
 
 
 async def find_person(client: SpacesClient, name: str) -> Profile:
     """Somebody by username (with or without @) or identity."""
     plain = name.removeprefix("@")
     by_identity = await rows_of(client, Profile, identity=plain) if len(plain) == 64 else []
-    return _only(by_identity or await rows_of(client, Profile, username_key=username_key(plain)), f"user {name!r}")
+    found = by_identity or await rows_of(client, Profile, username_key=username_key(plain))
+    return _only(found, f"user {name!r}", missing="`life spaces members SPACE` shows who is where.")
 
 
 async def names_of(client: SpacesClient) -> dict[str, str]:
@@ -140,9 +144,9 @@ def show_rows(rows: Sequence[Row], names: Mapping[str, str]) -> None:
             click.echo(line)
 
 
-def _only(found: list[R], what: str, *, hint: str = "Give its number.") -> R:
+def _only(found: list[R], what: str, *, missing: str, hint: str = "Give its number.") -> R:
     if not found:
-        raise NotFoundError(f"There is no {what} that you can see.")
+        raise NotFoundError(f"There is no {what} that you can see.", next_step=missing)
     if len(found) > 1:
         raise InvalidInputError(f"There is more than one {what}.", next_step=hint)
     return found[0]

@@ -149,6 +149,7 @@ def _print_hires(hires: list[Hire]) -> None:
             for hire in hires
         ],
         right=(5, 6, 7),
+        empty="There are no hires.",
     )
 
 

@@ -129,6 +129,7 @@ async def _list_conversations(client: SpacesClient, *, as_json: bool) -> None:
             for one in found
         ],
         right=(2,),
+        empty="No direct messages yet: life spaces dm @NAME TEXT writes one.",
     )
 
 
@@ -193,6 +194,7 @@ def threads(
                 )
                 for one in rows
             ],
+            empty=f"#{found.name} has no threads: --create NAME --text TEXT begins one.",
         )
 
     with_client(Target(data_dir, address, as_agent), work)
@@ -237,6 +239,8 @@ def search(
             return
         names = await names_of(client)
         channels = {one.id: one.name for one in await rows_of(client, Channel)}
+        if not page.rows:
+            click.echo("Nothing is there that you may read.", err=True)
         for row in reversed(page.rows):
             if isinstance(row, Message):
                 where = channels.get(row.channel_id, str(row.channel_id))
@@ -295,6 +299,8 @@ def log(
             print_json(found)
             return
         names = await names_of(client)
+        if not found:
+            click.echo("Nothing was logged.", err=True)
         for row in found:
             click.echo(event_line(row, names))
 

@@ -73,9 +73,11 @@ def spacesd(
     """
     host, port = parse_bind(address)
     on_nats = None
+    if nats_credentials is not None and not nats_urls:
+        raise click.UsageError("--nats-credentials are for servers named with --nats-url.")
     if nats or nats_urls:
-        if nats_credentials is not None and not nats_urls:
-            raise click.UsageError("--nats-credentials are for servers named with --nats-url.")
+        if nats_urls:
+            click.echo(f"Connecting to {', '.join(nats_urls)} …", err=True)
         on_nats = SpacesNatsSettings(
             nats_urls, nats_credentials, nats_ca, nats_name, int(nats_replicas), nats_accept_unverified, nats_port
         )
@@ -101,13 +103,13 @@ def _tell(started: SpacesdStarted) -> None:
     place = started.nats
     if place is not None:
         where = f"NATS {', '.join(place.servers)} ({place.level.replace('_', ' ')})"
-        where += "".join(f"\n             MAY LOSE COMMANDS: {doubt}" for doubt in place.doubts)
-        where += "\n             agents may connect there with their token" if place.agents else ""
+        where += "".join(f"\n               MAY LOSE COMMANDS: {doubt}" for doubt in place.doubts)
+        where += "\n               agents may connect there with their token" if place.agents else ""
     click.echo(
         f"spacesd listens on {started.address}\n"
-        f"  log        {where}\n"
-        f"  WebSocket  {started.address.replace('http', 'ws', 1)}{SOCKET_PATH}\n"
-        f"  SpacetimeDB clients  {started.address}, database `spaces`\n"
-        f"  token      {started.token_file}   (the operator's)\n"
+        f"  log          {where}\n"
+        f"  WebSocket    {started.address.replace('http', 'ws', 1)}{SOCKET_PATH}\n"
+        f"  SpacetimeDB  {started.address}, database `spaces`, for its clients\n"
+        f"  token        {started.token_file}   (the operator's)\n"
         "Ctrl-C stops it."
     )

@@ -190,7 +190,7 @@ async def run_autonomicd(
     check_bind(host, proxy_hosts)
     harden_process()
     clock, entropy = SystemClock(), SystemEntropy()
-    with DataDirectory(root).lock("autonomicd") as lock, bind(host, port) as listener:
+    with DataDirectory(root).lock("autonomicd") as lock, bind(host, port, option="--bind") as listener:
         port = listener.getsockname()[1]
         async with AsyncExitStack() as stack:
             telemetry = await open_daemon_telemetry(

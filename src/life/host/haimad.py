@@ -213,7 +213,7 @@ async def run_haimad(
     harden_process()
     settings = settings or HaimadSettings()
     clock, entropy = SystemClock(), SystemEntropy()
-    with bind(host, port) as listener:
+    with bind(host, port, option="--bind") as listener:
         port = listener.getsockname()[1]
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(_opened(directory, clock, entropy))

@@ -265,7 +265,7 @@ async def run_lagod(
     environment = os.environ if environment is None else environment
     clock, entropy = SystemClock(), SystemEntropy()
     rules = parse_rules(BUILT_IN_POLICY) if settings.policy is None else read_rules(settings.policy)
-    with bind(host, port) as listener:
+    with bind(host, port, option="--bind") as listener:
         port = listener.getsockname()[1]
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(open_engine(settings.engine, clock, entropy, environment))

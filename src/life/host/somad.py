@@ -190,6 +190,6 @@ def _listen(where: RemoteListener) -> tuple[socket.socket, str]:
                 f"Without TLS, somad is not offered on {where.host}.",
                 next_step="Name a certificate with --tls-certificate and --tls-key.",
             ) from None
-    listener = bind(where.host, where.port)
+    listener = bind(where.host, where.port, option="--remote")
     scheme = "http" if where.certificate is None else "https"
     return listener, f"{scheme}://{bracketed(where.host)}:{listener.getsockname()[1]}"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from life.aios.errors import UnavailableError
+from life.aios.errors import InvalidInputError, UnavailableError
 from life.aios.ports.custody import Custody
 from life.anima.tokens import issue_agent_token
 from life.host.access import read_token
@@ -15,6 +15,7 @@ from life.host.data_directory import DataDirectory
 from life.host.spaces import AUDIENCE
 from life.host.spaces_link import DAEMONS
 from life.host.spaces_routes import SOCKET_PATH
+from life.spaces.errors import UnauthenticatedError
 from life.spaces.listeners.websocket.client import SpacesClient
 
 
@@ -33,6 +34,11 @@ def socket_address(data_dir: Path, address: str | None) -> str:
 def socket_of(address: str) -> str:
     """The WebSocket of the daemon at `http(s)://host:port`."""
     scheme, _, rest = address.rstrip("/").partition("://")
+    if scheme not in ("http", "https", "ws", "wss") or not rest:
+        raise InvalidInputError(
+            f"{address!r} is no address of a daemon.",
+            next_step="It looks like http://127.0.0.1:3004 or https://spaces.example.",
+        )
     return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}{SOCKET_PATH}"
 
 
@@ -44,8 +50,14 @@ async def operator_client(data_dir: Path, address: str | None = None) -> AsyncIt
     async def token() -> str:
         return read_token(DataDirectory(data_dir).token)
 
-    async with SpacesClient.connect(where, token, clock=SystemClock(), entropy=SystemEntropy()) as client:
-        yield client
+    try:
+        async with SpacesClient.connect(where, token, clock=SystemClock(), entropy=SystemEntropy()) as client:
+            yield client
+    except UnauthenticatedError:
+        raise UnauthenticatedError(
+            f"The daemon at {where} does not know the operator's token of {data_dir}.",
+            next_step="Name its own --data-dir to be its operator, or --as-agent to come as this project's agent.",
+        ) from None
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ of mode 0600.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 SERVER_FOLDER: Final = "nats"
 CREDENTIALS: Final = "spaces-credentials.json"
 CALLOUT_USER: Final = "life-callout"
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}|[0-9A-Fa-f:]{2,39}")
 _SECRET_BYTES: Final = 24
 _SEED_BYTES: Final = 32
 
@@ -261,6 +263,9 @@ def write_cluster(
 
     if len(hosts) not in (3, 5) or len(set(hosts)) != len(hosts):
         raise InvalidInputError("A cluster has three or five different hosts.")
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise InvalidInputError(f"{host!r} is no host name or address.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     credentials = ensure_credentials(folder, entropy)
     seed, password = ensure_callout(folder, entropy)

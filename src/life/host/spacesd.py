@@ -126,7 +126,7 @@ async def run_spacesd(
     check_bind(host, proxy_hosts)
     harden_process()
     clock, entropy = SystemClock(), SystemEntropy()
-    with bind(host, port) as listener:
+    with bind(host, port, option="--bind") as listener:
         bound_unsent(listener)
         port = listener.getsockname()[1]
         hosts = host_names(host, port, proxy_hosts)

@@ -41,8 +41,11 @@ def check_bind(host: str, proxy_hosts: Sequence[str]) -> None:
         )
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; HostError when the address is taken (by whom, and which port is free instead) or can't be used."""
+def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
+    """A bound TCP socket; HostError when the address is taken (by whom, and which port is free instead) or can't be used.
+
+    `option` is the one by which this daemon's user chooses another: `--port`, or `--bind` for a whole address.
+    """
     family = socket.AF_INET
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -55,18 +58,19 @@ def bind(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise _taken(host, port, family) from None
+            raise _taken(host, port, family, option) from None
         raise HostError(
-            f"Can't listen on {host}:{port}: {error.strerror}.", next_step="Choose another port with --port."
+            f"Can't listen on {host}:{port}: {error.strerror}.", next_step=f"Choose another one with {option}."
         ) from None
     listener.set_inheritable(False)
     return listener
 
 
-def _taken(host: str, port: int, family: socket.AddressFamily) -> HostError:
+def _taken(host: str, port: int, family: socket.AddressFamily, option: str) -> HostError:
     holder, free = holder_of(port), next_free(host, port, family)
     by = "" if holder is None else f" by {holder}"
-    step = "Choose another port with --port." if free is None else f"Port {free} is free: --port {free}"
+    chosen = f"{bracketed(host)}:{free}" if option == "--bind" else str(free)
+    step = f"Choose another one with {option}." if free is None else f"Port {free} is free: {option} {chosen}"
     return HostError(f"Can't listen on {host}:{port}: {os.strerror(errno.EADDRINUSE)}{by}.", next_step=step)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 import msgspec
@@ -57,6 +57,7 @@ MAX_OPENINGS: Final = 32
 LOOK_US: Final = 1_000_000
 """How often grants are looked at when nobody asks for anything."""
 GONE_EVERY_US: Final = 5_000_000
+_GOODBYES_S: Final = 2
 _REMEMBERED: Final = 1024
 
 
@@ -106,8 +107,10 @@ class RelayNode:
                     self._take(incoming)
         finally:
             looking.cancel()
-            for owner_link in list(self._links.values()):
-                await owner_link.link.say_goodbye()
+            with suppress(TimeoutError):  # while the server is away nobody hears it
+                async with asyncio.timeout(_GOODBYES_S):
+                    for owner_link in list(self._links.values()):
+                        await owner_link.link.say_goodbye()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(looking, *self._tasks, return_exceptions=True)

@@ -180,8 +180,10 @@ class SpacesClient:
                         raise SpacesUnavailableError("The server sent something unexpected.")
         finally:
             self._follows.pop(number, None)
-            with suppress(SpacesError, OSError):
-                await self._send(frames.UnsubscribeFrame(id=number))
+            # A lost connection has no subscriptions, and nobody waits for the next one to end this.
+            if self._connected.is_set():
+                with suppress(SpacesError, OSError):
+                    await self._send(frames.UnsubscribeFrame(id=number))
 
     async def _begin_again(self, number: int, follow: _Follow, frame: frames.EndedFrame | frames.ErrorFrame) -> None:
         """A slow or stale subscription is opened again; another refusal is final."""
