@@ -7,6 +7,7 @@ between. Offline, with real payments on the local ledger:
     python examples/hire_two.py --chain anvil        # the same on a chain: anvil on http://127.0.0.1:8545, or ANVIL_URL
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -14,6 +15,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from life.aios.errors import LifeError
 from life.aios.ports.provider import ModelRequest, ToolResultBlock
 from life.arcan.providers.scripted import ScriptedCall, ScriptedProvider, ScriptedTurn
 from life.host.clock import SystemClock
@@ -105,4 +107,9 @@ async def main(chain: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main("anvil" in sys.argv))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chain", choices=["anvil"], help="pay on this chain instead of the local ledger")
+    try:
+        asyncio.run(main(parser.parse_args().chain is not None))
+    except LifeError as error:
+        sys.exit(f"Error: {error.message} [{error.code}]")

@@ -56,9 +56,10 @@ def test_one_agent_hires_four(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.part("anvil")
-def test_the_same_on_a_chain(tmp_path: Path) -> None:
-    """The same story, with USDC on anvil: deposits and payouts are transfers that the chain knows."""
+@pytest.mark.parametrize(("name", "said"), [("hire_two.py", TWO), ("hire_five.py", FIVE)])
+def test_the_same_on_a_chain(tmp_path: Path, name: str, said: list[str]) -> None:
+    """The same stories, with USDC on anvil: deposits and payouts are transfers that the chain knows."""
     with Anvil.start() as chain:
         chain.etch_contracts()
         chain.mint(PAYER.address, 5_000_000)
-        assert told("hire_two.py", tmp_path, "--chain", "anvil", url=chain.url) == TWO
+        assert told(name, tmp_path, "--chain", "anvil", url=chain.url) == said

@@ -115,13 +115,14 @@ class TokenVerifier:
         self.refused: Counter[Reason] = Counter()
         """How many tokens were refused, by reason."""
 
-    def verify_agent_token(self, token: str) -> VerifiedToken:
-        """What `token` proves now, and that it was not used before; TokenRefusedError with the reason otherwise.
+    def verify_agent_token(self, token: str, *, audience: str | None = None) -> VerifiedToken:
+        """What `token` proves now, and that it was not used before; TokenRefusedError with the reason otherwise. `audience` is
+        the one that counts for this token, in place of the verifier's.
 
         IdentitiesStaleError when the journal can't be asked for revocations.
         """
         try:
-            verified = self._verify(token)
+            verified = self._verify(token, audience=audience)
         except TokenRefusedError as error:
             self.refused[error.reason] += 1  # type: ignore[index]  # only reasons of this module are raised here
             _log.info("an agent token for %s was refused: %s", self.audience, error.reason)
@@ -133,9 +134,9 @@ class TokenVerifier:
         """As `verify_agent_token`, without using the token up: for people who look at one, never for access."""
         return self._verify(token, claim=False)
 
-    def _verify(self, token: str, *, claim: bool = True) -> VerifiedToken:
+    def _verify(self, token: str, *, claim: bool = True, audience: str | None = None) -> VerifiedToken:
         now_us = self._clock.now_us()
-        signed = self._authentic(token, now_us // 1_000_000)
+        signed = self._authentic(token, now_us // 1_000_000, audience or self.audience)
         claims, signer = signed.claims, signed.signer
         self._identities.require_fresh()
         standing = self._identities.standing(signer.did)
@@ -161,11 +162,11 @@ class TokenVerifier:
             as_of_seq=0 if standing is None else standing.as_of_seq,
         )
 
-    def _authentic(self, token: str, now_s: int) -> agent_token.VerifiedAgentToken:
+    def _authentic(self, token: str, now_s: int, audience: str) -> agent_token.VerifiedAgentToken:
         """Form, algorithm, signature and claims."""
         try:
             return agent_token.verify_agent_token(
-                token, audience=self.audience, now_s=now_s, leeway_s=self._leeway_s, curves=self._curves
+                token, audience=audience, now_s=now_s, leeway_s=self._leeway_s, curves=self._curves
             )
         except ExpiredTokenError:
             raise _refused("expired", "The agent token has expired.") from None

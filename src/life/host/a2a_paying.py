@@ -118,7 +118,10 @@ class _Errand:
             extensions=self._message.extensions,
         )
         self._task = _task(await self._peer.send(paying, SendConfiguration(return_immediately=True)))
-        return _reply(await self._settled())
+        task = await self._settled()
+        if task.status.state not in TERMINAL | INTERRUPTED and not payment.receipts_of(task):
+            return Reply(503, lambda _: None)  # nobody says yet what became of the payment
+        return _reply(task)
 
     async def finished(self, deadline_us: int | None) -> Task:
         """The task when it is over or waits for its client; as it stands at the deadline."""
@@ -153,7 +156,7 @@ def _task(answer: Task | Message) -> Task:
 
 
 def _reply(task: Task) -> Reply:
-    """A task as the answer of a resource: 402 while it asks for money, 503 while its payment is open."""
+    """A task as the answer of a resource: 402 while it asks for money."""
     headers: dict[str, str] = {}
     receipts = payment.receipts_of(task)
     if receipts:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from life.aios.errors import ConflictError, InvalidInputError, NotFoundError
+from life.aios.ports.journal import Appended
+from life.aios.record import NewEvent
 from life.haima.accounts import wallet_of
 from life.haima.errors import EvidenceUsedError, IdempotencyConflictError, InsufficientBalanceError, RoleRefusedError
 from life.haima.events.tasks import Criterion
@@ -159,6 +161,48 @@ async def test_a_customer_has_so_many_open_hires(monkeypatch: pytest.MonkeyPatch
         await desk.hires.put_aside(msgspec.structs.replace(TERMS, hire_id="h1"), ADA)
         await desk.hires.give_up("h0", BEN, "no")
         await desk.hires.put_aside(msgspec.structs.replace(TERMS, hire_id="h2"), ADA)
+
+
+async def test_a_customer_without_the_price_leaves_nothing_behind() -> None:
+    """No contract is written for who can't pay it, so that nobody fills the house's journal for nothing."""
+    async with opened() as desk:
+        with pytest.raises(InsufficientBalanceError):
+            await desk.hires.put_aside(msgspec.structs.replace(TERMS, price_micro_credits=1_001), ADA)
+        state = await desk.house.catch_up()
+        assert not state.outcomes.contracts and not state.outcomes.tasks
+
+
+async def test_a_task_whose_price_nobody_put_aside_is_no_hire() -> None:
+    """The same contract taken on without an escrow (haimad's own command) is never shown as one that is paid."""
+    async with opened() as desk:
+        await desk.hires.put_aside(TERMS, ADA)
+        known = desk.house.state.outcomes.tasks["h1"]
+        unpaid = msgspec.structs.replace(known, escrowed=False)
+        with pytest.raises(RoleRefusedError):
+            module.standing_of(desk.house.state, unpaid, 0)
+
+
+async def test_any_number_of_late_hires_ends_in_batches_that_a_journal_takes() -> None:
+    """Hundreds that are late at once are ended by one call, never more than a hundred in one batch."""
+    async with opened() as desk:
+        journal, sizes = desk.house._journal, []
+        true = journal.append
+
+        async def counted(batch: Sequence[NewEvent], **given: Any) -> list[Appended]:
+            sizes.append(len(batch))
+            return await true(batch, **given)
+
+        for number in range(230):
+            terms = msgspec.structs.replace(TERMS, hire_id=f"h{number}", customer_id=f"c{number // 199}")
+            await desk.hires.put_aside(
+                msgspec.structs.replace(terms, price_micro_credits=0), Subject(f"c{number // 199}")
+            )
+        desk.clock.advance_us(61_500_000)
+        journal.append = counted  # type: ignore[method-assign,assignment]
+        assert (await desk.hires.look("h7", BEN)).status == "late"
+        assert sizes == [2]
+        assert len(await desk.hires.settle_due()) == 229
+        assert max(sizes) <= 200 and sum(sizes) == 460
 
 
 def test_only_a_manual_approval_has_a_time_for_review() -> None:

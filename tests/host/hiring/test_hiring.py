@@ -30,7 +30,7 @@ from life.haima.x402.networks import PLAY_MONEY
 from life.host.clock import SystemClock
 from life.host.errors import SettingsError
 from life.host.hiring.commons import Commons, open_commons
-from life.host.hiring.escrow import HouseEscrow, account_of
+from life.host.hiring.escrow import HouseEscrow, account_of, audience_of
 from life.host.hiring.hiring import HIRED_POLICY, session_of
 from life.host.hiring.trust import BeliefTrust
 from life.host.settings import A2aSettings, PaymentSettings, Settings, SpacesSettings
@@ -102,9 +102,13 @@ async def test_a_house_gives_nobody_anything_but_their_own(tmp_path: Path) -> No
                     review_s=600,
                 )
 
-                async def token(of: System, audience: str = "house") -> dict[str, str]:
+                async def token(of: System, audience: str = "") -> dict[str, str]:
                     made = await issue_agent_token(
-                        of.custody, agent_id=of.identity.agent_id, audience=audience, clock=CLOCK, entropy=of.entropy
+                        of.custody,
+                        agent_id=of.identity.agent_id,
+                        audience=audience or audience_of(common.address),
+                        clock=CLOCK,
+                        entropy=of.entropy,
                     )
                     return {"authorization": f"Bearer {made}"}
 
@@ -184,8 +188,8 @@ async def test_a_price_above_the_limit_waits_for_a_person_even_over_a_restart(tm
 
 
 async def test_a_hired_session_has_files_and_nothing_else(tmp_path: Path) -> None:
-    """The work of a stranger runs in a session of its own under a policy without money, network, commands or our memory; what it
-    wants beyond that is denied, and its last words are delivered."""
+    """The work of a stranger runs in a session of its own under a policy without money, network, commands, our memory, or what we read in
+    Spaces (direct messages, other customers' hires); what it wants beyond that is denied, and its last words are delivered."""
 
     def model(request: Any) -> ScriptedTurn:
         if "write_file" not in str(request.messages):
@@ -194,6 +198,8 @@ async def test_a_hired_session_has_files_and_nothing_else(tmp_path: Path) -> Non
                     ScriptedCall("spaces_hire", {"peer": "@ada", "title": "T", "task": "t", "price_micro": 1}),
                     ScriptedCall("http_fetch", {"url": "https://example.org"}),
                     ScriptedCall("write_file", {"path": "note.txt", "content": "mine"}),
+                    ScriptedCall("spaces_read_dms", {"peer": "@ada"}),
+                    ScriptedCall("spaces_hired", {}),
                 )
             )
         return ScriptedTurn(text="finished")
@@ -230,7 +236,7 @@ async def test_a_hired_session_has_files_and_nothing_else(tmp_path: Path) -> Non
                 for record in await ben.journal.read(EventQuery(session_of(hires[0]), "main"), limit=500)
                 if record.kind_name == "PolicyEvaluated" and b'"deny"' in record.payload
             ]
-            assert len(denied) == 2
+            assert len(denied) == 4
             assert await ben.hiring.desk.list_(role="customer") == []
 
 

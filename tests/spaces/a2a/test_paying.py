@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from life.anima.custody.in_process import InProcessAnima
 from life.haima.errors import OutcomeUnknownError, PolicyDeniedError
 from life.haima.payer import Payer
 from life.haima.policy import PaymentPolicy
+from life.host import a2a_paying
 from life.host.a2a import EgressHttp
 from life.host.a2a_paying import PayingAgent
 from life.host.clock import SystemClock
@@ -105,3 +107,36 @@ async def test_a_lost_answer_to_a_payment_is_finished_with_the_same_payment(tmp_
         assert hired.task.status.state is TaskState.COMPLETED
         assert await shop.earned() == PRICE_ATOMIC
         assert shop.facilitator.settled == 1
+
+
+async def test_a_payment_that_nobody_decides_about_stays_open(
+    tmp_path: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer took the payment and says nothing of it: its outcome is unknown (not "unconfirmed, and go on"), and hiring again finishes it."""
+
+    def silenced(task: Any) -> Any:
+        status = msgspec.structs.replace(task.status, state=TaskState.WORKING, message=None)
+        return msgspec.structs.replace(task, status=status, history=(), metadata=None)
+
+    class Silent(A2aClient):
+        silent = True
+
+        async def send(self, message: Message, configuration: Any = None) -> Any:
+            """Nothing of a payment."""
+            answer = await super().send(message, configuration)
+            return silenced(answer) if message.task_id and Silent.silent else answer
+
+        async def get(self, task_id: str, history_length: int | None = None) -> Any:
+            """Nothing either."""
+            answer = await super().get(task_id)
+            return silenced(answer) if Silent.silent else answer
+
+    monkeypatch.setattr(a2a_paying, "MAX_LOOKS", 2)
+    async with house(tmp_path, skills=(FREE, PAID), till=till_of(shop)) as home, hiring(home, shop) as (peer, purse):
+        peer.__class__ = Silent
+        order = peer.say("write", message_id="order-1", **KEYED)  # type: ignore[arg-type]
+        with pytest.raises(OutcomeUnknownError):
+            await purse.hire(order)
+        Silent.silent = False
+        assert (await purse.hire(order)).task.status.state is TaskState.COMPLETED
+        assert await shop.earned() == PRICE_ATOMIC

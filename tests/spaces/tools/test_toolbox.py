@@ -12,8 +12,10 @@ from life.aios.errors import ToolError
 from life.aios.json import JsonObject
 from life.aios.policy import WORKSPACE_POLICY, evaluate
 from life.aios.ports.tools import NOTE_PREFIXES, ToolCall, ToolContext, ToolOutcome
+from life.host.clock import SystemClock
 from life.host.hiring.hiring import with_spaces
 from life.spaces.commands import PublishListing, SetProfile, SkillSpec
+from life.spaces.errors import SpacesUnavailableError
 from life.spaces.model import Message
 from life.spaces.seat import Seat
 from life.spaces.signatures import is_genuine
@@ -389,3 +391,28 @@ async def test_rooms_are_listed() -> None:
         assert {each["identity"]: each["presence"] for each in members}[ben.seat.identity] == "busy"
         refused = await hands.outcome("spaces_create_channel", {"name": "mine"})
         assert refused.status == "error"  # an agent may not in the Hub
+
+
+async def test_a_hire_that_broke_off_says_that_its_price_may_be_held() -> None:
+    """Spaces fails after the price was put aside: the model is told the hire's id and not to hire again, and spaces_hired shows the
+    escrow although nobody was told; at the deadline it comes back."""
+    async with village() as place:
+        ada, ben = await place.villager("ada", funds_micro=1_000_000), await place.villager("ben")
+        hands = Hands(place, ada)
+
+        async def broken(*_: Any) -> Any:
+            raise SpacesUnavailableError("gone")
+
+        ada.desk._offer = broken  # type: ignore[assignment,method-assign]
+        given = {"peer": ben.seat.identity, "title": "T", "task": "t", "price_micro": 1_000, "deadline_s": 60}
+        hands.toolbox._room.clock = SystemClock()  # the pauses between the attempts pass
+        failed = await hands.outcome("spaces_hire", given)  # type: ignore[arg-type]
+        assert failed.status == "error"
+        told = cast("dict[str, Any]", failed.output)
+        assert "before you hire" in told["advice"]
+        (seen,) = (await hands.use("spaces_hired", hire_id=told["hire_id"]))["hires"]
+        assert (seen["state"], seen["escrow"], seen["price_micro"]) == ("offered", "held", 1_000)
+        assert "never told" in seen["fault"]
+        place.clock.advance_us(61_000_000)
+        (seen,) = (await hands.use("spaces_hired", hire_id=told["hire_id"]))["hires"]
+        assert (seen["state"], seen["escrow"], await place.held(ada)) == ("late", "returned", 1_000)

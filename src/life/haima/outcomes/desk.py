@@ -74,6 +74,8 @@ TrustReader = Callable[[str], Awaitable[int]]
 
 QUOTE_LIFE_S: Final = 24 * 3600
 MAX_RESULT_CHARS: Final = 64 * 1024
+_TOGETHER: Final = 100
+"""So many tasks a job ends in one batch: each is a handful of events, and a journal takes a thousand at once."""
 _US: Final = 1_000_000
 
 
@@ -438,22 +440,24 @@ class OutcomeDesk:
 
     # ---- the jobs
 
-    async def expire_overdue(self) -> Settled:
-        """End tasks that were not delivered in time: outcome `timeout`, price 0, refund by the contract. A task that was
-        delivered is never late, however long its judges take. Decided in one step, so it can't race with a delivery."""
+    async def expire_overdue(self, *, only: str | None = None) -> Settled:
+        """End tasks that were not delivered in time (or this one alone): outcome `timeout`, price 0, refund by the contract. A task that
+        was delivered is never late, however long its judges take. Each is decided in one step, so it can't race with a delivery."""
 
         def rule(state: HouseState, now_us: int) -> Decision[Settled]:
             events: list[FinanceEvent] = []
             over: list[str] = []
             for task_id, due_ms in state.outcomes.open_tasks.items():
                 task = state.outcomes.tasks[task_id]
-                if due_ms and task.status == "accepted" and now_us // 1000 > due_ms:
+                if len(over) == _TOGETHER:
+                    break
+                if only in (None, task_id) and due_ms and task.status == "accepted" and now_us // 1000 > due_ms:
                     over.append(task_id)
                     ids = (new_id(self._clock, self._entropy), new_id(self._clock, self._entropy))
                     events += time_out(state, task, ids)
             return Decision(events, Settled(task_ids=tuple(over)))
 
-        return (await self._house.decide(rule)).answer
+        return await self._all_of(rule)
 
     async def settle_reviews(self) -> Settled:
         """Decide delivered tasks whose approvers said nothing in the time that their contract gives them (`review_seconds`)."""
@@ -474,6 +478,8 @@ class OutcomeDesk:
             events: list[FinanceEvent] = []
             released: list[str] = []
             for task_id in state.outcomes.open_tasks:
+                if len(released) == _TOGETHER:
+                    break
                 task = state.outcomes.tasks[task_id]
                 bill = state.outcomes.bills.get(task.bill_id or "")
                 if task.status != "billed" or not task.escrowed or bill is None or bill.due_at_us > now_us:
@@ -483,4 +489,13 @@ class OutcomeDesk:
                 events += release(state, task, bill.bill_id, bill.open_micro_credits, ids)
             return Decision(events, Settled(task_ids=tuple(released)))
 
-        return (await self._house.decide(rule)).answer
+        return await self._all_of(rule)
+
+    async def _all_of(self, rule: Callable[[HouseState, int], Decision[Settled]]) -> Settled:
+        """What a job's rule ends, in batches that every journal takes."""
+        done: list[str] = []
+        while True:
+            found = (await self._house.decide(rule)).answer.task_ids
+            done += found
+            if len(found) < _TOGETHER:
+                return Settled(task_ids=tuple(done))

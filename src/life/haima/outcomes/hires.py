@@ -23,7 +23,7 @@ from life.aios.errors import ConflictError, InvalidInputError, NotFoundError
 from life.aios.ids import new_id
 from life.aios.ports.clock import Clock, Entropy
 from life.haima.accounts import account, move, wallet_of
-from life.haima.errors import RoleRefusedError
+from life.haima.errors import InsufficientBalanceError, RoleRefusedError
 from life.haima.events import FinanceEvent
 from life.haima.events.accounts import LedgerPosted
 from life.haima.events.tasks import (
@@ -90,6 +90,9 @@ class HireStanding(msgspec.Struct, frozen=True, kw_only=True):
     refunded_micro_credits: int
     contracted_at_us: int
     deadline_us: int
+    deadline_s: int
+    """What was agreed on: seconds from the contract to the deadline."""
+    review_s: int
     delivered_at_us: int | None = None
     review_until_us: int | None = None
     result: str = ""
@@ -180,6 +183,7 @@ class Hires:
 
     async def give_up(self, hire_id: str, by: Subject, reason: str) -> HireStanding:
         """The worker won't do it: the money goes back now. ConflictError once it is delivered or over."""
+        await self._settle(hire_id)  # who is late can't say afterwards that it never wanted to
         posting_ids = (new_id(self._clock, self._entropy), new_id(self._clock, self._entropy))
 
         def rule(state: HouseState, _now_us: int) -> Decision[HireStanding]:
@@ -251,7 +255,8 @@ class Hires:
         return task
 
     async def _check_room(self, terms: HireTerms) -> None:
-        """ConflictError when a customer has too many open hires; one that is there already has room."""
+        """ConflictError when a customer has too many open hires, InsufficientBalanceError when it lacks the price: nothing is written then.
+        One that is there already has room."""
         state = await self._house.catch_up()
         if terms.hire_id in state.outcomes.tasks:
             return
@@ -259,6 +264,10 @@ class Hires:
         count = sum(tasks[task_id].customer_id == terms.customer_id for task_id in state.outcomes.open_tasks)
         if count >= MAX_OPEN:
             raise ConflictError(f"A customer has at most {MAX_OPEN} open hires.", details={"open": count})
+        wallet, price = wallet_of(terms.customer_id), terms.price_micro_credits
+        held = state.accounts.balance(wallet)
+        if held < price:
+            raise InsufficientBalanceError(wallet, needed_micro=price, available_micro=held)
 
     async def _settle(self, hire_id: str) -> None:
         """End it when time, or a word that was given before, has decided it."""
@@ -268,7 +277,7 @@ class Hires:
             return
         due_ms = state.outcomes.open_tasks.get(hire_id, 0)
         if task.status == "accepted" and due_ms and self._house.now_us // 1000 > due_ms:
-            await self._desk.expire_overdue()
+            await self._desk.expire_overdue(only=hire_id)
         elif review_is_over(state, task, self._house.now_us):
             await self._desk.verify(hire_id)
 
@@ -276,7 +285,8 @@ class Hires:
 def standing_of(state: HouseState, task: Task, position: int) -> HireStanding:
     """Where a task that is a hire stands. Pure. RoleRefusedError for a task that is none."""
     contract = state.outcomes.contracts.get(task.contract_id)
-    if contract is None or task.contract_id != contract_id_of(task.task_id):
+    is_funded = task.escrowed or not task.price_micro_credits
+    if contract is None or task.contract_id != contract_id_of(task.task_id) or not is_funded:
         raise RoleRefusedError("This task is not a hire.")
     bill = state.outcomes.bills.get(task.bill_id or "")
     word = task.results.get("0")
@@ -293,6 +303,8 @@ def standing_of(state: HouseState, task: Task, position: int) -> HireStanding:
         refunded_micro_credits=task.refunded_micro_credits,
         contracted_at_us=task.contracted_at_us,
         deadline_us=task.sla_deadline_ms * 1000,
+        deadline_s=contract.refund_policy.sla_seconds,
+        review_s=contract.success_criteria[0].review_seconds,
         delivered_at_us=task.submitted_at_us,
         review_until_us=_review_until(state, task),
         result=task.result,

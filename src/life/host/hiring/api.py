@@ -10,7 +10,7 @@
     POST /v1/house/deposits/{account}/{id}  money into the caller's account, over x402
     POST /v1/house/payouts/{payout_id}      money out of it, to an address
 
-Callers show an agent token for the audience `house`, once. It proves a key; the account is the one that follows from that key (or that the
+Callers show an agent token for the audience `house:<Host>`, once: one that was made for another house is worth nothing here. It proves a key; the account is the one that follows from that key (or that the
 house's journal knows it to belong to), and nothing but this account and its hires can be reached with it. An agent whom the house knows nothing
 of can't tell it about a rotation: it goes on with the key that it was born with, or is registered here.
 """
@@ -38,7 +38,7 @@ from life.haima.outcomes.answers import Subject
 from life.haima.outcomes.hires import HireStanding, HireTerms
 from life.haima.x402.answers import Answer
 from life.host.errors import ForbiddenError, UnauthorizedError
-from life.host.hiring.escrow import AccountInfo, HouseInfo
+from life.host.hiring.escrow import AccountInfo, HouseInfo, audience_of_host
 from life.host.hiring.house import HireHouse
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors, problem_response
 from life.host.http.routes import ApiOperation, routes
@@ -236,7 +236,8 @@ class _Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("The house wants to know who asks.", next_step="Send an agent token for it.")
-        verified = self._verifier.verify_agent_token(token.strip())
+        audience = audience_of_host(request.headers.get("host", ""))  # one of our own names: `BesideHouse` saw to it
+        verified = self._verifier.verify_agent_token(token.strip(), audience=audience)
         if verified.agent_id == "operator":
             raise RoleRefusedError("Nobody has this account.")
         return Subject(verified.agent_id)

@@ -10,8 +10,10 @@ that is taken up again after a crash goes on with the very same payment.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import httpx2
 import msgspec
@@ -32,7 +34,7 @@ from life.spaces.hiring.ports import Standing, Terms
 
 HTTP_TIMEOUT_S: Final = 60.0
 AUDIENCE: Final = "house"
-"""Of the tokens that a house wants."""
+"""What the audience of a house's tokens begins with; its address follows, so that no house can use them at another one."""
 _ASKED_TWICE: Final = 3
 _T = TypeVar("_T")
 
@@ -136,6 +138,8 @@ class HouseEscrow:
         self._house = house
         self._account = account
         self._me = Subject(account)
+        self._funding = asyncio.Lock()
+        """One hire after the other: what is paid in for one must not be taken for the next."""
         self._depositor = None if funds is None else Depositor(funds, account, base_url, self._ask)
 
     @property
@@ -149,9 +153,10 @@ class HouseEscrow:
 
     async def put_aside(self, terms: Terms, *, approved: bool) -> Standing:
         """See Escrow."""
-        if terms.price_micro_credits and self._depositor is not None and await self.look(terms.hire_id) is None:
-            await self._depositor.cover(terms, self.balance, approved=approved)
-        standing = await self._house.hires.put_aside(_as(terms, HireTerms), self._me)
+        async with self._funding:
+            if terms.price_micro_credits and self._depositor is not None and await self.look(terms.hire_id) is None:
+                await self._depositor.cover(terms, self.balance, approved=approved)
+            standing = await self._house.hires.put_aside(_as(terms, HireTerms), self._me)
         return _as(standing, Standing)
 
     async def look(self, hire_id: str) -> Standing | None:
@@ -223,6 +228,8 @@ class RemoteEscrow:
         self._info = info
         self._account = account
         self._token = token
+        self._funding = asyncio.Lock()
+        """As in HouseEscrow."""
         self._depositor = None if funds is None else Depositor(funds, account, url, self._ask)
 
     @classmethod
@@ -245,29 +252,30 @@ class RemoteEscrow:
 
     async def put_aside(self, terms: Terms, *, approved: bool) -> Standing:
         """See Escrow."""
-        if terms.price_micro_credits and self._depositor is not None and await self.look(terms.hire_id) is None:
-            await self._depositor.cover(terms, self.balance, approved=approved)
-        return await self._call("PUT", f"/v1/house/hires/{terms.hire_id}", terms, Standing)
+        async with self._funding:
+            if terms.price_micro_credits and self._depositor is not None and await self.look(terms.hire_id) is None:
+                await self._depositor.cover(terms, self.balance, approved=approved)
+            return await self._call("PUT", _path(terms.hire_id), terms, Standing)
 
     async def look(self, hire_id: str) -> Standing | None:
         """See Escrow."""
         try:
-            return await self._call("GET", f"/v1/house/hires/{hire_id}", None, Standing)
+            return await self._call("GET", _path(hire_id), None, Standing)
         except NotFoundError:
             return None
 
     async def deliver(self, hire_id: str, result: str) -> Standing:
         """See Escrow."""
-        return await self._call("POST", f"/v1/house/hires/{hire_id}/deliver", {"result": result}, Standing)
+        return await self._call("POST", _path(hire_id, "/deliver"), {"result": result}, Standing)
 
     async def judge(self, hire_id: str, *, passed: bool, reason: str) -> Standing:
         """See Escrow."""
         body: JsonObject = {"passed": passed, "reason": reason}
-        return await self._call("POST", f"/v1/house/hires/{hire_id}/judge", body, Standing)
+        return await self._call("POST", _path(hire_id, "/judge"), body, Standing)
 
     async def give_up(self, hire_id: str, reason: str) -> Standing:
         """See Escrow."""
-        return await self._call("POST", f"/v1/house/hires/{hire_id}/give-up", {"reason": reason}, Standing)
+        return await self._call("POST", _path(hire_id, "/give-up"), {"reason": reason}, Standing)
 
     async def balance(self) -> int:
         """What our account there holds."""
@@ -276,7 +284,7 @@ class RemoteEscrow:
     async def cash_out(self, payout_id: str, amount_micro: int, to: str) -> str:
         """Money out of the account, to an address; the transaction. The same id is the same payout."""
         body: JsonObject = {"amount_micro": amount_micro, "to": to}
-        return (await self._call("POST", f"/v1/house/payouts/{payout_id}", body, _Paid)).transaction
+        return (await self._call("POST", f"/v1/house/payouts/{quote(payout_id, safe='')}", body, _Paid)).transaction
 
     async def _call(self, method: str, path: str, body: object, kind: type[_T]) -> _T:
         headers = {"authorization": f"Bearer {await self._token()}"}
@@ -292,12 +300,27 @@ class RemoteEscrow:
         return Reply(answer.status_code, lambda name: answer.headers.get(name))
 
 
+def audience_of(url: str) -> str:
+    """The audience of tokens for the house at this address."""
+    return audience_of_host(httpx2.URL(url).netloc.decode("ascii"))
+
+
+def audience_of_host(host: str) -> str:
+    """The same from the Host header that a request to it carries."""
+    return f"{AUDIENCE}:{host.lower()}"
+
+
 def account_of(did: str) -> str:
     """The account of the agent that was born with this DID; it needs nobody's word."""
     account = agent_id_of_did(did)
     if account is None:
         raise HireRefusedError("Only agents with a P-256 identity have accounts at a house.")
     return account
+
+
+def _path(hire_id: str, step: str = "") -> str:
+    """Where a hire is. Its id may be somebody else's words: it stays one part of the path."""
+    return f"/v1/house/hires/{quote(hire_id, safe='')}{step}"
 
 
 async def _sent(

@@ -19,12 +19,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from life.aios.errors import LifeError, UnavailableError
+from life.aios.errors import ConflictError, LifeError, UnavailableError
 from life.aios.ids import derived_event_id
 from life.aios.ports.clock import Clock, Entropy
 from life.aios.ports.journal import EventQuery, Journal
 from life.aios.record import Stream
 from life.anima.custody.wallet_rules import WalletRules
+from life.haima.accounts import parse_account
 from life.haima.chain.local_ledger import LocalLedger
 from life.haima.events import RevenueReceived, read_finance
 from life.haima.events.tasks import CriterionType
@@ -69,6 +70,7 @@ VAULT_POLICY: Final = PaymentPolicy(
 )
 """Of a house's own payer: it pays out what its books say that it owes, and nothing else."""
 _PAGE: Final = 500
+_DEPOSITS: Final = "/v1/house/deposits/"
 _log: Final = logging.getLogger("life.hiring")
 
 
@@ -127,7 +129,6 @@ class DepositTill:
 
     async def book(self) -> int:
         """Book what was settled since the last time; how many."""
-        prefix = deposit_url(self._parts.base_url, "", "").rstrip("/") + "/"
         count = 0
         async with self._booking:
             while True:
@@ -136,8 +137,9 @@ class DepositTill:
                 for record in page:
                     event = read_finance(record)
                     url = event.resource_url if isinstance(event, RevenueReceived) else None
-                    if isinstance(event, RevenueReceived) and event.payment_id and url and url.startswith(prefix):
-                        owner = url.removeprefix(prefix).partition("/")[0]
+                    # The house may have had another address when it was asked; everything that this till sells is deposits.
+                    owner = "" if url is None else url.partition(_DEPOSITS)[2].partition("/")[0]
+                    if isinstance(event, RevenueReceived) and event.payment_id and owner:
                         network = event.network or self._parts.network
                         await self._hires.deposit(owner, event.payment_id, event.amount_micro_credits, network=network)
                         count += 1
@@ -223,6 +225,7 @@ async def open_hire_house(parts: HouseParts, *, settle_s: int = SETTLE_S) -> Asy
         house = House(parts.journal, parts.clock, parts.entropy, agent_id=parts.agent_id)
         await house.open()
         stack.push_async_callback(house.aclose)
+        _check_one_money(house, parts.network)
         verifiers: dict[CriterionType, Verifier] = {"manual_approval": SilentApproval(parts.clock)}
         desk = OutcomeDesk(house, parts.clock, parts.entropy, trust=_nobody, verifiers=verifiers)
         hires = Hires(house, desk, parts.clock, parts.entropy)
@@ -242,7 +245,7 @@ async def open_hire_house(parts: HouseParts, *, settle_s: int = SETTLE_S) -> Asy
         await till.start()
         deposits = DepositTill(till, hires, parts)
         await deposits.book()
-        settling = asyncio.create_task(_settling(hires, parts.clock, settle_s))
+        settling = asyncio.create_task(_settling(hires, deposits, parts.clock, settle_s))
         stack.push_async_callback(_stopped, settling)
         yield HireHouse(
             name=f"{parts.network}:{parts.payer.address}",
@@ -332,15 +335,29 @@ def price_text(amount_micro: int) -> str:
 
 def deposit_url(base_url: str, owner: str, deposit_id: str) -> str:
     """Where a deposit is asked for."""
-    return f"{base_url}/v1/house/deposits/{owner}/{deposit_id}"
+    return f"{base_url}{_DEPOSITS}{owner}/{deposit_id}"
 
 
-async def _settling(hires: Hires, clock: Clock, settle_s: int) -> None:
+def _check_one_money(house: House, network: str) -> None:
+    """ConflictError for books that owe money of another network: it would be paid out in this one's."""
+    for name in house.state.accounts.balances:
+        kind, owner_type, owner = parse_account(name)
+        if (kind, owner_type) == ("external", "network") and ":" in owner and owner != network:
+            raise ConflictError(
+                f"The books in this journal owe money that came in on {owner}; a house on {network} needs a journal of its own.",
+                next_step="Give the house another data directory, or pay everything out first.",
+            )
+
+
+async def _settling(hires: Hires, deposits: DepositTill, clock: Clock, settle_s: int) -> None:
     while True:
         try:
+            await deposits.book()  # one that was settled and could not be booked then
             await hires.settle_due()
         except LifeError as error:
             _log.warning("hires that are due could not be settled: %s [%s]", error, error.code)
+        except Exception:  # a defect must not be the end of what time decides
+            _log.exception("hires that are due could not be settled")
         await clock.sleep_us(settle_s * 1_000_000)
 
 

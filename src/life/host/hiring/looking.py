@@ -23,7 +23,7 @@ from life.haima.house import House
 from life.haima.outcomes.hires import standing_of
 from life.haima.x402.networks import LOCAL
 from life.host.clock import SystemClock, SystemEntropy
-from life.host.hiring.escrow import AUDIENCE, HTTP_TIMEOUT_S, RemoteEscrow, account_of
+from life.host.hiring.escrow import HTTP_TIMEOUT_S, RemoteEscrow, account_of, audience_of
 from life.host.hiring.house import PLAY_HOUSE, play_house_name
 from life.host.settings import Settings
 from life.spaces.hiring.desk import HiringDesk
@@ -119,7 +119,7 @@ async def open_looking(
 
             async def token() -> str:
                 return await issue_agent_token(
-                    custody, agent_id=identity.agent_id, audience=AUDIENCE, clock=clock, entropy=entropy
+                    custody, agent_id=identity.agent_id, audience=audience_of(place), clock=clock, entropy=entropy
                 )
 
             http = await stack.enter_async_context(

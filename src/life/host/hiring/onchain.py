@@ -111,9 +111,9 @@ async def _payer(
         )
 
 
-def on_chain(url: str | None = None, *, network: str = BASE_SEPOLIA) -> OpenHouse:
+def on_chain(url: str | None = None) -> OpenHouse:
     """A house on a development chain (anvil), under keys that everybody knows. `url`: by default `ANVIL_URL`, or anvil's own."""
-    where = OnChain(network, url or os.environ.get(ANVIL_URL) or "http://127.0.0.1:8545", _GAS, _VAULT)
+    where = OnChain(BASE_SEPOLIA, url or os.environ.get(ANVIL_URL) or "http://127.0.0.1:8545", _GAS, _VAULT)
 
     @asynccontextmanager
     async def opening(system: System, address: str) -> AsyncIterator[tuple[HireHouse, Money]]:

@@ -6,8 +6,8 @@
 
 Every step has an id that follows from the hire's, and the house goes first, so a process that dies anywhere in between can do the step
 again: nothing is paid, delivered or asked twice. What a task's body says is shown only when it is signed by whom it claims, and counts
-only as far as the house agrees: the digest of the offer, the two accounts, the price. What came out of a hire moves the trust in the
-peer once, by the house's word and a proven key, never by what somebody writes.
+only as far as the house agrees: the digest of the offer, the two accounts, the price, the times. What came out of a hire moves the trust in
+the peer (life.spaces.hiring.remembered).
 
 Source: spaces.md §9, §13, §14 (W18); ARCHITECTURE.md decisions 4 and 7.
 """
@@ -19,11 +19,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from life.aios.errors import LifeError
 from life.spaces.commands import CreateTask, UpdateTask
 from life.spaces.errors import SpacesConflictError, SpacesError, SpacesNotFoundError
 from life.spaces.hiring.errors import HireRefusedError, NoHouseError, OfferForgedError
-from life.spaces.hiring.hire import Hire, Role, by_the_house, sha256_of, state_of
+from life.spaces.hiring.hire import Hire, Role, by_the_house, from_the_house, sha256_of, state_of
 from life.spaces.hiring.offers import (
     CONTEXT,
     MAX_DEADLINE_S,
@@ -36,7 +35,6 @@ from life.spaces.hiring.offers import (
     Offer,
     Taken,
     TaskBody,
-    check_signed,
     check_words,
     delivered_text,
     encode_body,
@@ -44,8 +42,10 @@ from life.spaces.hiring.offers import (
     read_body,
     taken_text,
 )
-from life.spaces.hiring.peers import PeerBook, rows_of
-from life.spaces.hiring.ports import OVER, Escrow, Interaction, OpenEscrow, PeerTrust, Standing, Terms, Trusted
+from life.spaces.hiring.peers import Peer, PeerBook, rows_of
+from life.spaces.hiring.ports import OVER, Escrow, OpenEscrow, PeerTrust, Standing, Terms, Trusted
+from life.spaces.hiring.remembered import Remembered
+from life.spaces.identity import identity_of
 from life.spaces.model import Task
 from life.spaces.reducers.tasks import TERMINAL
 from life.spaces.seat import OpenSeat, Seat
@@ -64,7 +64,7 @@ class HiringDesk:
         self._open_escrow = open_escrow
         self._trust = trust
         self._people = people
-        self._remembered: set[str] = set()
+        self._memory = Remembered(people, trust)
         self._final: dict[str, Standing] = {}
 
     # ---- as the customer
@@ -89,6 +89,8 @@ class HiringDesk:
         worker = await self._people.resolve(seat, peer)
         if worker.identity == seat.identity:
             raise HireRefusedError("Nobody hires themselves.")
+        if identity_of(worker.did) != worker.identity:  # the price would go to whom the engine names
+            raise OfferForgedError("Spaces says a DID of the peer that is not this identity's.")
         if price_micro < 0 or not 1 <= deadline_s <= MAX_DEADLINE_S or not 1 <= review_s <= MAX_REVIEW_S:
             raise HireRefusedError("A price is not negative; a deadline and a review last a second to 30 days.")
         offer = Offer(
@@ -148,9 +150,7 @@ class HiringDesk:
     async def _judge(self, hire_id: str, *, passed: bool, reason: str) -> Hire:
         # What the task says does not matter here: its worker could spoil it, and silence would be acceptance.
         seat, escrow = await self._open_seat(), await self._house()
-        standing = await escrow.look(hire_id)
-        mine = await self._people.profile(seat, seat.identity)
-        if standing is None or standing.customer_id != escrow.account_of(mine.did):
+        if await self._bought(seat, escrow, hire_id) is None:
             raise HireRefusedError("The house knows no such hire of ours.")
         await escrow.judge(hire_id, passed=passed, reason=reason[:MAX_REASON])
         return await self.look(hire_id)
@@ -206,9 +206,13 @@ class HiringDesk:
     # ---- for both
 
     async def look(self, hire_id: str) -> Hire:
-        """Where one stands now; SpacesNotFoundError."""
+        """Where one stands now; SpacesNotFoundError. A price of ours that is put aside shows in any case, also when Spaces failed before
+        the worker was told."""
         seat = await self._open_seat()
-        hire = await self._shown(seat, await self._row(seat, hire_id))
+        try:
+            hire = await self._shown(seat, await self._row(seat, hire_id))
+        except SpacesNotFoundError:
+            hire = await self._untold(seat, hire_id)
         if hire is None:
             raise SpacesNotFoundError("There is no such hire.")
         return hire
@@ -336,6 +340,8 @@ class HiringDesk:
             (standing.customer_id, standing.worker_id) != parties
             or standing.offer_digest != body.offer.digest()
             or standing.price_micro_credits != body.offer.price_micro
+            or (standing.deadline_s, standing.review_s) != (body.offer.deadline_s, body.offer.review_s)
+            or standing.hire_id != row.task_id
             or (body.offer.customer, body.offer.worker) != (row.owner, row.agent)
             or body.offer.hire_id != row.task_id
         ):
@@ -363,23 +369,12 @@ class HiringDesk:
         standing = await self._standing_of(seat, row, body)
         if standing is None:
             raise HireRefusedError("The house holds no money for this hire.")
-        await self._check_offer_signed(seat, row, body)
-        if deliverable:
-            return standing
-        if standing.status != "open" or standing.escrow_micro_credits != standing.price_micro_credits:
+        await self._memory.check_offer(seat, row, body)
+        if standing.status == "open" and standing.escrow_micro_credits != standing.price_micro_credits:
+            raise HireRefusedError("The house holds not the whole price of this hire.")
+        if standing.status != "open" and not deliverable:
             raise HireRefusedError(f"This hire is {standing.status}.")
         return standing
-
-    async def _check_offer_signed(self, seat: Seat, row: Task, body: TaskBody) -> None:
-        owner = await self._people.profile(seat, row.owner)
-        check_signed(
-            body.signature,
-            body.offer.text(),
-            hire_id=row.task_id,
-            sender=row.owner,
-            root_did=owner.did,
-            keys=await self._people.keys(seat, row.owner),
-        )
 
     async def _shown(self, seat: Seat, row: Task) -> Hire | None:
         """The hire; None for a task that is none."""
@@ -407,13 +402,13 @@ class HiringDesk:
             title=offer.title,
             task=offer.task,
             price_micro=offer.price_micro if standing is None else standing.price_micro_credits,
-            house=offer.house,
+            house="" if standing is None else offer.house,  # else it is whatever the other side wrote
             reason=body.reason,
             fault=fault,
         )
         if standing is not None:
             hire = by_the_house(hire, standing, body.reason)
-            await self._remember(seat, row, body, standing, role)
+            await self._memory.note(seat, row, body, standing, role)
             await self._tidy(seat, row, standing, role)
         elif body.delivered is not None and offer.kind == "question":
             result = body.delivered.result
@@ -425,41 +420,31 @@ class HiringDesk:
     async def _spoiled(self, seat: Seat, row: Task, role: Role) -> Hire | None:
         """A hire of ours whose words the other side changed: what the house knows of it. None when it knows nothing."""
         escrow = await self._open_escrow()
-        if role != "customer" or escrow is None:
+        standing = await self._bought(seat, escrow, row.task_id) if role == "customer" and escrow is not None else None
+        if standing is None or escrow is None:
             return None
-        standing = await self._look(escrow, row.task_id)
+        worker = await self._people.profile(seat, row.agent)
+        if standing.worker_id == escrow.account_of(worker.did):
+            await self._memory.note(seat, row, None, standing, role)
+        fault = "The worker changed the words of the task; this is what the house knows of it."
+        peer = await self._people.peer(seat, row.agent)
+        return from_the_house(standing, peer, escrow.house, "working", fault)
+
+    async def _untold(self, seat: Seat, hire_id: str) -> Hire | None:
+        """A hire of ours that the house knows and Spaces does not."""
+        escrow = await self._open_escrow()
+        standing = None if escrow is None else await self._bought(seat, escrow, hire_id)
+        if standing is None or escrow is None:
+            return None
+        fault = "Spaces knows nothing of this hire, so its worker was never told; the price comes back at the deadline."
+        peer = Peer(identity="", name=standing.worker_id, is_agent=True)
+        return from_the_house(standing, peer, escrow.house, "offered", fault)
+
+    async def _bought(self, seat: Seat, escrow: Escrow, hire_id: str) -> Standing | None:
+        """The house's word on a hire that we are the customer of; None when it knows none."""
+        standing = await self._look(escrow, hire_id)
         mine = await self._people.profile(seat, seat.identity)
-        if standing is None or standing.customer_id != escrow.account_of(mine.did):
-            return None
-        hire = Hire(
-            hire_id=row.task_id,
-            kind="hire",
-            role=role,
-            state="working" if standing.status == "open" else standing.status,
-            peer=await self._people.peer(seat, row.agent),
-            title=standing.title,
-            task="",
-            price_micro=standing.price_micro_credits,
-            house=escrow.house,
-            fault="The worker changed the words of the task; this is what the house knows of it.",
-        )
-        return by_the_house(hire, standing, "")
-
-    # ---- what is remembered
-
-    async def _remember(self, seat: Seat, row: Task, body: TaskBody, standing: Standing, role: Role) -> None:
-        """How a hire that is over went, once. A peer whose key proved nothing is not remembered, for good or bad."""
-        if standing.status not in OVER or row.task_id in self._remembered:
-            return
-        peer = await self._people.profile(seat, row.agent if role == "customer" else row.owner)
-        try:
-            interaction = await self._interaction(seat, row, body, standing, role)
-        except SpacesError:
-            interaction = None  # nothing is proven
-        if interaction is not None:
-            with suppress(LifeError):  # it is tried again the next time that somebody looks
-                await self._trust.record(interaction._replace(peer_did=peer.did))
-                self._remembered.add(row.task_id)
+        return standing if standing is not None and standing.customer_id == escrow.account_of(mine.did) else None
 
     async def _tidy(self, seat: Seat, row: Task, standing: Standing, role: Role) -> None:
         """Close the task of a hire that time has ended, so that it does not count as open for ever."""
@@ -470,36 +455,6 @@ class HiringDesk:
             state = "completed" if standing.status == "paid" and row.state == "working" else "failed"
         with suppress(SpacesError):  # somebody else closed it
             await seat.submit(UpdateTask(task_id=row.task_id, state=state, expected_version=row.version))
-
-    async def _interaction(
-        self, seat: Seat, row: Task, body: TaskBody, standing: Standing, role: Role
-    ) -> Interaction | None:
-        if standing.status == "declined":
-            return None
-        success = standing.status == "paid"
-        if role == "worker":
-            if standing.status == "late" and body.taken is None:
-                return None
-            await self._check_offer_signed(seat, row, body)
-            return Interaction(row.task_id, "", role, True if success else None, success)
-        worker = await self._people.profile(seat, row.agent)
-        if standing.status == "late":
-            if body.taken is None:
-                return None
-            signature, content = body.taken.signature, taken_text(body.offer)
-        elif body.delivered is not None:
-            signature, content = body.delivered.signature, delivered_text(body.offer, standing.result)
-        else:
-            return None
-        check_signed(
-            signature,
-            content,
-            hire_id=row.task_id,
-            sender=row.agent,
-            root_did=worker.did,
-            keys=await self._people.keys(seat, row.agent),
-        )
-        return Interaction(row.task_id, "", role, success, None)
 
 
 __all__ = ["Hire", "HiringDesk"]

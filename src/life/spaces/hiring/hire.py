@@ -81,6 +81,23 @@ def by_the_house(hire: Hire, standing: Standing, declined: str) -> Hire:
     )
 
 
+def from_the_house(standing: Standing, peer: Peer, house: str, while_open: State, fault: str) -> Hire:
+    """A hire of ours whose words are gone, or nobody can believe: what the house alone knows of it."""
+    hire = Hire(
+        hire_id=standing.hire_id,
+        kind="hire",
+        role="customer",
+        state=while_open if standing.status == "open" else standing.status,
+        peer=peer,
+        title=standing.title,
+        task="",
+        price_micro=standing.price_micro_credits,
+        house=house,
+        fault=fault,
+    )
+    return by_the_house(hire, standing, "")
+
+
 def sha256_of(text: str) -> str:
     """As the house counts it, in hex."""
     return sha256(text.encode(errors="replace")).hexdigest()

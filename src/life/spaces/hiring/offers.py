@@ -8,7 +8,7 @@ against the house before it counts.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,22 +32,27 @@ MAX_REVIEW_S: Final = 30 * 86_400
 
 Kind = Literal["hire", "question"]
 T = TypeVar("T", bound=msgspec.Struct)
+Micro = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=30 * 86_400)]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+Signature = Annotated[str, msgspec.Meta(max_length=8_192)]
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked, and what it is worth. Identities are 64 hex digits."""
+    """What is asked, and what it is worth. Identities are 64 hex digits. Whoever wrote it, nothing in it is longer or larger than this."""
 
-    hire_id: str
+    hire_id: Name
     kind: Kind
-    customer: str
-    worker: str
-    title: str
-    task: str
-    price_micro: int = 0
-    currency: str = "USDC"
-    deadline_s: int = 0
-    review_s: int = 0
-    house: str = ""
+    customer: Name
+    worker: Name
+    title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE)]
+    task: Annotated[str, msgspec.Meta(max_length=MAX_TASK)]
+    price_micro: Micro = 0
+    currency: Literal["USDC"] = "USDC"
+    deadline_s: Seconds = 0
+    review_s: Seconds = 0
+    house: Name = ""
 
     def text(self) -> str:
         """Its one form: what is signed, and hashed."""
@@ -61,25 +66,25 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """The worker took it on."""
 
-    signature: str
+    signature: Signature
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker made."""
 
-    result: str
-    signature: str
+    result: Annotated[str, msgspec.Meta(max_length=MAX_RESULT)]
+    signature: Signature
 
 
 class TaskBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of the task's row."""
 
     offer: Offer
-    signature: str
+    signature: Signature
     """The customer's, over the offer."""
     taken: Taken | None = None
     delivered: Delivery | None = None
-    reason: str = ""
+    reason: Reason = ""
     """Why the worker declined."""
 
 
@@ -115,7 +120,7 @@ def encode_body(body: TaskBody) -> str:
 
 
 def read_body(text: str) -> TaskBody | None:
-    """The body of a hire or question; None for a task of another kind."""
+    """The body of a hire or question; None for a task of another kind, and for one that no hire may be."""
     try:
         return msgspec.json.decode(text, type=TaskBody)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):

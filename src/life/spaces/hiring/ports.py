@@ -40,6 +40,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     refunded_micro_credits: int
     contracted_at_us: int
     deadline_us: int
+    deadline_s: int
+    review_s: int
     delivered_at_us: int | None = None
     review_until_us: int | None = None
     result: str = ""

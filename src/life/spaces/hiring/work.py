@@ -21,7 +21,7 @@ from life.aios.ports.clock import Clock
 from life.spaces.errors import SpacesError
 from life.spaces.hiring.desk import Hire, HiringDesk
 from life.spaces.hiring.errors import HireRefusedError, OfferForgedError
-from life.spaces.hiring.offers import CONTEXT
+from life.spaces.hiring.offers import CONTEXT, MAX_RESULT, check_words
 from life.spaces.listeners.websocket.client import Snapshot
 from life.spaces.listeners.websocket.frames import UpdateFrame
 from life.spaces.model import Row, Task
@@ -154,8 +154,8 @@ class HireServer:
                 await self._desk.decline(hire_id, error.message)
                 return
         try:
-            result = await self._work.carry_out(hire)
-        except NotDoneError as error:
+            result = check_words(await self._work.carry_out(hire), MAX_RESULT, what="result")
+        except (NotDoneError, HireRefusedError) as error:
             await self._desk.decline(hire_id, str(error) or "It could not be done.")
             return
         await self._desk.deliver(hire_id, result)

@@ -78,10 +78,11 @@ class SpacesToolbox:
             async with asyncio.timeout(tool.definition.timeout_s):
                 told = await tool.run(self._room, arguments, context)
         except LifeError as error:
-            return ToolOutcome(status="error", output=_failure(error))
+            return ToolOutcome(status="error", output=_failure(error, call, context))
         except TimeoutError:
             seconds = self._tools[call.tool_name].definition.timeout_s
-            return ToolOutcome(status="timeout", output={"error": f"{call.tool_name} did not end within {seconds} s."})
+            output: dict[str, Json] = {"error": f"{call.tool_name} did not end within {seconds} s."}
+            return ToolOutcome(status="timeout", output=output | _open_hire(call, context))
         return _outcome(told, call)
 
     async def probe(self, call: ToolCall, context: ToolContext, prepared: Json) -> Probe:
@@ -240,13 +241,25 @@ class SpacesToolbox:
         ]
 
 
-def _failure(error: LifeError) -> dict[str, Json]:
+def _open_hire(call: ToolCall, context: ToolContext) -> dict[str, Json]:
+    """What is said of a hire of which nobody knows how far it came: calling again would be another one, paid for as well."""
+    if call.tool_name != "spaces_hire":
+        return {}
+    advice = (
+        "Its price may be put aside already. Look with spaces_hired (hire_id) before you hire anybody for this again; a price whose worker "
+        "was never told comes back at the deadline."
+    )
+    return {"hire_id": hires.hire_id_of(context), "advice": advice}
+
+
+def _failure(error: LifeError, call: ToolCall, context: ToolContext) -> dict[str, Json]:
     """What a model reads when a call failed. A payment is never to be made again on its own account (ARCHITECTURE, decision 7)."""
     output: dict[str, Json] = {"error": error.message, "code": error.code}
     if isinstance(error, PaymentError):
         output["advice"] = "Do not hire again to get around this: look with spaces_hired first, and ask a person."
     elif error.retryable:
         output["advice"] = "The same call may go through later."
+        output |= _open_hire(call, context)
     if error.next_step is not None:
         output["next_step"] = error.next_step
     return output
