@@ -37,7 +37,8 @@ SERVE = "from life.cli.spacesd import spacesd; spacesd()"
 
 
 async def test_an_agent_logs_in_with_its_token_and_is_its_root_did(tmp_path: Path) -> None:
-    """ES256 token, audience spacesd: a member of the Hub with the role Agent; used twice, for another audience or revoked it is refused, and a
+    """ES256 token, audience spacesd: a member of the Hub with the role Agent; used twice, for another audience (also: for a spacesd of another
+    name) or revoked it is refused, and a
     revocation ends the open session at once."""
     clock, entropy = ManualClock(), SeededEntropy()
     journal = MemoryJournal()
@@ -52,8 +53,13 @@ async def test_an_agent_logs_in_with_its_token_and_is_its_root_did(tmp_path: Pat
     async with open_identity_services(
         journal, clock=clock, directory=None, daemon=AUDIENCE, environment={}
     ) as services:
-        parts = SpacesParts(None, journal, access, services)
+        parts = SpacesParts(None, journal, access, services, hosts=("hub.example", "127.0.0.1:3004"))
         async with open_spaces(parts, clock=clock, entropy=entropy) as spaces:
+            for bound in ("spacesd:hub.example", "spacesd:127.0.0.1:3004"):
+                assert (await spaces.engine.login(await token(bound))).is_open
+            for foreign in ("spacesd:other.example", "spacesd:", "haimad:hub.example"):
+                with pytest.raises(UnauthenticatedError):
+                    await spaces.engine.login(await token(foreign))
             shown = await token()
             session = await spaces.engine.login(shown)
             assert session.caller.identity == identity_of(agent.identity.did)

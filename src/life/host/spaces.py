@@ -10,7 +10,7 @@ with agent tokens for the audience `spacesd`; what Anima grants an agent under `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -24,6 +24,7 @@ from life.anima.errors import AnimaError, TokenRefusedError
 from life.anima.scopes import any_covers
 from life.host.access import Access
 from life.host.anima_verifier import IdentityServices
+from life.host.audiences import own_audience
 from life.host.http.authentication import granted_scopes
 from life.spaces.engine.embedded import EmbeddedEngine, Owner
 from life.spaces.engine.port import Engine, Session
@@ -54,14 +55,17 @@ _GONE: Final = frozenset({"revoked", "superseded", "inactive", "suspended", "ses
 class AnimaTokens:
     """The TokenCheck of Anima's verifier (life.spaces.sessions.TokenCheck)."""
 
-    def __init__(self, services: IdentityServices, clock: Clock) -> None:
+    def __init__(self, services: IdentityServices, clock: Clock, hosts: Collection[str] = ()) -> None:
+        """`hosts`: the names that this daemon is reached under. A token for it under one of them counts, and so does one for `spacesd`."""
         self._services = services
         self._clock = clock
+        self._hosts = tuple(hosts)
 
     async def check(self, token: str) -> Login:
         """See TokenCheck. The login's DID is the root of the rotation chain."""
         try:
-            verified = self._services.verifier.verify_agent_token(token)
+            audience = own_audience(token, AUDIENCE, self._hosts)
+            verified = self._services.verifier.verify_agent_token(token, audience=audience)
         except TokenRefusedError as error:
             raise _refusal(error) from None
         except AnimaError as error:
@@ -120,6 +124,8 @@ class SpacesParts(NamedTuple):
     access: Access
     services: IdentityServices
     limits: Limits | None = Limits()
+    hosts: tuple[str, ...] = ()
+    """The names that it is reached under (Host headers)."""
 
 
 class HostedEngine(Engine, Protocol):
@@ -175,7 +181,7 @@ async def open_spaces(
         folder = parts.root / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / LOG_FILE
-    tokens = AnimaTokens(parts.services, clock)
+    tokens = AnimaTokens(parts.services, clock, parts.hosts)
     async with (
         EmbeddedEngine.open(
             path, clock=clock, entropy=entropy, tokens=tokens, owner=Owner(OPERATOR), limits=parts.limits

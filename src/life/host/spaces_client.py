@@ -10,6 +10,7 @@ from life.aios.errors import InvalidInputError, UnavailableError
 from life.aios.ports.custody import Custody
 from life.anima.tokens import issue_agent_token
 from life.host.access import read_token
+from life.host.audiences import audience_at
 from life.host.clock import SystemClock, SystemEntropy
 from life.host.data_directory import DataDirectory
 from life.host.spaces import AUDIENCE
@@ -69,7 +70,8 @@ async def agent_client(
     clock, entropy = SystemClock(), SystemEntropy()
 
     async def token() -> str:
-        return await issue_agent_token(custody, agent_id=agent_id, audience=AUDIENCE, clock=clock, entropy=entropy)
+        audience = audience_at(AUDIENCE, where)  # worth nothing at another daemon
+        return await issue_agent_token(custody, agent_id=agent_id, audience=audience, clock=clock, entropy=entropy)
 
     async with SpacesClient.connect(where, token, clock=clock, entropy=entropy) as client:
         yield client

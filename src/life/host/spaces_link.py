@@ -196,7 +196,7 @@ class SpacesLink:
                 ) from None
             spaces = await stack.enter_async_context(
                 open_spaces(
-                    SpacesParts(parts.data.root, parts.journal, access, services),
+                    SpacesParts(parts.data.root, parts.journal, access, services, hosts=tuple(hosts)),
                     clock=parts.clock,
                     entropy=parts.entropy,
                     admits=admits(hosts),
@@ -220,7 +220,9 @@ class SpacesLink:
 
         parts = self._parts
         client = await self._stack.enter_async_context(
-            SpacesClient.connect(socket_of(address), self._token, clock=parts.clock, entropy=parts.entropy)
+            SpacesClient.connect(
+                socket_of(address), lambda: self._token(address), clock=parts.clock, entropy=parts.entropy
+            )
         )
         if self._closed:  # nobody waited for it
             await self._stack.aclose()
@@ -228,13 +230,16 @@ class SpacesLink:
         self._client = client
         return RemoteSeat(client, address, parts.custody, parts.clock)
 
-    async def _token(self) -> str:
+    async def _token(self, address: str = "") -> str:
+        """A token for the Spaces at an address, and for no other; without one for ours, in this process."""
         from life.anima.tokens import issue_agent_token
+        from life.host.audiences import audience_at
         from life.host.spaces import AUDIENCE
 
         parts = self._parts
+        audience = audience_at(AUDIENCE, address) if address else AUDIENCE
         return await issue_agent_token(
-            parts.custody, agent_id=parts.agent_id, audience=AUDIENCE, clock=parts.clock, entropy=parts.entropy
+            parts.custody, agent_id=parts.agent_id, audience=audience, clock=parts.clock, entropy=parts.entropy
         )
 
 

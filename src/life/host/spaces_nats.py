@@ -118,7 +118,7 @@ async def open_spaces_on_nats(
                 path,
                 clock=clock,
                 entropy=entropy,
-                tokens=AnimaTokens(parts.services, clock),
+                tokens=AnimaTokens(parts.services, clock, parts.hosts),
                 owner=Owner(OPERATOR),
                 settings=NatsSettings(settings.name, replicas, settings.accept_unverified),
                 limits=parts.limits,

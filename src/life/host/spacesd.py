@@ -142,7 +142,7 @@ async def run_spacesd(
                     allow_unregistered=settings.admit_strangers,
                 )
             )
-            parts = SpacesParts(opened.root, opened.journal, opened.access, services)
+            parts = SpacesParts(opened.root, opened.journal, opened.access, services, hosts=tuple(hosts))
             place = None
             if settings.nats is None:
                 spaces = await stack.enter_async_context(

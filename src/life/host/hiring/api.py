@@ -37,8 +37,9 @@ from life.haima.errors import RoleRefusedError
 from life.haima.outcomes.answers import Subject
 from life.haima.outcomes.hires import HireStanding, HireTerms
 from life.haima.x402.answers import Answer
+from life.host.audiences import audience_of_host
 from life.host.errors import ForbiddenError, UnauthorizedError
-from life.host.hiring.escrow import AccountInfo, HouseInfo, audience_of_host
+from life.host.hiring.escrow import AUDIENCE, AccountInfo, HouseInfo
 from life.host.hiring.house import HireHouse
 from life.host.http.problem import EXCEPTION_HANDLERS, UnexpectedErrors, problem_response
 from life.host.http.routes import ApiOperation, routes
@@ -236,7 +237,9 @@ class _Api:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorizedError("The house wants to know who asks.", next_step="Send an agent token for it.")
-        audience = audience_of_host(request.headers.get("host", ""))  # one of our own names: `BesideHouse` saw to it
+        audience = audience_of_host(
+            AUDIENCE, request.headers.get("host", "")
+        )  # one of our own names: `BesideHouse` saw to it
         verified = self._verifier.verify_agent_token(token.strip(), audience=audience)
         if verified.agent_id == "operator":
             raise RoleRefusedError("Nobody has this account.")

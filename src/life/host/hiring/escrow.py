@@ -28,6 +28,7 @@ from life.haima.outcomes.answers import Subject
 from life.haima.outcomes.hires import HireStanding, HireTerms
 from life.haima.payer import Payer
 from life.haima.x402.conversation import PurchaseRequest, Reply, Send
+from life.host.audiences import audience_at
 from life.host.hiring.house import HireHouse, deposit_url, drive, reply_of
 from life.spaces.hiring.errors import HireRefusedError
 from life.spaces.hiring.ports import Standing, Terms
@@ -302,12 +303,7 @@ class RemoteEscrow:
 
 def audience_of(url: str) -> str:
     """The audience of tokens for the house at this address."""
-    return audience_of_host(httpx2.URL(url).netloc.decode("ascii"))
-
-
-def audience_of_host(host: str) -> str:
-    """The same from the Host header that a request to it carries."""
-    return f"{AUDIENCE}:{host.lower()}"
+    return audience_at(AUDIENCE, url)
 
 
 def account_of(did: str) -> str:
