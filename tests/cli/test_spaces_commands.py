@@ -97,7 +97,7 @@ def test_talking_and_finding(data: Path) -> None:
     assert "quietly" in life(data, "dm", other)
     assert "2" in life(data, "dm", "--as-agent")
     assert json.loads(life(data, "dm", "--as-agent", "--json"))[0]["unread"] == 2
-    assert life(data, "log") == ""
+    assert life(data, "log") == "Nothing was logged.\n"
     assert json.loads(life(data, "log", "--json")) == []
     assert json.loads(life(data, "channels", "--json"))
     assert "no user" in life(data, "dm", "@nobody", "x", code=1)

@@ -147,7 +147,7 @@ def test_the_daemon_and_its_commands(tmp_path: Path) -> None:
             assert "we begin" in run(commands.history, "plans", "--space", "Lab")
             assert "Owner" in run(commands.members, "Lab")
             assert "Lab" in run(commands.list_)
-            assert "agent" in run(commands.peers)
+            assert "Nobody is in the directory" in run(commands.peers)
             daemon.stop()
 
 
