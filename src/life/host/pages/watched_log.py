@@ -37,6 +37,10 @@ class WatchedLog(logging.Handler):
             message = record.getMessage()
         except (TypeError, ValueError):
             return
+        # A root logger without a handler has warnings written to standard error; one that is watched has to go on with that.
+        plain = logging.lastResort
+        if plain is not None and record.levelno >= plain.level and logging.getLogger().handlers == [self]:
+            plain.handle(record)
         at_us = int(record.created * 1_000_000)
         self._lines.append(LogLine(at_us, record.levelname.lower(), record.name, message[:_MOST_CHARACTERS]))
 
