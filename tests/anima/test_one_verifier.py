@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import life
@@ -11,6 +12,7 @@ ROOT = Path(life.__file__).parent
 JOSE_LIBRARIES = {"jwt", "jose", "joserfc", "authlib", "jwcrypto", "python_jose"}
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """The dotted names that a module imports, with the names taken from them."""
     found = set()
