@@ -450,7 +450,7 @@ async def test_10_axe_finds_nothing_serious(daemon: Served, browser: Browser, lo
         overlays = ("preferences", "palette", "inbox", "keys", "branch from", "branches", "compare")
         for overlay in overlays if width > 900 else ("inbox", "branch from"):
             await page.keyboard.press("Control+." if overlay == "preferences" else "Control+k")
-            await expect(page.get_by_role("dialog").first).to_be_visible()
+            await expect(page.get_by_role("dialog").first).to_be_visible(timeout=60_000)  # the first one is fetched now
             if overlay not in ("preferences", "palette"):
                 await page.keyboard.type(overlay)
                 await page.keyboard.press("Enter")
@@ -458,6 +458,7 @@ async def test_10_axe_finds_nothing_serious(daemon: Served, browser: Browser, lo
                 await expect(page.get_by_role("dialog").first).to_be_visible()
             serious += await _violations(page, look, width, overlay)
             await page.get_by_role("dialog").first.get_by_role("button", name="Close").click()
+            await expect(page.get_by_role("dialog")).to_have_count(0)
         await context.close()
     assert serious == []
     await daemon.system.runtime.cancel("w")

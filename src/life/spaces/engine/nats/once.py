@@ -53,6 +53,6 @@ class OnceTokens:
 
 
 def _said(token: str) -> str:
-    """A token without its signature."""
-    said, dot, _ = token.rpartition(".")
-    return said if dot else token
+    """A compact token (RFC 7515 §3.1) without its signature; of anything else, all of it."""
+    parts = token.split(".")
+    return ".".join(parts[:2]) if len(parts) == 3 else token
