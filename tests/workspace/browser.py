@@ -8,9 +8,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.workspace.served import Served
+
+expect.set_options(
+    timeout=30_000
+)  # what takes longer on a busy machine is not a fault; Playwright itself waits five seconds
 
 
 def executable() -> str | None:
