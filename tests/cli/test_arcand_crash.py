@@ -29,7 +29,7 @@ def fifteen_files(folder: Path, *, delay_ms: int = 30) -> str:
         }
         for number in range(FILES)
     ]
-    turns.append({"deltas": ["All ", "fifteen ", "are ", "there."], "delta_delay_ms": 20})
+    turns.append({"deltas": ["All ", "fifteen ", "are ", "there."], "delta_delay_ms": 250})  # time to be killed in
     return write_script(folder / "script.json", turns)
 
 
