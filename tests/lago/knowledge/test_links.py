@@ -96,7 +96,7 @@ def test_a_megabyte_of_anything_is_quick(piece: str) -> None:
     began = time.monotonic()
     wikilinks(body)
     wikilinks(body + "]")
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30
 
 
 def test_keys() -> None:

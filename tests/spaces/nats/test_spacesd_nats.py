@@ -150,7 +150,7 @@ def test_the_daemon_starts_joins_and_stops(tmp_path: Path) -> None:
         return ChildProcess.spawn([sys.executable, "-c", SERVE, *arguments], name="spacesd")
 
     with daemon(data, "--nats") as first:
-        url = first.wait_for_line(r"log        NATS (\S+) \(single copy\)").group(1)
+        url = first.wait_for_line(r"log\s+NATS (\S+) \(single copy\)").group(1)
         first.wait_for_line(r"Ctrl-C stops it\.")
         credentials = str(tmp_path / "life" / "spaces" / "nats" / CREDENTIALS)
         joining = ["--nats-url", url, "--nats-credentials", credentials, "--nats-replicas", "1"]
