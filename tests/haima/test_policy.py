@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from life.aios.errors import InvalidInputError
 from life.haima.errors import DenialCode
 from life.haima.payees import Familiarity
-from life.haima.policy import MAX_AMOUNT_MICRO, PaymentPolicy, Proposal, SoulLimits, Spending, Verdict, decide
+from life.haima.policy import (
+    MAX_AMOUNT_MICRO,
+    PaymentPolicy,
+    Proposal,
+    SoulLimits,
+    Spending,
+    Verdict,
+    decide,
+    decide_on_account,
+)
 
 PAYEE = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
 NOW_US = 1_000_000_000_000
@@ -284,3 +294,32 @@ def test_a_policy_that_can_not_be_right_is_refused(changes: dict[str, int]) -> N
     """A negative cap is an error when the policy is made, not a surprise when money moves."""
     with pytest.raises(InvalidInputError):
         _with(PaymentPolicy(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "amount_micro", "code"),
+    [
+        ({}, 1_000_000, None),
+        ({}, 1_000_001, "hard_cap"),
+        ({}, 0, "amount_out_of_range"),
+        ({"enabled": False}, 1, "policy_disabled"),
+        ({"deny_hosts": ("house.example",)}, 1, "host_not_allowed"),
+        ({"session_spend_cap_micro": 99}, 100, "session_cap"),
+        ({"day_cap_micro": 99}, 100, "day_cap"),
+    ],
+)
+def test_money_on_account_meets_switches_ceilings_and_caps(
+    changes: dict[str, Any], amount_micro: int, code: DenialCode | None
+) -> None:
+    """It was counted when it was paid in: each cap bounds one spending, none bounds the sum; no approval is asked for here."""
+    proposal = PROPOSAL._replace(amount_micro=amount_micro, host="house.example", payee=None)
+    said = decide_on_account(structs.replace(POLICY, **changes), proposal)
+    assert (said.decision, said.code) == ("allow" if code is None else "deny", code)
+
+
+def test_money_on_account_meets_mode_soul_and_the_wallets_own_cap() -> None:
+    """As a payment does."""
+    assert decide_on_account(POLICY, PROPOSAL, mode="hibernate").code == "mode_hibernate"
+    assert decide_on_account(POLICY, PROPOSAL, mode="hustle").code is None
+    assert decide_on_account(POLICY, PROPOSAL, soul=SoulLimits(max_spend_per_tx_micro=99)).code == "soul_limit"
+    assert decide_on_account(POLICY, PROPOSAL, total_cap_micro=99).code == "total_cap"

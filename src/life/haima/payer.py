@@ -243,6 +243,17 @@ class Payer:
         """The books of every network."""
         return tuple(self._purses.values())
 
+    async def check_on_account(self, network: str, amount_micro: int, request: PurchaseRequest) -> None:
+        """Whether what lies on an account at the seller's may be spent on this request; see Purse. NotFoundError when the policy
+        does not allow the network."""
+        await self.purse(network).check_on_account(
+            amount_micro,
+            purchase_id=request.purchase_id or "",
+            resource_url=public_url(request.url),
+            session_id=request.session_id or self._session_id,
+            task_id=request.task_id,
+        )
+
     # --- paying ---------------------------------------------------------------------------------------------------
 
     def purchase(self, request: PurchaseRequest) -> Conversation[Receipt | None]:

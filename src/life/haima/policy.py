@@ -175,6 +175,7 @@ class Verdict(NamedTuple):
 
 
 ALLOW: Final = Verdict("allow")
+_NOTHING_SPENT: Final = Spending(0, 0, 0, 0, 0, 0)
 
 
 def decide(
@@ -202,6 +203,32 @@ def decide(
         or _caps(policy, proposal, spending, total_cap_micro)
         or _rate(policy, spending, now_us)
         or _approval(policy, proposal, approved, mode, familiarity)
+    )
+
+
+def decide_on_account(
+    policy: PaymentPolicy,
+    proposal: Proposal,
+    *,
+    mode: Mode | None = None,
+    soul: SoulLimits | None = None,
+    total_cap_micro: int | None = None,
+) -> Verdict:
+    """The verdict on spending what lies on an account at somebody's already: paid in under the caps once, earned, or given back.
+
+    Every switch and ceiling of HM-POL binds, and no amount may exceed a cap by itself. Sums are not counted again: what was
+    paid in counts already, and what was given back may be used for another try. It moves nothing on a chain, so the
+    proposal's token and payee play no part; a person's approval is the business of whoever asks.
+    """
+    if not 0 < _amount(proposal) <= MAX_AMOUNT_MICRO:
+        return _deny("amount_out_of_range", "The amount is not a positive number of micro-credits within range.")
+    if not _hosts(policy.allow_hosts, policy.deny_hosts).permits(proposal.host):
+        return _deny("host_not_allowed", f"Payments to {proposal.host or 'a nameless host'} are not allowed.")
+    return (
+        _switches(policy, proposal, mode)
+        or _ceilings(policy, proposal, _NOTHING_SPENT, soul)
+        or _caps(policy, proposal, _NOTHING_SPENT, total_cap_micro)
+        or ALLOW
     )
 
 

@@ -39,7 +39,7 @@ from life.haima.events import (
     wallet_stream,
 )
 from life.haima.payees import Destination, Familiarity, SellerMemory, familiarity, host_of, origin_of
-from life.haima.policy import Mode, PaymentPolicy, Proposal, SoulLimits, Verdict, decide
+from life.haima.policy import Mode, PaymentPolicy, Proposal, SoulLimits, Verdict, decide, decide_on_account
 from life.haima.reservations import Payment, WalletState
 from life.haima.wallet_log import RIDE_ALONG_US, Reserved, WalletLog
 from life.haima.x402.extensions import echo
@@ -191,6 +191,40 @@ class Purse:
         except _DeniedError as denied:
             error = await self._denied(order, denied.verdict, denied.odd)
         raise error
+
+    async def check_on_account(
+        self, amount_micro: int, *, purchase_id: str, resource_url: str, session_id: str, task_id: str | None
+    ) -> None:
+        """Whether money that lies on an account at somebody's may be spent there now; PolicyDeniedError otherwise. Nothing is
+        reserved: this money left the wallet when it was paid in."""
+        await self._log.catch_up()  # the cap that is kept with the wallet may have been set by another process
+        verdict = decide_on_account(
+            self.policy,
+            Proposal(self.network, "", None, amount_micro, True, True, host=host_of(resource_url)),
+            mode=self._mode() if self._mode is not None else None,
+            soul=self._soul,
+            total_cap_micro=self.state.total_cap_micro,
+        )
+        if verdict.code is None:
+            return
+        self.note(
+            PaymentDeclined(
+                code=verdict.code,
+                reason=verdict.reason,
+                resource_url=resource_url,
+                network=self.network,
+                asset="",
+                payee="",
+                amount_atomic=str(amount_micro),
+                wallet=self.address,
+                purchase_id=purchase_id,
+                session_id=session_id,
+                task_id=task_id,
+            )
+        )
+        raise PolicyDeniedError(
+            verdict.code, verdict.reason, details={"resource_url": resource_url, "network": self.network}
+        )
 
     def _reserved(self, order: Order, reserved: Reserved) -> Reserved:
         """Raise the alarm about a seller that was paid although it is odd (policy `on_payee_change`: alarm)."""

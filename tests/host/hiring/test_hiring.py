@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import msgspec
 import pytest
+from msgspec import structs
 
 from life.aios.events.codec import decode_kind
 from life.aios.ids import new_id
@@ -26,6 +27,8 @@ from life.arcan.context.blocks import BlockRequest
 from life.arcan.memory.retrieval import readable_scopes
 from life.arcan.providers.scripted import ScriptedCall, ScriptedProvider, ScriptedTurn
 from life.autonomic.standing import Standing
+from life.haima.errors import PolicyDeniedError
+from life.haima.events import PaymentDeclined, read_finance, wallet_stream
 from life.haima.x402.networks import PLAY_MONEY
 from life.host.clock import SystemClock
 from life.host.errors import SettingsError
@@ -306,6 +309,51 @@ async def test_one_process_is_enough(tmp_path: Path) -> None:
         again = await system.hiring.own_house()
         assert again is not None and again.name == house.name
         assert await again.hires.balance(account_of(did)) == PRICE
+
+
+async def test_money_on_account_is_spent_under_the_policy_too(tmp_path: Path) -> None:
+    """A hire that was declined leaves its price at the house. It pays the next hire; not one above what a payment may cost, and none
+    while payments are off: nothing is put aside then, and the refusal stands in the wallet's journal."""
+    async with common_place(tmp_path) as (common, environment):
+        settings = common.settings(auto_approve_micro=PRICE)
+
+        async def hire(customer: System, worker: str) -> Hire:
+            assert customer.hiring is not None
+            return await customer.hiring.desk.hire(
+                new_id(CLOCK, customer.entropy),
+                worker,
+                title="T",
+                task="t",
+                price_micro=PRICE,
+                deadline_s=9,
+                review_s=9,
+            )
+
+        async with household(tmp_path / "ben", settings, environment=environment) as ben:
+            assert ben.hiring is not None
+            worker = (await ben.spaces.seat()).identity
+            async with household(tmp_path / "ada", settings, environment=environment) as ada:
+                await common.money.fund(ada.identity.wallet.address, PRICE)
+                for _ in range(2):
+                    await ben.hiring.desk.decline((await hire(ada, worker)).hire_id, "no")
+                assert await common.money.balance(ada.identity.wallet.address) == 0
+                account = ada.identity.agent_id
+            assert await common.house.hires.balance(account) == PRICE
+            for change, code in (
+                ({"enabled": False}, "haima.policy_disabled"),
+                ({"hard_cap_per_tx_micro": PRICE - 1}, "haima.hard_cap"),
+                ({"session_spend_cap_micro": PRICE - 1}, "haima.session_cap"),
+            ):
+                narrow = structs.replace(settings, payments=structs.replace(settings.payments, **change))
+                async with household(tmp_path / "ada", narrow, environment=environment) as ada:
+                    with pytest.raises(PolicyDeniedError) as denied:
+                        await hire(ada, worker)
+                    assert denied.value.code == code
+                    ledger = wallet_stream(settings.payments.network, ada.identity.wallet.address)
+                    await ada.payer.flush()
+                    said = (await ada.journal.read(EventQuery(*ledger), limit=1_000))[-1]
+                    assert isinstance(read_finance(said), PaymentDeclined)
+            assert await common.house.hires.balance(account) == PRICE
 
 
 async def test_what_time_ends_is_remembered_without_anybody_looking(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
     RemoteEscrow   over HTTP, with tokens of our own key
 
 Both fund a hire the same way: what the account there already holds (refunds, earnings) is used first; otherwise the price is paid into it
-over x402 by the agent's own payer, under its policy, caps and approvals. The deposit's purchase id follows from the hire's, so a hire
+over x402 by the agent's own payer, under its policy, caps and approvals. What lies there is spent under the policy's switches and
+ceilings, too: payments that are switched off are off there as well. The deposit's purchase id follows from the hire's, so a hire
 that is taken up again after a crash goes on with the very same payment.
 """
 
@@ -62,8 +63,9 @@ Ask = Callable[[str, int, str | None], Awaitable[Reply]]
 class Depositor:
     """Pays deposits into a house."""
 
-    def __init__(self, funds: Funds, account: str, base_url: str, ask: Ask) -> None:
+    def __init__(self, funds: Funds, network: str, account: str, base_url: str, ask: Ask) -> None:
         self._funds = funds
+        self._network = network
         self._account = account
         self._base_url = base_url
         self._ask = ask
@@ -73,9 +75,8 @@ class Depositor:
         price = terms.price_micro_credits
         purchase_id = derived_event_id("hire.deposit", self._account, terms.hire_id)
         earlier = await self._funds.payer.find(purchase_id)
+        is_paid = earlier is not None and earlier.state == "settled"
         is_begun = earlier is not None and earlier.state not in ("released", "settled")
-        if not is_begun and await balance() >= price:
-            return
         wanted = PurchaseRequest(
             method="POST",
             url=deposit_url(self._base_url, self._account, terms.hire_id),
@@ -85,6 +86,10 @@ class Depositor:
             task_id=terms.hire_id,
             max_amount_micro=price,
         )
+        if not is_begun and await balance() >= price:
+            if not is_paid:
+                await self._funds.payer.check_on_account(self._network, price, wanted)
+            return
 
         async def send(step: Send) -> Reply:
             return await self._ask(terms.hire_id, price, None if step.header is None else step.header[1])
@@ -141,7 +146,7 @@ class HouseEscrow:
         self._me = Subject(account)
         self._funding = asyncio.Lock()
         """One hire after the other: what is paid in for one must not be taken for the next."""
-        self._depositor = None if funds is None else Depositor(funds, account, base_url, self._ask)
+        self._depositor = None if funds is None else Depositor(funds, house.network, account, base_url, self._ask)
 
     @property
     def house(self) -> str:
@@ -231,7 +236,7 @@ class RemoteEscrow:
         self._token = token
         self._funding = asyncio.Lock()
         """As in HouseEscrow."""
-        self._depositor = None if funds is None else Depositor(funds, account, url, self._ask)
+        self._depositor = None if funds is None else Depositor(funds, info.network, account, url, self._ask)
 
     @classmethod
     async def open(
