@@ -259,6 +259,28 @@ async def test_keyboard_alone(daemon: Served, browser: Browser) -> None:
     watched.check()
 
 
+REOPENED = """async (how) => {
+    if (how === "button") document.querySelector("dialog[open] header button").click();
+    else document.querySelector("dialog[open]").dispatchEvent(new Event("cancel", {cancelable: true}));
+    for (let turn = 0; turn < 20; turn += 1) await null;  // the page is drawn anew; the browser's own "close" is still to come
+    document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true, bubbles: true}));
+}"""
+
+
+@pytest.mark.parametrize("how", ["button", "Escape"])
+async def test_a_dialog_that_was_closed_opens_again_at_once(daemon: Served, browser: Browser, how: str) -> None:
+    """The browser says a moment later that a dialog was closed; that closes no dialog that was asked for meanwhile."""
+    await worked(daemon)
+    watched = await session_page(await logged_in(browser, daemon), daemon, "/workspace/s")
+    page = watched.page
+    await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("dialog", name="Commands")).to_be_visible()
+    await page.evaluate(REOPENED, how)
+    await page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    await expect(page.get_by_role("dialog", name="Commands")).to_be_visible()
+    watched.check()
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is missing; run: make ui")
 async def test_axe_finds_nothing_serious(daemon: Served, browser: Browser) -> None:
     """No serious or critical finding: light, dark, high contrast, forced colours, 320 to 1440 px, English and Spanish."""

@@ -292,21 +292,25 @@ function Dialog(e, n) {
 	user_effect(() => {
 		get(a) && !get(a).open && (i() ? get(a).show() : get(a).showModal());
 	});
-	var o = root$17();
-	let s;
-	var c = child(o), l = child(c), u = child(l), d = only_child(u, !0), f = sibling(u);
-	reset(l);
-	var p = sibling(l, 2);
-	snippet(p, () => n.children), reset(c), reset(o), bind_this(o, (e) => set(a, e), () => get(a)), template_effect((e) => {
-		set_attribute(o, "aria-label", n.title), s = set_class(o, 1, "", null, s, {
+	let o = !1;
+	function s() {
+		get(a)?.open && get(a).close(), o || n.onclose(), o = !0;
+	}
+	var c = root$17();
+	let l;
+	var u = child(c), d = child(u), f = child(d), p = only_child(f, !0), m = sibling(f);
+	reset(d);
+	var h = sibling(d, 2);
+	snippet(h, () => n.children), reset(u), reset(c), bind_this(c, (e) => set(a, e), () => get(a)), template_effect((e) => {
+		set_attribute(c, "aria-label", n.title), l = set_class(c, 1, "", null, l, {
 			wide: r(),
 			beside: i()
-		}), set_text(d, n.title), set_attribute(f, "aria-label", e);
-	}, [() => t("close")]), event("close", o, function(...e) {
-		n.onclose?.apply(this, e);
-	}), delegated("click", o, (e) => e.target === get(a) && !i() && get(a)?.close()), delegated("keydown", o, (e) => {
-		i() && e.key === "Escape" && (e.stopPropagation(), get(a)?.close());
-	}), delegated("click", f, () => get(a)?.close()), append(e, o), pop();
+		}), set_text(p, n.title), set_attribute(m, "aria-label", e);
+	}, [() => t("close")]), event("close", c, s), event("cancel", c, (e) => {
+		e.target === get(a) && (e.preventDefault(), s());
+	}), delegated("click", c, (e) => e.target === get(a) && !i() && s()), delegated("keydown", c, (e) => {
+		i() && e.key === "Escape" && (e.stopPropagation(), s());
+	}), delegated("click", m, s), append(e, c), pop();
 }
 delegate(["click", "keydown"]);
 // src/panels/Branches.svelte

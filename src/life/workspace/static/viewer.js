@@ -5772,19 +5772,23 @@ function Dialog(e, n) {
 	user_effect(() => {
 		get$1(o) && !get$1(o).open && (a() ? get$1(o).show() : get$1(o).showModal());
 	});
-	var s = root$43();
-	let c;
-	var l = child(s), u = child(l), d = child(u), f = only_child(d, !0), p = sibling(d);
-	reset(u), snippet(sibling(u, 2), () => n.children), reset(l), reset(s), bind_this(s, (e) => set(o, e), () => get$1(o)), template_effect((e) => {
-		set_attribute(s, "aria-label", n.title), c = set_class(s, 1, "", null, c, {
+	let s = !1;
+	function c() {
+		get$1(o)?.open && get$1(o).close(), s || n.onclose(), s = !0;
+	}
+	var l = root$43();
+	let u;
+	var d = child(l), f = child(d), p = child(f), m = only_child(p, !0), h = sibling(p);
+	reset(f), snippet(sibling(f, 2), () => n.children), reset(d), reset(l), bind_this(l, (e) => set(o, e), () => get$1(o)), template_effect((e) => {
+		set_attribute(l, "aria-label", n.title), u = set_class(l, 1, "", null, u, {
 			wide: i(),
 			beside: a()
-		}), set_text(f, n.title), set_attribute(p, "aria-label", e);
-	}, [() => t("close")]), event("close", s, function(...e) {
-		n.onclose?.apply(this, e);
-	}), delegated("click", s, (e) => e.target === get$1(o) && !a() && get$1(o)?.close()), delegated("keydown", s, (e) => {
-		a() && e.key === "Escape" && (e.stopPropagation(), get$1(o)?.close());
-	}), delegated("click", p, () => get$1(o)?.close()), append(e, s), pop();
+		}), set_text(m, n.title), set_attribute(h, "aria-label", e);
+	}, [() => t("close")]), event("close", l, c), event("cancel", l, (e) => {
+		e.target === get$1(o) && (e.preventDefault(), c());
+	}), delegated("click", l, (e) => e.target === get$1(o) && !a() && c()), delegated("keydown", l, (e) => {
+		a() && e.key === "Escape" && (e.stopPropagation(), c());
+	}), delegated("click", h, c), append(e, l), pop();
 }
 var root$43, init_Dialog = __esmMin((() => {
 	init_disclose_version(), init_client(), init_i18n(), root$43 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>"), delegate(["click", "keydown"]);
