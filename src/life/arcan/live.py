@@ -100,6 +100,11 @@ class LiveSession:
                 raise RuntimeClosedError("The runtime was closed while the run went on.") from None
             raise
 
+    async def goodbyes_said(self) -> None:
+        """Wait until the driver of a run that is over has told everybody; how it ended does not matter."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
+
     async def shut_down(self, *, grace_ms: int) -> None:
         """Leave an open run as it is: it can be recovered. Running tools get `grace_ms` to finish."""
         if self.expiry is not None:

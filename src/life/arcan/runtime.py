@@ -247,6 +247,7 @@ class Runtime:
             self._desk.check_at_rest(live)
             live.log.add(events.SessionClosed(reason=reason))
             await live.log.commit()
+        await live.goodbyes_said()  # hooks hear of the last run's end before that of its session
         await self._parts.hooks.fire("session_end", {"reason": reason}, session_id=session_id)
 
     async def delete_session(self, session_id: str, *, actor: str) -> None:
@@ -262,6 +263,7 @@ class Runtime:
                     live.log.add(events.SessionClosed(reason="deleted"))
                 live.log.add(control(SessionDeleted(by=actor)), actor=Actor("user", actor))
                 await live.log.commit()
+            await live.goodbyes_said()
         await self._parts.hooks.fire("session_end", {"reason": "deleted"}, session_id=session_id)
 
     async def set_provider(self, session_id: str, provider: str, *, actor: str, branch: str = MAIN_BRANCH) -> None:
