@@ -3,6 +3,7 @@
     gate      the loop guard, hooks and middleware, then what the call needs and whether the session may do it
     start     the intent, with what a later probe needs to know
     execute   run it once; a person, a time limit or a shutdown may stop it
+              (calls that only read, asked for one after the other, run side by side; their outcomes keep the order of the calls)
     reconcile after a crash: ask the toolbox what happened, and never run it again on a guess
 
 Source: ARCHITECTURE.md §2.4; aios.md §8, §14; ecosystem.md §0.2.
@@ -10,9 +11,9 @@ Source: ARCHITECTURE.md §2.4; aios.md §8, §14; ecosystem.md §0.2.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from typing import Final
 
 import msgspec
 
@@ -20,9 +21,16 @@ from life.aios import events
 from life.aios.errors import LifeError, ToolError
 from life.aios.ids import derived_event_id, new_id
 from life.aios.json import Json
-from life.aios.ports.tools import MCP_CALLED, NOTE_PREFIXES, Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
+from life.aios.ports.tools import (
+    ALWAYS_WITHIN_SKILLS,
+    MCP_CALLED,
+    NOTE_PREFIXES,
+    Probe,
+    ToolContext,
+    ToolDefinition,
+    ToolOutcome,
+)
 from life.aios.record import Stream
-from life.aios.state import SpanStatus
 from life.arcan.agents.budget import SPAWN_AGENT, Refused
 from life.arcan.agents.delegation import ChildEnd
 from life.arcan.agents.events import AnswerCorrected, AnswerRecorded, Spent, SubagentFinished, agent_event
@@ -30,23 +38,21 @@ from life.arcan.agents.offering import offered_tools
 from life.arcan.agents.toolbox import AgentToolbox
 from life.arcan.agents.typed import RECORD_ANSWER, fault_of
 from life.arcan.control import CallEdited, LoopFound, Violation, control, loop_found
+from life.arcan.effects import Begun, Effects, defect, tool_call
 from life.arcan.events import CallIntent, RunInDoubt, ToolProbed, run_in_doubt, tool_probed
-from life.arcan.gate import Unfit, rule_on
-from life.arcan.interrupts import Deadlines, Interrupted, InterruptReason, Interrupts
+from life.arcan.gate import Ruling, Unfit, rule_on
+from life.arcan.interrupts import Deadlines, Interrupted, Interrupts
 from life.arcan.loop_guard import STOP_AT, WARN_AT
 from life.arcan.middleware import MiddlewareChain, Veto
-from life.arcan.queue import STEER_TIMEOUT_US, most_urgent
+from life.arcan.plan import next_beside
+from life.arcan.queue import most_urgent
 from life.arcan.session_log import SessionLog
 from life.arcan.session_state import CallState, SessionState, workspace_stream
 from life.arcan.settings import Parts
 from life.arcan.skill_scope import outside_skills
 
-_SLACK_US = 1_000_000
-"""The toolbox enforces each tool's own limit and says so better; the session's limit strikes a little later."""
-
-UNKNOWN_EFFECT = "It is not known whether this call took effect."
-
-_log = logging.getLogger("life.arcan")
+_ALONE: Final = ALWAYS_WITHIN_SKILLS | {RECORD_ANSWER}
+"""Tools that only read and yet change what the calls after them may do, or end the run."""
 
 
 class CallRunner:
@@ -56,10 +62,9 @@ class CallRunner:
         self._parts = parts
         self._log = log
         self._interrupts = interrupts
-        self._deadlines = deadlines
         self._definitions = {definition.name: definition for definition in offered_tools(parts, log.state)}
         self._workspace = parts.workspace(workspace_stream(log.state))
-        self._abandoned: set[asyncio.Task[ToolOutcome]] = set()
+        self._effects = Effects(parts, log.marks, interrupts, deadlines)
         self._middleware = MiddlewareChain(parts.middleware, log)
 
     @property
@@ -89,33 +94,11 @@ class CallRunner:
             if intercepted is None:
                 return
             call = intercepted
-        state = self._log.state
-        assert state.run is not None
-        try:
-            ruling = rule_on(
-                call,
-                context,
-                toolbox=self._parts.toolbox,
-                definition=self._definitions.get(call.tool_name),
-                policy=state.config.policy or self._parts.settings.policy,
-                gates=state.gates,
-                run=state.run,
-                rules=state.rules,
-                regulation=state.regulation,
-            )
-        except Exception as error:
-            ruling = Unfit(_defect("What this call needs could not be determined", call, error))
+        ruling = self._ruling(call, context)
         if isinstance(ruling, Unfit):
             self.fail(call, ruling.error)
             return
-        self._log.add(
-            events.PolicyEvaluated(
-                tool_name=call.tool_name,
-                decision=ruling.decision,
-                rule_id=ruling.rule_id,
-                explanation=ruling.explanation,
-            )
-        )
+        self._log.add(_evaluated(call, ruling))
         if ruling.decision == "deny":
             for capability in ruling.capabilities:
                 self._violated(call, capability)
@@ -143,34 +126,97 @@ class CallRunner:
         if call.tool_name == SPAWN_AGENT and isinstance(self._parts.toolbox, AgentToolbox):
             await self._delegate(call, context)
             return
+        first = await self._begin(call, context)
+        if first is not None:
+            await self._carry_out([first, *await self._begin_beside(call)])
+
+    def _ruling(self, call: CallState, context: ToolContext) -> Ruling | Unfit:
+        state = self._log.state
+        assert state.run is not None
         try:
-            prepared = await self._interrupts.guard(lambda: self._parts.toolbox.prepare(_tool_call(call), context))
+            return rule_on(
+                call,
+                context,
+                toolbox=self._parts.toolbox,
+                definition=self._definitions.get(call.tool_name),
+                policy=state.config.policy or self._parts.settings.policy,
+                gates=state.gates,
+                run=state.run,
+                rules=state.rules,
+                regulation=state.regulation,
+            )
+        except Exception as error:
+            return Unfit(defect("What this call needs could not be determined", call, error))
+
+    async def _begin(self, call: CallState, context: ToolContext) -> Begun | None:
+        """Stage the intent; None when the call came to nothing before."""
+        try:
+            prepared = await self._interrupts.guard(lambda: self._parts.toolbox.prepare(tool_call(call), context))
         except Interrupted:
-            return  # nothing was started; the loop sees the interruption
+            return None  # nothing was started; the loop sees the interruption
         except ToolError as error:
             self.fail(call, error.message)
-            return
+            return None
         except Exception as error:
-            self.fail(call, _defect("The call could not be prepared", call, error))
-            return
-        tool_run_id = self._start(call, context, prepared)
+            self.fail(call, defect("The call could not be prepared", call, error))
+            return None
+        return Begun(call, context, prepared, self._start(call, context, prepared))
+
+    async def _begin_beside(self, first: CallState) -> list[Begun]:
+        """Stage the intents of the calls after `first` that may run while it does: what only reads, beside what only reads. Whatever is
+        refused, asked about or odd waits for its turn, and so does everything behind it."""
+        begun: list[Begun] = []
+        if self._middleware or not self._only_reads(first):
+            return begun
+        while len(begun) + 1 < self._parts.settings.reads_at_once and self._interrupts.reason is None:
+            state = self._log.state
+            call = next_beside(state, self._parts.clock.now_us())
+            if call is None or not self._only_reads(call) or call.repetitions >= WARN_AT:
+                break
+            if outside_skills(state.skills, call.tool_name, runs=state.totals.runs) is not None:
+                break
+            context = self._context(call)
+            ruling = self._ruling(call, context)
+            if isinstance(ruling, Unfit) or ruling.decision != "allow":
+                break
+            self._log.add(_evaluated(call, ruling))
+            one = await self._begin(call, context)
+            if one is not None:
+                begun.append(one)
+        return begun
+
+    def _only_reads(self, call: CallState) -> bool:
+        definition = self._definitions.get(call.tool_name)
+        return definition is not None and definition.annotations.read_only and definition.name not in _ALONE
+
+    async def _carry_out(self, begun: Sequence[Begun]) -> None:
+        """Barrier, effects, outcomes in the order of the calls."""
         await self._log.commit()
-        started_us = self._parts.clock.monotonic_us()
-        with self._log.marks.tool(tool_run_id):
-            outcome = await self._execute(call, context, prepared)
-        duration_ms = (self._parts.clock.monotonic_us() - started_us) // 1000
+        state = self._log.state
+        policy = state.config.policy or self._parts.settings.policy
+        somebody_waits = bool(state.queue) and most_urgent(state.queue) is not None
+        ended = self._effects.run(begun, limit_s=policy.max_tool_runtime_secs, hurry=somebody_waits)
+        async with aclosing(ended) as outcomes:
+            async for one, outcome, duration_ms in outcomes:
+                await self._take(one, outcome, duration_ms=duration_ms)
+                if one is not begun[-1]:
+                    self._log.commit_soon()
+
+    async def _take(self, begun: Begun, outcome: ToolOutcome, *, duration_ms: int) -> None:
+        """Stage what a call came to."""
+        call = begun.call
         if self._middleware and self._interrupts.reason is None:
-            outcome = await self._middleware.after_tool(_tool_call(call), context, outcome)
+            outcome = await self._middleware.after_tool(tool_call(call), begun.context, outcome)
         if outcome.in_doubt is not None:
             doubt = RunInDoubt(
-                tool_run_id=tool_run_id,
+                tool_run_id=begun.tool_run_id,
                 call_id=call.call_id,
                 tool_name=call.tool_name,
                 explanation=outcome.in_doubt,
             )
             self._log.add(run_in_doubt(doubt))
             return
-        self.complete(call, tool_run_id, outcome, duration_ms=duration_ms)
+        self.complete(call, begun.tool_run_id, outcome, duration_ms=duration_ms)
         await self._keep_versions(outcome)
 
     async def _delegate(self, call: CallState, context: ToolContext) -> None:
@@ -209,7 +255,7 @@ class CallRunner:
             status="error" if end.is_error else "ok", output=end.output, mutated_paths=end.mutated_paths
         )
         if self._middleware and self._interrupts.reason is None:
-            outcome = await self._middleware.after_tool(_tool_call(call), self._context(call), outcome)
+            outcome = await self._middleware.after_tool(tool_call(call), self._context(call), outcome)
         self._log.add(agent_event(finished))
         duration_ms = end.spent.worked_us // 1000
         self.complete(self._delegated(call), call.tool_run_id or call.call_id, outcome, duration_ms=duration_ms)
@@ -251,7 +297,7 @@ class CallRunner:
     async def _intercepted(self, call: CallState, context: ToolContext) -> CallState | None:
         """The call as hooks and middleware leave it; None when they vetoed it or gave its result themselves."""
         try:
-            found = await self._interrupts.guard(lambda: self._middleware.before_tool(_tool_call(call), context))
+            found = await self._interrupts.guard(lambda: self._middleware.before_tool(tool_call(call), context))
         except Interrupted:
             return None  # nothing was started; the loop sees the interruption
         if isinstance(found, Veto):
@@ -304,7 +350,7 @@ class CallRunner:
         if call.tool_name not in self._definitions:
             probe = Probe(answer="unknown", explanation=f"The tool '{call.tool_name}' is not here any more.")
         else:
-            probe = await self._asked(call, self._context(call), call.prepared)
+            probe = await self._effects.probe(call, self._context(call), call.prepared)
         self._log.add(
             tool_probed(
                 ToolProbed(
@@ -378,69 +424,6 @@ class CallRunner:
         )
         return tool_run_id
 
-    async def _execute(self, call: CallState, context: ToolContext, prepared: Json) -> ToolOutcome:
-        policy = self._log.state.config.policy or self._parts.settings.policy
-        task = asyncio.get_running_loop().create_task(self._run_tool(call, context))
-        limit_us = policy.max_tool_runtime_secs * 1_000_000 + _SLACK_US
-        self._deadlines.tool_until_us = self._parts.clock.monotonic_us() + limit_us
-        if self._log.state.queue and most_urgent(self._log.state.queue) is not None:
-            self._deadlines.hurry(STEER_TIMEOUT_US)  # it came while the intent was being written
-        try:
-            await self._interrupts.guard(lambda: asyncio.wait({task}))
-        except Interrupted as stop:
-            return await self._stopped(task, call, context, prepared, stop.reason)
-        except asyncio.CancelledError:
-            # The process is going down: no outcome is written, and recovery will ask the probe.
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            raise
-        finally:
-            self._deadlines.tool_until_us = None
-            self._interrupts.clear("tool_time")
-        return task.result()
-
-    async def _run_tool(self, call: CallState, context: ToolContext) -> ToolOutcome:
-        try:
-            return await self._parts.toolbox.execute(_tool_call(call), context)
-        except ToolError as error:
-            return ToolOutcome(status="error", output={"error": error.message})
-        except Exception as error:
-            return ToolOutcome(status="error", output={"error": _defect("The tool crashed", call, error)})
-
-    async def _stopped(
-        self,
-        task: asyncio.Task[ToolOutcome],
-        call: CallState,
-        context: ToolContext,
-        prepared: Json,
-        reason: InterruptReason,
-    ) -> ToolOutcome:
-        """The outcome of a call that was told to stop: its own if it has one, otherwise what a probe finds."""
-        task.cancel()
-        grace = asyncio.get_running_loop().create_task(
-            self._parts.clock.sleep_us(self._parts.settings.cancel_grace_ms * 1000)
-        )
-        await asyncio.wait({task, grace}, return_when=asyncio.FIRST_COMPLETED)
-        grace.cancel()
-        if task.done() and not task.cancelled():
-            return task.result()
-        if not task.done():
-            _log.warning("The tool %s did not stop when it was told to.", call.tool_name)
-            self._abandoned.add(task)
-            task.add_done_callback(self._abandoned.discard)
-        probe = await self._asked(call, context, prepared)
-        if probe.answer == "done" and probe.outcome is not None:
-            return probe.outcome
-        status: SpanStatus = "cancelled" if reason == "cancelled" else "timeout"
-        words = "Stopped by a person." if reason == "cancelled" else "Stopped because its time was up."
-        effect = {
-            "done": "It took effect.",
-            "not_done": "It had no effect.",
-            "repeatable": "It may be called again.",
-            "unknown": UNKNOWN_EFFECT,
-        }[probe.answer]
-        return ToolOutcome(status=status, output={"error": f"{words} {effect}"})
-
     async def _keep_versions(self, outcome: ToolOutcome) -> None:
         """Stage the new versions of the files that a call changed, for branches and ways back. The contents are stored while the
         run goes on; the next commit waits for them."""
@@ -456,14 +439,6 @@ class CallRunner:
             self._log.add(kind)
         if recorded.stored is not None:
             self._log.hold(recorded.stored)
-
-    async def _asked(self, call: CallState, context: ToolContext, prepared: Json) -> Probe:
-        try:
-            return await self._parts.toolbox.probe(_tool_call(call), context, prepared)
-        except ToolError as error:
-            return Probe(answer="unknown", explanation=error.message)
-        except Exception as error:
-            return Probe(answer="unknown", explanation=_defect("The probe crashed", call, error))
 
     def _context(self, call: CallState) -> ToolContext:
         return context_of(self._log.state, call, self._workspace)
@@ -487,14 +462,13 @@ def context_of(state: SessionState, call: CallState, workspace: str) -> ToolCont
     )
 
 
-def _tool_call(call: CallState) -> ToolCall:
-    return ToolCall(call.call_id, call.tool_name, call.arguments)
-
-
-def _defect(words: str, call: CallState, error: Exception) -> str:
-    """What is told about a defect of the toolbox: its type only, because its words may hold anything."""
-    _log.error("%s: %s in the tool %s.", words, type(error).__name__, call.tool_name)
-    return f"{words}: {type(error).__name__}."
+def _evaluated(call: CallState, ruling: Ruling) -> events.PolicyEvaluated:
+    return events.PolicyEvaluated(
+        tool_name=call.tool_name,
+        decision=ruling.decision,
+        rule_id=ruling.rule_id,
+        explanation=ruling.explanation,
+    )
 
 
 def _as_json(value: Json) -> Json:

@@ -21,10 +21,11 @@ from life.aios.state import SteeringMode, TokenUsage
 from life.arcan.agents.awaiting import Children
 from life.arcan.agents.events import AnswerCorrected, agent_event
 from life.arcan.agents.typed import NOT_EMITTED
-from life.arcan.calls import UNKNOWN_EFFECT, CallRunner
+from life.arcan.calls import CallRunner
 from life.arcan.context.keeper import ContextKeeper
 from life.arcan.control import Noted, control
 from life.arcan.conversation import build_request
+from life.arcan.effects import UNKNOWN_EFFECT
 from life.arcan.errors import ProviderInterruptedError
 from life.arcan.events import LimitReached, limit_reached, model_notice, reasoning, run_limits
 from life.arcan.hooks import HookEvent

@@ -163,6 +163,17 @@ def next_action(state: SessionState, now_us: int) -> Action:
     return _next_for_model(state, run, now_us)
 
 
+def next_beside(state: SessionState, now_us: int) -> CallState | None:
+    """The call that may be gated while those before it run; None when something else comes first."""
+    if state.run is None or state.closed or state.vector.error_streak >= BREAKER_STREAK:
+        return None
+    call = next((call for call in state.calls if call.phase not in ("running", "delegated")), None)
+    if call is None:
+        return None
+    urgent = most_urgent(state.queue) if state.queue else None
+    return call if isinstance(_next_for_call(state, state.run, call, urgent, now_us), GateCall) else None
+
+
 def moves_alone(state: SessionState, now_us: int) -> bool:
     """Whether anything can be done in the session without a person."""
     return not isinstance(next_action(state, now_us), Pause | Hold | Rest)

@@ -43,6 +43,8 @@ class RuntimeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long an approval may wait; then it counts as refused and the model is told. None: for ever."""
     model_repeats: int = 2
     """How often a model call that broke off in the middle is asked again within a step."""
+    reads_at_once: int = 8
+    """How many calls of tools that only read run side by side, when an answer asks for them one after the other; 1: none."""
     cancel_grace_ms: int = 1_000
     """How long a tool that was told to stop may take."""
     shutdown_grace_ms: int = 5_000

@@ -231,6 +231,7 @@ _CONFIG: Final = """\
 [tools]
 # Hosts on private or loopback addresses that http_fetch may reach, like "localhost:8000".
 # allow_private_hosts = []
+# reads_at_once = 8              # calls of tools that only read, side by side; 1: one after the other
 
 [sandbox]
 # Where commands run: bubblewrap, landlock, auto (the first that works), process (no protection at all), off (no commands).

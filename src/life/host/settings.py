@@ -104,10 +104,12 @@ class PaymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ToolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What tools may reach."""
+    """What tools may reach, and how many work at a time."""
 
     allow_private_hosts: tuple[str, ...] = ()
     """`host` or `host:port` patterns on private or loopback addresses that `http_fetch` may use."""
+    reads_at_once: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    """How many calls of tools that only read run side by side; 1: one after the other."""
 
 
 class SandboxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -317,6 +317,7 @@ async def open_system(
                     policy=equipment.policy,
                     max_output_tokens=settings.model.max_output_tokens,
                     tier_providers=_regulator_tiers(settings.model) if loop is None else {},
+                    reads_at_once=settings.tools.reads_at_once,
                     shutdown_grace_ms=SHUTDOWN_GRACE_MS,
                 ),
                 context=equipment.context,
