@@ -30,7 +30,7 @@ from tests.arcan.workbench import Workbench, calls, history, kinds, runtime_on, 
 
 
 def fifteen_tools() -> Script:
-    """Fifteen calls in eleven answers: single and several at once, repeatable and not, failing and reading."""
+    """Fifteen calls in ten answers: single and several at once, repeatable and not, failing and reading (two of them side by side)."""
     return script(
         calls(("write", {"path": "a.txt", "content": "one"}), text="First a file."),
         calls(("append", {"path": "log.txt", "line": "l1"})),
@@ -40,10 +40,12 @@ def fifteen_tools() -> Script:
         calls(("append", {"path": "log.txt", "line": "l2"}), ("append", {"path": "log.txt", "line": "l3"})),
         calls(("write", {"path": "b.txt", "content": "bee"})),
         calls(
-            ("transfer", {"to": "carol"}), ("look", {"path": "b.txt"}), ("write", {"path": "c.txt", "content": "sea"})
+            ("transfer", {"to": "carol"}),
+            ("look", {"path": "b.txt"}),
+            ("look", {"path": "log.txt"}),
+            ("write", {"path": "c.txt", "content": "sea"}),
         ),
         calls(("append", {"path": "log.txt", "line": "l4"})),
-        calls(("look", {"path": "log.txt"})),
         calls(("write", {"path": "d.txt", "content": "dee"})),
         says("All fifteen are done."),
     )
