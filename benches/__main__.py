@@ -31,6 +31,7 @@ BENCHES = (
     "first_token",
     "sandbox_overhead",
     "agent_turn",
+    "tools_together",
     "spaces_embedded",
     "spaces_nats",
     "context_build",
