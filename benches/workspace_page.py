@@ -128,7 +128,7 @@ async def main(count: int) -> None:
         print(f"{name:14} {len(built.content):8,} bytes   gzip {len(built.gzip):7,}   zstd {len(built.zstd):7,}")
         if name.startswith("workspace"):
             first = [first[0] + len(built.gzip), first[1] + len(built.zstd)]
-    print(f"a session's page, as sent: gzip {first[0]:,}, zstd {first[1]:,} bytes   (limit 81,920)")
+    print(f"a session's page, as sent: gzip {first[0]:,}, zstd {first[1]:,} bytes   (limit 80,000)")
     with tempfile.TemporaryDirectory() as folder:
         async with served(Path(folder), '[[turns]]\ntext = "unused"\n') as daemon:
             await fill(daemon, "long", count)

@@ -1,5 +1,14 @@
 // src/i18n/en_more.ts
 var more = {
+	doubtAsk: "Nobody but you can tell whether this call took effect.",
+	doubtDone: "It happened",
+	doubtNot: "It did not happen",
+	doubtRetry: "Run it again",
+	arguments: "Arguments",
+	result: "Result",
+	raw: "As JSON",
+	inTrace: "In the trace",
+	wholeFile: "File",
 	noNoise: "Without book-keeping",
 	noGraph: "Nothing was written to memory or looked up yet. Notes with [[links]] become a graph here.",
 	graphFigure: "Knowledge graph: {n} notes, {m} links. The list below says the same.",

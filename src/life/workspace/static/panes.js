@@ -1,5 +1,5 @@
 import { more } from "./en_more.js";
-import { Approval, Copy, FAMILIES, Json, PaymentCard, PaymentQuestion, Ruler, Source, VirtualList, advance, append, at, between, bind_select_value, bind_this, bind_value, child, clsx, commands, comment, decimal, delegate, delegated, duration, each, emptyState, event, family, first_child, from_html, from_svg, get as get$1, get$1 as get, id, if_block, index, init_select, kindName, learn, micro, moment, next, noop, offline, onMount, only_child, percent, pop, prefer, prefs, prop, proxy, push, remove_input_defaults, remove_textarea_child, reset, route, select_option, send, set, set_attribute, set_checked, set_class, set_style, set_text, set_value, sibling, snippet, state, summary, t, template_effect, term, text, time, toJournal, to_array, ui, untrack, usd, user_derived, user_effect, whole } from "./workspace.js";
+import { Approval, Copy, Diff, FAMILIES, Json, PaymentCard, PaymentQuestion, Ruler, Source, VirtualList, advance, append, at, between, bind_select_value, bind_this, bind_value, child, clsx, commands, comment, decimal, delegate, delegated, duration, each, emptyState, event, family, first_child, from_html, from_svg, get as get$1, get$1 as get, id, if_block, index, init_select, kindName, learn, micro, moment, next, noop, offline, onMount, only_child, percent, pop, prefer, prefs, prop, proxy, push, remove_input_defaults, remove_textarea_child, reset, route, select_option, send, set, set_attribute, set_checked, set_class, set_style, set_text, set_value, sibling, snippet, state, summary, t, template_effect, term, text, time, toJournal, to_array, ui, untrack, usd, user_derived, user_effect, whole } from "./workspace.js";
 // src/app/daemon.svelte.ts
 var Told = class {
 	#e = state(null);
@@ -27,11 +27,11 @@ var Told = class {
 			return () => clearTimeout(r);
 		});
 	}
-}, root$19 = from_html("<div><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span></span></div>");
+}, root$21 = from_html("<div><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span></span></div>");
 function Meter(e, n) {
 	push(n, !0);
 	let r = prop(n, "bad", 3, !1), i = user_derived(() => Math.max(0, Math.min(1, n.value)));
-	var a = root$19();
+	var a = root$21();
 	let o;
 	var s = child(a), c = only_child(s, !0), l = sibling(s), u = only_child(l, !0), d = sibling(l, 2);
 	set_attribute(d, "aria-valuemin", 0), set_attribute(d, "aria-valuemax", 100);
@@ -42,7 +42,7 @@ function Meter(e, n) {
 	}, [() => percent(n.value), () => Math.round(get(i) * 100)]), append(e, a), pop();
 }
 // src/panels/Autonomic.svelte
-var root$18 = from_html("<p class=\"blank\"> </p>"), root_1$15 = from_svg("<path></path>"), root_2$13 = from_html("<span> </span>"), root_3$12 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$11 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$9 = from_html("<p class=\"soft\"> </p>"), root_6$9 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$9 = from_html("<dt> </dt><dd> </dd>", 1), root_8$7 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><!></dl></section>"), root_9$5 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_10$3 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_11$3 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1);
+var root$20 = from_html("<p class=\"blank\"> </p>"), root_1$16 = from_svg("<path></path>"), root_2$14 = from_html("<span> </span>"), root_3$13 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$12 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$10 = from_html("<p class=\"soft\"> </p>"), root_6$9 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$9 = from_html("<dt> </dt><dd> </dd>", 1), root_8$7 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><!></dl></section>"), root_9$5 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_10$3 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_11$3 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1);
 function Autonomic(e, n) {
 	push(n, !0);
 	let r = new Told(untrack(() => n.view), "/autonomic"), i = new Told(untrack(() => n.view), "/cost"), a = user_derived(() => n.view.state), o = user_derived(() => get(a).vector), s = [
@@ -57,10 +57,10 @@ function Autonomic(e, n) {
 		side_effect_pressure: t("sideEffects")
 	})), l = (e, n) => n.map((r, i) => `${i ? "L" : "M"}${(i / Math.max(1, n.length - 1) * 300).toFixed(1)},${(58 - Math.max(0, Math.min(1, r[e])) * 56).toFixed(1)}`).join(""), u = (e) => t(e ? "yes" : "no");
 	var d = root_11$3(), f = first_child(d), p = child(f), m = (e) => {
-		var n = root$18(), r = only_child(n, !0);
+		var n = root$20(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noVector")]), append(e, n);
 	}, h = (e) => {
-		var n = root_4$11(), r = first_child(n), i = child(r), u = child(i), d = only_child(u, !0), f = sibling(u), p = only_child(f, !0);
+		var n = root_4$12(), r = first_child(n), i = child(r), u = child(i), d = only_child(u, !0), f = sibling(u), p = only_child(f, !0);
 		reset(i);
 		var m = sibling(i, 2), h = child(m), g = only_child(h, !0), _ = sibling(h), v = only_child(_, !0);
 		reset(m);
@@ -137,16 +137,16 @@ function Autonomic(e, n) {
 		}
 		reset(w);
 		var A = sibling(w, 2), j = (e) => {
-			var n = root_3$12(), r = child(n), i = child(r), o = sibling(i), u = only_child(o);
+			var n = root_3$13(), r = child(n), i = child(r), o = sibling(i), u = only_child(o);
 			reset(r);
 			var d = sibling(r, 2);
 			each(d, 21, () => s, index, (e, n, r) => {
-				var i = root_1$15();
+				var i = root_1$16();
 				set_class(i, 0, `line${r}`), template_effect((e) => set_attribute(i, "d", e), [() => l(get(n), get(a).samples)]), append(e, i);
 			}), reset(d);
 			var f = sibling(d, 2);
 			each(f, 21, () => s, index, (e, n, r) => {
-				var i = root_2$13();
+				var i = root_2$14();
 				set_class(i, 1, `key line${r}`);
 				var a = only_child(i, !0);
 				template_effect(() => set_text(a, get(c)[get(n)])), append(e, i);
@@ -186,7 +186,7 @@ function Autonomic(e, n) {
 		get(o) ? e(h, -1) : e(m);
 	});
 	var g = sibling(p, 2), _ = child(g), v = only_child(_, !0), y = sibling(_, 2), b = (e) => {
-		var n = root_5$9(), r = only_child(n, !0);
+		var n = root_5$10(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("gatesNone")]), append(e, n);
 	}, x = (e) => {
 		var n = root_6$9(), r = first_child(n), i = child(r), o = only_child(i, !0), s = sibling(i), c = only_child(s, !0), l = sibling(s), d = only_child(l, !0), f = sibling(l), p = only_child(f, !0), m = sibling(f), h = only_child(m, !0), g = sibling(m), _ = only_child(g, !0), v = sibling(g, 2), y = only_child(v, !0), b = sibling(v), x = only_child(b, !0), S = sibling(b), C = only_child(S, !0), w = sibling(S), T = only_child(w, !0), E = sibling(w), D = only_child(E, !0), O = sibling(E), k = only_child(O, !0);
@@ -285,7 +285,7 @@ function Autonomic(e, n) {
 }
 delegate(["click"]);
 // src/lib/Dialog.svelte
-var root$17 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>");
+var root$19 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>");
 function Dialog(e, n) {
 	push(n, !0);
 	let r = prop(n, "wide", 3, !1), i = prop(n, "beside", 3, !1), a = state(void 0);
@@ -296,7 +296,7 @@ function Dialog(e, n) {
 	function s() {
 		get(a)?.open && get(a).close(), o || n.onclose(), o = !0;
 	}
-	var c = root$17();
+	var c = root$19();
 	let l;
 	var u = child(c), d = child(u), f = child(d), p = only_child(f, !0), m = sibling(f);
 	reset(d);
@@ -314,7 +314,7 @@ function Dialog(e, n) {
 }
 delegate(["click", "keydown"]);
 // src/panels/Branches.svelte
-var root$16 = from_html("<p class=\"soft\"> </p>"), root_1$14 = from_html("<button class=\"quiet small\"> </button>"), root_2$12 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> <!><!></span> <!></li>"), root_3$11 = from_html("<ul class=\"rows branches\"></ul>"), root_4$10 = from_html("<!> <div class=\"row\"><button class=\"quiet\"> </button><button class=\"quiet\"> </button></div>", 1);
+var root$18 = from_html("<p class=\"soft\"> </p>"), root_1$15 = from_html("<button class=\"quiet small\"> </button>"), root_2$13 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> <!><!></span> <!></li>"), root_3$12 = from_html("<ul class=\"rows branches\"></ul>"), root_4$11 = from_html("<!> <div class=\"row\"><button class=\"quiet\"> </button><button class=\"quiet\"> </button></div>", 1);
 function Branches(e, n) {
 	push(n, !0);
 	let r = state(null), i = () => ui.attempt(async () => set(r, (await get$1(at(n.view.id, "/branches"))).branches));
@@ -337,13 +337,13 @@ function Branches(e, n) {
 			},
 			onclose: () => ui.overlay === "branches" && (ui.overlay = ""),
 			children: (e, i) => {
-				var c = root_4$10(), l = first_child(c), u = (e) => {
-					var n = root$16(), r = only_child(n, !0);
+				var c = root_4$11(), l = first_child(c), u = (e) => {
+					var n = root$18(), r = only_child(n, !0);
 					template_effect((e) => set_text(r, e), [() => t("loading")]), append(e, n);
 				}, d = (e) => {
-					var i = root_3$11();
+					var i = root_3$12();
 					each(i, 21, () => get(r), (e) => e.branch_id, (e, r) => {
-						var i = root_2$12();
+						var i = root_2$13();
 						let c;
 						var l = child(i), u = only_child(l), d = sibling(l, 2), f = child(d, !0), p = sibling(f), m = (e) => {
 							var n = text();
@@ -363,7 +363,7 @@ function Branches(e, n) {
 							get(r).merged_into && e(g);
 						}), reset(d);
 						var _ = sibling(d, 2), v = (e) => {
-							var n = root_1$14(), i = only_child(n, !0);
+							var n = root_1$15(), i = only_child(n, !0);
 							template_effect((e) => set_text(i, e), [() => t("merge", { into: get(r).parent_branch })]), delegated("click", n, () => o(get(r))), append(e, n);
 						};
 						if_block(_, (e) => {
@@ -388,7 +388,7 @@ function Branches(e, n) {
 }
 delegate(["click"]);
 // src/panels/Compare.svelte
-var root$15 = from_html("<option> </option>"), root_1$13 = from_html("<section class=\"verb\"><h3> </h3><p> </p> <p class=\"soft\"> </p></section>"), root_2$11 = from_html("<tr><th scope=\"row\"> </th><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_3$10 = from_html("<table><tbody></tbody></table>"), root_4$9 = from_html("<details><summary> <span class=\"soft\"> </span></summary><pre> </pre></details>"), root_5$8 = from_html("<p class=\"soft\"> </p>"), root_6$8 = from_html("<p> </p> <div class=\"two\"></div> <!> <h3> </h3> <!>", 1), root_7$8 = from_html("<div class=\"two\"><div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div> <div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div></div> <div class=\"row\"><button> </button></div> <!>", 1);
+var root$17 = from_html("<option> </option>"), root_1$14 = from_html("<section class=\"verb\"><h3> </h3><p> </p> <p class=\"soft\"> </p></section>"), root_2$12 = from_html("<tr><th scope=\"row\"> </th><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_3$11 = from_html("<table><tbody></tbody></table>"), root_4$10 = from_html("<details><summary> <span class=\"soft\"> </span></summary><pre> </pre></details>"), root_5$9 = from_html("<p class=\"soft\"> </p>"), root_6$8 = from_html("<p> </p> <div class=\"two\"></div> <!> <h3> </h3> <!>", 1), root_7$8 = from_html("<div class=\"two\"><div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div> <div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div></div> <div class=\"row\"><button> </button></div> <!>", 1);
 function Compare(e, n) {
 	push(n, !0);
 	let r = state([]), i = untrack(() => ({
@@ -420,7 +420,7 @@ function Compare(e, n) {
 			children: (e, n) => {
 				var i = root_7$8(), p = first_child(i), m = child(p), h = child(m), g = child(h, !0), _ = sibling(g);
 				each(_, 21, () => get(r), index, (e, n) => {
-					var r = root$15(), i = only_child(r, !0), a = {};
+					var r = root$17(), i = only_child(r, !0), a = {};
 					template_effect(() => {
 						set_text(i, get(n).name), a !== (a = get(n).branch_id) && (r.value = (r.__value = a) ?? "");
 					}), append(e, r);
@@ -429,7 +429,7 @@ function Compare(e, n) {
 				remove_input_defaults(y), reset(v), reset(m);
 				var b = sibling(m, 2), x = child(b), S = child(x, !0), C = sibling(S);
 				each(C, 21, () => get(r), index, (e, n) => {
-					var r = root$15(), i = only_child(r, !0), a = {};
+					var r = root$17(), i = only_child(r, !0), a = {};
 					template_effect(() => {
 						set_text(i, get(n).name), a !== (a = get(n).branch_id) && (r.value = (r.__value = a) ?? "");
 					}), append(e, r);
@@ -441,7 +441,7 @@ function Compare(e, n) {
 				var k = sibling(E, 2), A = (e) => {
 					var n = root_6$8(), r = first_child(n), i = only_child(r, !0), a = sibling(r, 2);
 					each(a, 21, () => get(f), index, (e, n) => {
-						var r = root_1$13(), i = child(r), a = only_child(i), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c);
+						var r = root_1$14(), i = child(r), a = only_child(i), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c);
 						reset(r), template_effect((e, r, i, o, c, u, d, f, p) => {
 							set_text(a, `${get(n).branch ?? ""} · #${get(n).sequence ?? ""}`), set_text(s, e), set_text(l, `${r ?? ""} ${i ?? ""} · ${o ?? ""} ${c ?? ""} · ${u ?? ""} ${d ?? ""} · ${f ?? ""} ${p ?? ""}`);
 						}, [
@@ -457,11 +457,11 @@ function Compare(e, n) {
 						]), append(e, r);
 					}), reset(a);
 					var o = sibling(a, 2), s = (e) => {
-						var n = root_3$10(), r = child(n);
+						var n = root_3$11(), r = child(n);
 						each(r, 21, () => Object.entries(get(l).state_changes), index, (e, n) => {
 							var r = user_derived(() => to_array(get(n), 2)), i = user_derived(() => to_array(get(r)[1], 2));
 							let a = () => get(r)[0], o = () => get(i)[0], s = () => get(i)[1];
-							var c = root_2$11(), l = child(c), u = only_child(l, !0), f = sibling(l), p = only_child(f, !0), m = sibling(f), h = only_child(m, !0);
+							var c = root_2$12(), l = child(c), u = only_child(l, !0), f = sibling(l), p = only_child(f, !0), m = sibling(f), h = only_child(m, !0);
 							reset(c), template_effect((e, n) => {
 								set_text(u, a()), set_text(p, e), set_text(h, n);
 							}, [() => d(o()), () => d(s())]), append(e, c);
@@ -472,14 +472,14 @@ function Compare(e, n) {
 					});
 					var u = sibling(o, 2), p = only_child(u, !0), m = sibling(u, 2);
 					each(m, 17, () => get(l).files ?? [], index, (e, n) => {
-						var r = root_4$9(), i = child(r), a = child(i), o = sibling(a), s = only_child(o, !0);
+						var r = root_4$10(), i = child(r), a = child(i), o = sibling(a), s = only_child(o, !0);
 						reset(i);
 						var c = sibling(i), l = only_child(c, !0);
 						reset(r), template_effect((e) => {
 							set_text(a, `${get(n).path ?? ""} `), set_text(s, get(n).change), set_text(l, e);
 						}, [() => get(n).text ?? t("binary")]), append(e, r);
 					}, (e) => {
-						var n = root_5$8(), r = only_child(n, !0);
+						var n = root_5$9(), r = only_child(n, !0);
 						template_effect((e) => set_text(r, e), [() => t("noDifferentFiles")]), append(e, n);
 					}), template_effect((e, n) => {
 						set_text(i, e), set_text(p, n);
@@ -506,22 +506,22 @@ function Compare(e, n) {
 }
 delegate(["click"]);
 // src/panels/Context.svelte
-var root$14 = from_html("<p class=\"blank\"> </p>"), root_1$12 = from_html("<div class=\"pad\"><!></div>"), root_2$10 = from_html("<p class=\"pad\"> </p>"), root_3$9 = from_html("<div class=\"part\"><span> <span class=\"soft\"> </span></span><span class=\"num\"> </span><span class=\"part-bar\"></span></div>"), root_4$8 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <!></section>"), root_5$7 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <!>", 1), root_6$7 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_7$7 = from_html("<dt> </dt><dd> </dd>", 1), root_8$6 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <!></dl></section>"), root_9$4 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!></div> <!>", 1);
+var root$16 = from_html("<p class=\"blank\"> </p>"), root_1$13 = from_html("<div class=\"pad\"><!></div>"), root_2$11 = from_html("<p class=\"pad\"> </p>"), root_3$10 = from_html("<div class=\"part\"><span> <span class=\"soft\"> </span></span><span class=\"num\"> </span><span class=\"part-bar\"></span></div>"), root_4$9 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <!></section>"), root_5$8 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <!>", 1), root_6$7 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_7$7 = from_html("<dt> </dt><dd> </dd>", 1), root_8$6 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <!></dl></section>"), root_9$4 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!></div> <!>", 1);
 function Context(e, n) {
 	push(n, !0);
 	let r = user_derived(() => n.view.state.context), i = user_derived(() => n.view.state.blocks), a = user_derived(() => Math.max(1, ...get(i).map((e) => e.tokens))), o = new Told(untrack(() => n.view), "/context"), s = new Told(untrack(() => n.view), "/autonomic"), c = user_derived(() => get(r).prompt_seq || get(r).window || get(i).length);
 	var l = root_9$4(), u = first_child(l), d = child(u), f = (e) => {
-		var n = root$14(), r = only_child(n, !0);
+		var n = root$16(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noContext")]), append(e, n);
 	}, p = (e) => {
-		var o = root_5$7(), s = first_child(o), c = child(s), l = child(c), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
+		var o = root_5$8(), s = first_child(o), c = child(s), l = child(c), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
 		reset(c);
 		var p = sibling(c, 2), m = child(p), h = only_child(m, !0), g = sibling(m), _ = only_child(g, !0);
 		reset(p);
 		var v = sibling(p, 2), y = child(v), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0);
 		reset(v), reset(s);
 		var C = sibling(s, 2), w = (e) => {
-			var n = root_1$12(), i = child(n);
+			var n = root_1$13(), i = child(n);
 			{
 				let e = user_derived(() => t("lastPrompt")), n = user_derived(() => get(r).prompt / get(r).window);
 				Meter(i, {
@@ -539,7 +539,7 @@ function Context(e, n) {
 			get(r).window && get(r).prompt_seq && e(w);
 		});
 		var T = sibling(C, 2), E = (e) => {
-			var n = root_2$10(), i = only_child(n, !0);
+			var n = root_2$11(), i = only_child(n, !0);
 			template_effect((e) => set_text(i, e), [() => t("compactedLine", {
 				n: get(r).compacted_seq,
 				dropped: get(r).dropped,
@@ -554,11 +554,11 @@ function Context(e, n) {
 		each(D, 16, () => ["frozen", "noted"], index, (e, n) => {
 			let o = user_derived(() => get(i).filter((e) => e.part === n));
 			var s = comment(), c = first_child(s), l = (e) => {
-				var i = root_4$8(), s = child(i), c = child(s), l = sibling(c), u = only_child(l);
+				var i = root_4$9(), s = child(i), c = child(s), l = sibling(c), u = only_child(l);
 				reset(s);
 				var d = sibling(s, 2);
 				each(d, 17, () => get(o), index, (e, n) => {
-					var r = root_3$9(), i = child(r), o = child(i), s = sibling(o), c = only_child(s);
+					var r = root_3$10(), i = child(r), o = child(i), s = sibling(o), c = only_child(s);
 					reset(i);
 					var l = sibling(i), u = only_child(l, !0), d = sibling(l);
 					let f;
@@ -638,8 +638,27 @@ function Context(e, n) {
 		events: "arcan.context_*, ContextCompacted, Message"
 	}), template_effect((e) => set_attribute(u, "aria-label", e), [() => t("context")]), append(e, l), pop();
 }
+// src/panels/Doubt.svelte
+var root$15 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong></p> <div class=\"row wrap\"><button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div></div>");
+function Doubt(e, n) {
+	push(n, !0);
+	let r = (e) => ui.attempt(() => send("POST", at(n.view.id, `/doubts/${encodeURIComponent(n.call)}`, { branch: n.view.branch }), { decision: e }));
+	var i = root$15(), a = child(i), o = child(a), s = only_child(o, !0);
+	reset(a);
+	var c = sibling(a, 2), l = child(c), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0);
+	reset(c), reset(i), template_effect((e, n, r, a, o) => {
+		set_attribute(i, "aria-label", e), set_text(s, n), set_text(u, r), set_text(f, a), set_text(m, o);
+	}, [
+		() => t("doubtAsk"),
+		() => t("doubtAsk"),
+		() => t("doubtDone"),
+		() => t("doubtNot"),
+		() => t("doubtRetry")
+	]), delegated("click", l, () => r("done")), delegated("click", d, () => r("not_done")), delegated("click", p, () => r("retry")), append(e, i), pop();
+}
+delegate(["click"]);
 // src/panels/Fork.svelte
-var root$13 = from_html("<p> </p> <p class=\"soft\"> </p> <label> <input/></label> <div class=\"two\"><section class=\"verb\"><h3> </h3><p class=\"soft\"> </p><button class=\"quiet\"> </button></section> <section class=\"verb\"><h3> </h3><p class=\"soft\"> </p> <label> <textarea rows=\"3\"></textarea></label> <button> </button></section></div>", 1);
+var root$14 = from_html("<p> </p> <p class=\"soft\"> </p> <label> <input/></label> <div class=\"two\"><section class=\"verb\"><h3> </h3><p class=\"soft\"> </p><button class=\"quiet\"> </button></section> <section class=\"verb\"><h3> </h3><p class=\"soft\"> </p> <label> <textarea rows=\"3\"></textarea></label> <button> </button></section></div>", 1);
 function Fork(e, n) {
 	push(n, !0);
 	let r = untrack(() => ui.forkAt), i = state(`try-${r}`), a = state(proxy(ui.forkMessage)), o = state(!1), s = user_derived(() => n.view.state.runs.findLast((e) => e.ended));
@@ -665,7 +684,7 @@ function Fork(e, n) {
 			},
 			onclose: () => ui.overlay === "branch" && (ui.overlay = ""),
 			children: (e, n) => {
-				var l = root$13(), u = first_child(l), d = only_child(u, !0), f = sibling(u, 2), p = only_child(f, !0), m = sibling(f, 2), h = child(m, !0), g = sibling(h);
+				var l = root$14(), u = first_child(l), d = only_child(u, !0), f = sibling(u, 2), p = only_child(f, !0), m = sibling(f, 2), h = child(m, !0), g = sibling(h);
 				remove_input_defaults(g), reset(m);
 				var _ = sibling(m, 2), v = child(_), y = child(v), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0);
 				reset(v);
@@ -765,7 +784,7 @@ function placed(e) {
 	}]));
 }
 // src/panels/Graph.svelte
-var root$12 = from_html("<p class=\"blank\"> </p>"), root_1$11 = from_svg("<line></line>"), root_2$9 = from_svg("<rect x=\"-6\" y=\"-6\" width=\"12\" height=\"12\" transform=\"rotate(45)\"></rect>"), root_3$8 = from_svg("<rect x=\"-6\" y=\"-7\" width=\"12\" height=\"14\" rx=\"2\"></rect>"), root_4$7 = from_svg("<circle></circle>"), root_5$6 = from_svg("<g><!><text y=\"-12\"> </text></g>"), root_6$6 = from_html("<button class=\"quiet small seq\"> </button>"), root_7$6 = from_html("&nbsp;<span class=\"tag good\"> </span>", 1), root_8$5 = from_html("&nbsp;<span class=\"tag bad\"> </span>", 1), root_9$3 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_10$2 = from_html("<li><!> <button class=\"quiet small\"> </button> <span class=\"tag\"> </span><!><!> <!></li>"), root_11$2 = from_html("<svg class=\"graph\" role=\"img\"><!><!></svg> <ul class=\"rows graph-list\"></ul>", 1), root_12$2 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"tag\"> </span> <span class=\"soft\"> </span></li>"), root_13$2 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_14$2 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!></div> <!>", 1);
+var root$13 = from_html("<p class=\"blank\"> </p>"), root_1$12 = from_svg("<line></line>"), root_2$10 = from_svg("<rect x=\"-6\" y=\"-6\" width=\"12\" height=\"12\" transform=\"rotate(45)\"></rect>"), root_3$9 = from_svg("<rect x=\"-6\" y=\"-7\" width=\"12\" height=\"14\" rx=\"2\"></rect>"), root_4$8 = from_svg("<circle></circle>"), root_5$7 = from_svg("<g><!><text y=\"-12\"> </text></g>"), root_6$6 = from_html("<button class=\"quiet small seq\"> </button>"), root_7$6 = from_html("&nbsp;<span class=\"tag good\"> </span>", 1), root_8$5 = from_html("&nbsp;<span class=\"tag bad\"> </span>", 1), root_9$3 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_10$2 = from_html("<li><!> <button class=\"quiet small\"> </button> <span class=\"tag\"> </span><!><!> <!></li>"), root_11$2 = from_html("<svg class=\"graph\" role=\"img\"><!><!></svg> <ul class=\"rows graph-list\"></ul>", 1), root_12$2 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"tag\"> </span> <span class=\"soft\"> </span></li>"), root_13$2 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_14$2 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!></div> <!>", 1);
 function Graph(e, n) {
 	push(n, !0);
 	let r = user_derived(() => graphOf(n.view.settled)), i = user_derived(() => placed(get(r))), a = user_derived(() => {
@@ -776,7 +795,7 @@ function Graph(e, n) {
 		set(o, get(o) === e ? "" : e, !0), get(o) && document.getElementById(`note-${get(r).nodes.findIndex((n) => n.key === e)}`)?.scrollIntoView({ block: "nearest" });
 	}
 	var u = root_14$2(), d = first_child(u), f = child(d), p = (e) => {
-		var n = root$12(), r = only_child(n, !0);
+		var n = root$13(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noGraph")]), append(e, n);
 	};
 	if_block(f, (e) => {
@@ -787,7 +806,7 @@ function Graph(e, n) {
 		each(f, 17, () => get(r).edges, index, (e, n) => {
 			let r = user_derived(() => get(i).get(get(n).from)), a = user_derived(() => get(i).get(get(n).to));
 			var s = comment(), c = first_child(s), l = (e) => {
-				var i = root_1$11();
+				var i = root_1$12();
 				let s;
 				template_effect(() => {
 					set_attribute(i, "x1", get(r).x), set_attribute(i, "y1", get(r).y), set_attribute(i, "x2", get(a).x), set_attribute(i, "y2", get(a).y), s = set_class(i, 0, "", null, s, {
@@ -804,16 +823,16 @@ function Graph(e, n) {
 		each(p, 17, () => get(r).nodes, (e) => e.key, (e, n) => {
 			let r = user_derived(() => get(i).get(get(n).key));
 			var a = comment(), c = first_child(a), u = (e) => {
-				var i = root_5$6();
+				var i = root_5$7();
 				let a;
 				var c = child(i), u = (e) => {
-					var n = root_2$9();
+					var n = root_2$10();
 					append(e, n);
 				}, d = (e) => {
-					var n = root_3$8();
+					var n = root_3$9();
 					append(e, n);
 				}, f = (e) => {
-					var r = root_4$7();
+					var r = root_4$8();
 					template_effect(() => set_attribute(r, "r", get(n).kind === "mentioned" ? 5 : 7)), append(e, r);
 				};
 				if_block(c, (e) => {
@@ -901,7 +920,7 @@ function Graph(e, n) {
 }
 delegate(["click"]);
 // src/panels/Identity.svelte
-var root$11 = from_html("<p> </p>"), root_1$10 = from_html("<span class=\"soft\"> </span>"), root_2$8 = from_html(" <!>", 1), root_3$7 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd><code> </code></dd>", 1), root_4$6 = from_html("<strong> </strong> <span class=\"soft\"> </span>", 1), root_5$5 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_6$5 = from_html("<li><span aria-hidden=\"true\"> </span> <span class=\"sr\"> </span><!><div class=\"soft small-text\"><code> </code></div></li>"), root_7$5 = from_html("<ul class=\"rows checks\"></ul>"), root_8$4 = from_html("<section class=\"pad\"><h3> </h3> <p class=\"soft small-text\"> </p> <p class=\"row wrap\"><button class=\"small\"> </button><!></p> <!></section>"), root_9$2 = from_html("<section class=\"pad\"><h3> </h3> <!> <dl class=\"facts\"><dt> </dt><dd><code> </code> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!></dl></section> <!>", 1), root_10$1 = from_html("<dt> </dt><dd> </dd>", 1), root_11$1 = from_html("<code> </code>"), root_12$1 = from_html("<button class=\"quiet small\"> </button>"), root_13$1 = from_html("<li> <span class=\"chips\"></span> <span class=\"soft\"> </span> <!></li>"), root_14$1 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_15$1 = from_html("<div><code> </code> <span class=\"soft\"> </span></div>"), root_16$1 = from_html("<div><code> </code> → <code> </code> <span class=\"soft\"> </span></div>"), root_17$1 = from_html("<section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd class=\"chips\"></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd></dd></dl></section> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd></dd></dl></section>", 1), root_18$1 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_19 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_20 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt>id</dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!></dl></section> <!> <!> <!> <!></div> <!>", 1);
+var root$12 = from_html("<p> </p>"), root_1$11 = from_html("<span class=\"soft\"> </span>"), root_2$9 = from_html(" <!>", 1), root_3$8 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd><code> </code></dd>", 1), root_4$7 = from_html("<strong> </strong> <span class=\"soft\"> </span>", 1), root_5$6 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_6$5 = from_html("<li><span aria-hidden=\"true\"> </span> <span class=\"sr\"> </span><!><div class=\"soft small-text\"><code> </code></div></li>"), root_7$5 = from_html("<ul class=\"rows checks\"></ul>"), root_8$4 = from_html("<section class=\"pad\"><h3> </h3> <p class=\"soft small-text\"> </p> <p class=\"row wrap\"><button class=\"small\"> </button><!></p> <!></section>"), root_9$2 = from_html("<section class=\"pad\"><h3> </h3> <!> <dl class=\"facts\"><dt> </dt><dd><code> </code> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!></dl></section> <!>", 1), root_10$1 = from_html("<dt> </dt><dd> </dd>", 1), root_11$1 = from_html("<code> </code>"), root_12$1 = from_html("<button class=\"quiet small\"> </button>"), root_13$1 = from_html("<li> <span class=\"chips\"></span> <span class=\"soft\"> </span> <!></li>"), root_14$1 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_15$1 = from_html("<div><code> </code> <span class=\"soft\"> </span></div>"), root_16$1 = from_html("<div><code> </code> → <code> </code> <span class=\"soft\"> </span></div>"), root_17$1 = from_html("<section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd class=\"chips\"></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd></dd></dl></section> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd></dd></dl></section>", 1), root_18$1 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_19 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_20 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt>id</dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!></dl></section> <!> <!> <!> <!></div> <!>", 1);
 function Identity(e, n) {
 	push(n, !0);
 	let r = user_derived(() => n.view.state.session), i = user_derived(() => ui.about), a = state(null), o = state(0), s = state(null), c = state(!1);
@@ -919,7 +938,7 @@ function Identity(e, n) {
 	let u = (e) => ui.attempt(() => send("DELETE", at(n.view.id, `/rules/${encodeURIComponent(e)}`, { branch: n.view.branch })));
 	var d = root_20(), f = first_child(d), p = child(f), m = (e) => {
 		var n = root_9$2(), r = first_child(n), o = child(r), u = only_child(o, !0), d = sibling(o, 2), f = (e) => {
-			var n = root$11(), r = only_child(n, !0);
+			var n = root$12(), r = only_child(n, !0);
 			template_effect(() => set_text(r, get(a).mission)), append(e, n);
 		};
 		if_block(d, (e) => {
@@ -934,8 +953,8 @@ function Identity(e, n) {
 		var T = sibling(S, 2), E = only_child(T, !0), D = sibling(T), O = child(D), k = only_child(O, !0);
 		reset(D);
 		var A = sibling(D, 2), j = only_child(A, !0), M = sibling(A), N = child(M, !0), P = sibling(N), F = (e) => {
-			var n = root_2$8(), r = first_child(n), i = sibling(r), o = (e) => {
-				var n = root_1$10(), r = only_child(n);
+			var n = root_2$9(), r = first_child(n), i = sibling(r), o = (e) => {
+				var n = root_1$11(), r = only_child(n);
 				template_effect((e) => set_text(r, ` · ${e ?? ""}`), [() => t("canSign", { what: get(a).operations.join(", ") })]), append(e, n);
 			};
 			if_block(i, (e) => {
@@ -946,7 +965,7 @@ function Identity(e, n) {
 			get(a) && e(F);
 		}), reset(M);
 		var I = sibling(M, 2), L = (e) => {
-			var n = root_3$7(), r = first_child(n), i = only_child(r, !0), o = sibling(r), s = only_child(o), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), d = child(u), f = only_child(d, !0);
+			var n = root_3$8(), r = first_child(n), i = only_child(r, !0), o = sibling(r), s = only_child(o), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), d = child(u), f = only_child(d, !0);
 			reset(u), template_effect((e, n, r, o, c) => {
 				set_text(i, e), set_text(s, `${n ?? ""} · ${r ?? ""}`), set_text(l, o), set_attribute(d, "title", get(a).soul_hash), set_text(f, c);
 			}, [
@@ -962,7 +981,7 @@ function Identity(e, n) {
 		}), reset(p), reset(r);
 		var R = sibling(r, 2), z = (e) => {
 			var n = root_8$4(), r = child(n), i = only_child(r, !0), a = sibling(r, 2), o = only_child(a, !0), u = sibling(a, 2), d = child(u), f = only_child(d, !0), p = sibling(d), m = (e) => {
-				var n = root_4$6(), r = first_child(n), i = only_child(r, !0), a = sibling(r, 2), o = only_child(a, !0);
+				var n = root_4$7(), r = first_child(n), i = only_child(r, !0), a = sibling(r, 2), o = only_child(a, !0);
 				template_effect((e, n) => {
 					set_class(r, 1, clsx(get(s).holds ? "plus" : "minus")), set_text(i, e), set_text(o, n);
 				}, [() => t(get(s).holds ? "verifyHolds" : "verifyFails"), () => moment(get(s).checked_us / 1e3)]), append(e, n);
@@ -974,7 +993,7 @@ function Identity(e, n) {
 				var n = root_7$5();
 				each(n, 21, () => get(s).checks, (e) => e.name, (e, n) => {
 					var r = root_6$5(), i = child(r), a = only_child(i, !0), o = sibling(i), s = sibling(o), c = only_child(s, !0), l = sibling(s), u = (e) => {
-						var r = root_5$5(), i = sibling(first_child(r)), a = only_child(i, !0);
+						var r = root_5$6(), i = sibling(first_child(r)), a = only_child(i, !0);
 						template_effect((e) => set_text(a, e), [() => t("eventsN", { n: whole(get(n).count) })]), append(e, r);
 					};
 					if_block(l, (e) => {
@@ -1173,7 +1192,7 @@ function Identity(e, n) {
 }
 delegate(["click"]);
 // src/panels/Inbox.svelte
-var root$10 = from_html("<p class=\"blank\"> </p>"), root_1$9 = from_html("<button class=\"quiet\"> </button>"), root_2$7 = from_html("<section class=\"inbox-item\"><div class=\"row between\"><span class=\"soft\"> </span><button class=\"quiet small\"> </button></div> <!></section>"), root_3$6 = from_html("<section class=\"inbox-item\"><!></section>"), root_4$5 = from_html("<!> <!> <!> <!>", 1);
+var root$11 = from_html("<p class=\"blank\"> </p>"), root_1$10 = from_html("<button class=\"quiet\"> </button>"), root_2$8 = from_html("<section class=\"inbox-item\"><div class=\"row between\"><span class=\"soft\"> </span><button class=\"quiet small\"> </button></div> <!></section>"), root_3$7 = from_html("<section class=\"inbox-item\"><!></section>"), root_4$6 = from_html("<!> <!> <!> <!>", 1);
 function Inbox(e, n) {
 	push(n, !0), ui.readInbox();
 	let r = user_derived(() => {
@@ -1193,8 +1212,8 @@ function Inbox(e, n) {
 			beside: !0,
 			onclose: () => ui.overlay === "inbox" && (ui.overlay = ""),
 			children: (e, n) => {
-				var a = root_4$5(), o = first_child(a), s = (e) => {
-					var n = root$10(), r = only_child(n, !0);
+				var a = root_4$6(), o = first_child(a), s = (e) => {
+					var n = root$11(), r = only_child(n, !0);
 					template_effect((e) => set_text(r, e), [() => t("inboxEmpty")]), append(e, n);
 				};
 				if_block(o, (e) => {
@@ -1202,12 +1221,12 @@ function Inbox(e, n) {
 				});
 				var c = sibling(o, 2);
 				each(c, 17, () => get(r), index, (e, n) => {
-					var r = root_1$9(), a = only_child(r);
+					var r = root_1$10(), a = only_child(r);
 					template_effect((e) => set_text(a, `${e ?? ""} (${get(n)[0]?.tool_name ?? ""})`), [() => t("batchApprove", { n: get(n).length })]), delegated("click", r, () => i(get(n))), append(e, r);
 				});
 				var l = sibling(c, 2);
 				each(l, 17, () => ui.waiting, (e) => e.approval_id, (e, n) => {
-					var r = root_2$7(), i = child(r), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s, !0);
+					var r = root_2$8(), i = child(r), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s, !0);
 					reset(i);
 					var l = sibling(i, 2);
 					Approval(l, { get call() {
@@ -1220,7 +1239,7 @@ function Inbox(e, n) {
 				});
 				var u = sibling(l, 2);
 				each(u, 17, () => ui.payments, (e) => e.ticket_id, (e, n) => {
-					var r = root_3$6(), i = child(r);
+					var r = root_3$7(), i = child(r);
 					PaymentQuestion(i, { get ask() {
 						return get(n);
 					} }), reset(r), append(e, r);
@@ -1233,7 +1252,7 @@ function Inbox(e, n) {
 }
 delegate(["click"]);
 // src/panels/Journal.svelte
-var root$9 = from_html("<option> </option>"), root_1$8 = from_html("<p class=\"blank\"> </p>"), root_2$6 = from_html("<button><span class=\"num soft\"> </span> <span class=\"num soft\"> </span> <span class=\"event-kind\"> </span> <span class=\"event-what\"> </span></button>"), root_3$5 = from_html("<button class=\"quiet small\"> </button>"), root_4$4 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_5$4 = from_html("<header class=\"row wrap\"><strong> </strong><span class=\"soft\"> </span><span class=\"grow\"></span> <button class=\"quiet small\"> </button> <!> <!> <button class=\"quiet small icon\">✕</button></header> <dl class=\"facts small-text\"><dt>id</dt><dd><code> </code></dd> <!> <!></dl> <!>", 1), root_6$4 = from_html("<p class=\"soft\"> </p>"), root_7$4 = from_html("<section class=\"detail\"><!></section>"), root_8$3 = from_html("<div class=\"bar\"><input type=\"search\"/> <select><option> </option><option> </option><!></select> <select><option> </option><option> </option><option> </option><option> </option></select> <span class=\"soft num\" role=\"status\"> </span></div> <!> <!> <!>", 1);
+var root$10 = from_html("<option> </option>"), root_1$9 = from_html("<p class=\"blank\"> </p>"), root_2$7 = from_html("<button><span class=\"num soft\"> </span> <span class=\"num soft\"> </span> <span class=\"event-kind\"> </span> <span class=\"event-what\"> </span></button>"), root_3$6 = from_html("<button class=\"quiet small\"> </button>"), root_4$5 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_5$5 = from_html("<header class=\"row wrap\"><strong> </strong><span class=\"soft\"> </span><span class=\"grow\"></span> <button class=\"quiet small\"> </button> <!> <!> <button class=\"quiet small icon\">✕</button></header> <dl class=\"facts small-text\"><dt>id</dt><dd><code> </code></dd> <!> <!></dl> <!>", 1), root_6$4 = from_html("<p class=\"soft\"> </p>"), root_7$4 = from_html("<section class=\"detail\"><!></section>"), root_8$3 = from_html("<div class=\"bar\"><input type=\"search\"/> <select><option> </option><option> </option><!></select> <select><option> </option><option> </option><option> </option><option> </option></select> <span class=\"soft num\" role=\"status\"> </span></div> <!> <!> <!>", 1);
 function Journal(e, n) {
 	push(n, !0);
 	let r = user_derived(() => route.get("q")), i = user_derived(() => route.get("kind")), a = user_derived(() => n.view.shown), o = user_derived(() => route.get("actor")), s = user_derived(() => get(r).trim() !== "" || get(i) !== "" || get(o) !== ""), c = [
@@ -1286,7 +1305,7 @@ function Journal(e, n) {
 	C.value = C.__value = "quiet";
 	var T = sibling(C);
 	each(T, 17, () => Object.keys(FAMILIES), index, (e, n) => {
-		var r = root$9(), i = only_child(r, !0), a = {};
+		var r = root$10(), i = only_child(r, !0), a = {};
 		template_effect((e) => {
 			set_text(i, e), a !== (a = get(n)) && (r.value = (r.__value = a) ?? "");
 		}, [() => term("fam_", get(n))]), append(e, r);
@@ -1306,13 +1325,13 @@ function Journal(e, n) {
 	var L = sibling(D, 2), R = only_child(L, !0);
 	reset(v);
 	var z = sibling(v, 2), B = (e) => {
-		var n = root_1$8(), r = only_child(n, !0);
+		var n = root_1$9(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noEvents")]), append(e, n);
 	}, V = (e) => {
 		{
 			let r = (e, r = noop) => {
 				let i = user_derived(() => p(r())), a = user_derived(() => n.view.record(get(i)));
-				var o = root_2$6(), s = child(o), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), h = sibling(d, 2), g = only_child(h, !0);
+				var o = root_2$7(), s = child(o), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), h = sibling(d, 2), g = only_child(h, !0);
 				reset(o), template_effect((e, n, r, a) => {
 					set_class(o, 1, `event fam-${e ?? ""}`), set_attribute(o, "aria-current", get(i) === get(m) ? "true" : void 0), set_text(c, get(i)), set_text(u, n), set_text(f, r), set_text(g, a);
 				}, [
@@ -1346,8 +1365,8 @@ function Journal(e, n) {
 	});
 	var H = sibling(z, 2), U = (e) => {
 		var r = root_7$4(), i = child(r), a = (e) => {
-			var r = root_5$4(), i = first_child(r), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s), l = sibling(s, 3), u = only_child(l, !0), d = sibling(l, 2), f = (e) => {
-				var n = root_3$5(), r = only_child(n, !0);
+			var r = root_5$5(), i = first_child(r), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s), l = sibling(s, 3), u = only_child(l, !0), d = sibling(l, 2), f = (e) => {
+				var n = root_3$6(), r = only_child(n, !0);
 				template_effect((e) => set_text(r, e), [() => t("branchHere")]), delegated("click", n, () => ui.branchFrom(get(m))), append(e, n);
 			};
 			if_block(d, (e) => {
@@ -1370,7 +1389,7 @@ function Journal(e, n) {
 			var _ = sibling(i, 2), v = sibling(child(_)), y = child(v), b = only_child(y, !0);
 			reset(v);
 			var x = sibling(v, 2), S = (e) => {
-				var n = root_4$4(), r = first_child(n), i = only_child(r, !0), a = sibling(r), o = child(a), s = only_child(o, !0);
+				var n = root_4$5(), r = first_child(n), i = only_child(r, !0), a = sibling(r), o = child(a), s = only_child(o, !0);
 				reset(a), template_effect((e) => {
 					set_text(i, e), set_text(s, get(g).correlation_id);
 				}, [() => t("correlation")]), append(e, n);
@@ -1379,7 +1398,7 @@ function Journal(e, n) {
 				get(g).correlation_id && e(S);
 			});
 			var C = sibling(x, 2), w = (e) => {
-				var n = root_4$4(), r = first_child(n), i = only_child(r, !0), a = sibling(r), o = child(a), s = only_child(o, !0);
+				var n = root_4$5(), r = first_child(n), i = only_child(r, !0), a = sibling(r), o = child(a), s = only_child(o, !0);
 				reset(a), template_effect((e) => {
 					set_text(i, e), set_text(s, get(g).causation_id);
 				}, [() => t("causation")]), append(e, n);
@@ -1450,7 +1469,7 @@ delegate([
 	"dblclick"
 ]);
 // src/panels/Judge.svelte
-var root$8 = from_html("<p class=\"blank\"> </p>"), root_1$7 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$5 = from_html("<p class=\"soft small-text pad\"> </p>"), root_3$4 = from_html("<i></i><i></i>", 1), root_4$3 = from_html("<p> </p>"), root_5$3 = from_html("<p class=\"soft small-text\"> </p>"), root_6$3 = from_html("&nbsp;<button class=\"quiet small seq\"> </button>", 1), root_7$3 = from_html("<section><h3><span> </span> <span> </span></h3> <div class=\"meter\"><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span><!></span></div> <!> <p class=\"soft small-text\"> <button class=\"quiet small seq\"> </button><!></p></section>"), root_8$2 = from_html("<p class=\"pad error-text\"><button class=\"quiet small seq\"> </button> </p>"), root_9$1 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!></div> <!>", 1);
+var root$9 = from_html("<p class=\"blank\"> </p>"), root_1$8 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$6 = from_html("<p class=\"soft small-text pad\"> </p>"), root_3$5 = from_html("<i></i><i></i>", 1), root_4$4 = from_html("<p> </p>"), root_5$4 = from_html("<p class=\"soft small-text\"> </p>"), root_6$3 = from_html("&nbsp;<button class=\"quiet small seq\"> </button>", 1), root_7$3 = from_html("<section><h3><span> </span> <span> </span></h3> <div class=\"meter\"><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span><!></span></div> <!> <p class=\"soft small-text\"> <button class=\"quiet small seq\"> </button><!></p></section>"), root_8$2 = from_html("<p class=\"pad error-text\"><button class=\"quiet small seq\"> </button> </p>"), root_9$1 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!></div> <!>", 1);
 function Judge(e, n) {
 	push(n, !0);
 	let r = user_derived(() => n.view.state.quality), i = user_derived(() => ui.about?.judge_bands), a = user_derived(() => {
@@ -1462,14 +1481,14 @@ function Judge(e, n) {
 		event: e
 	});
 	var c = root_9$1(), l = first_child(c), u = child(l), d = (e) => {
-		var n = root$8(), r = only_child(n, !0);
+		var n = root$9(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noJudge")]), append(e, n);
 	};
 	if_block(u, (e) => {
 		!get(a).length && !n.view.state.judge.length && e(d);
 	});
 	var f = sibling(u, 2), p = (e) => {
-		var n = root_1$7(), i = child(n), a = child(i), o = only_child(a, !0), s = sibling(a), c = only_child(s, !0);
+		var n = root_1$8(), i = child(n), a = child(i), o = only_child(a, !0), s = sibling(a), c = only_child(s, !0);
 		reset(i);
 		var l = sibling(i, 2), u = child(l), d = only_child(u, !0), f = sibling(u), p = only_child(f);
 		reset(l);
@@ -1488,7 +1507,7 @@ function Judge(e, n) {
 		get(r) && e(p);
 	});
 	var m = sibling(f, 2), h = (e) => {
-		var n = root_2$5(), r = only_child(n, !0);
+		var n = root_2$6(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("bands", {
 			good: decimal(get(i).good),
 			warning: decimal(get(i).warning)
@@ -1508,7 +1527,7 @@ function Judge(e, n) {
 			var v = child(_);
 			let y;
 			var b = sibling(v), x = (e) => {
-				var n = root_3$4(), r = first_child(n);
+				var n = root_3$5(), r = first_child(n);
 				let a;
 				var o = sibling(r);
 				let s;
@@ -1520,10 +1539,10 @@ function Judge(e, n) {
 				get(i) && e(x);
 			}), reset(_), reset(f);
 			var S = sibling(f, 2), C = (e) => {
-				var n = root_4$3(), i = only_child(n, !0);
+				var n = root_4$4(), i = only_child(n, !0);
 				template_effect(() => set_text(i, get(r).why)), append(e, n);
 			}, w = (e) => {
-				var n = root_5$3(), r = only_child(n, !0);
+				var n = root_5$4(), r = only_child(n, !0);
 				template_effect((e) => set_text(r, e), [() => t("noRationale")]), append(e, n);
 			};
 			if_block(S, (e) => {
@@ -1566,7 +1585,7 @@ function Judge(e, n) {
 }
 delegate(["click"]);
 // src/panels/Ledger.svelte
-var root$7 = from_html("<p class=\"soft pad small-text\"> </p>"), root_1$6 = from_html("<p class=\"soft\"> </p>"), root_2$4 = from_html("<section class=\"pad\"><h3> </h3><!></section>"), root_3$3 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd></dl></section>"), root_4$2 = from_html("<p class=\"pad soft small-text\"> <button class=\"quiet small\"> </button></p>"), root_5$2 = from_html("<tr><td> <span class=\"soft\"> </span></td><td class=\"num\"> </td><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_6$2 = from_html("<section class=\"pad\"><h3> </h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th></tr></thead><tbody></tbody></table></div></section>"), root_7$2 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1);
+var root$8 = from_html("<p class=\"soft pad small-text\"> </p>"), root_1$7 = from_html("<p class=\"soft\"> </p>"), root_2$5 = from_html("<section class=\"pad\"><h3> </h3><!></section>"), root_3$4 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd></dl></section>"), root_4$3 = from_html("<p class=\"pad soft small-text\"> <button class=\"quiet small\"> </button></p>"), root_5$3 = from_html("<tr><td> <span class=\"soft\"> </span></td><td class=\"num\"> </td><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_6$2 = from_html("<section class=\"pad\"><h3> </h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th></tr></thead><tbody></tbody></table></div></section>"), root_7$2 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1);
 function Ledger(e, n) {
 	push(n, !0);
 	let r = new Told(untrack(() => n.view), "/cost"), i = user_derived(() => n.view.state), a = state([]), o = state(0);
@@ -1587,14 +1606,14 @@ function Ledger(e, n) {
 	var w = sibling(y, 2), T = child(w), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0);
 	reset(w), reset(p);
 	var k = sibling(p, 2), A = (e) => {
-		var n = root$7(), r = only_child(n);
+		var n = root$8(), r = only_child(n);
 		template_effect((e) => set_text(r, `* ${e ?? ""}`), [() => t("unpriced", { n: get(i).totals.uncosted })]), append(e, n);
 	};
 	if_block(k, (e) => {
 		get(i).totals.uncosted && get(i).totals.steps > get(i).totals.uncosted && e(A);
 	});
 	var j = sibling(k, 2), M = (e) => {
-		var n = root_2$4(), r = child(n), i = only_child(r, !0), a = sibling(r), o = (e) => {
+		var n = root_2$5(), r = child(n), i = only_child(r, !0), a = sibling(r), o = (e) => {
 			{
 				let n = user_derived(() => get(c).at(-1)?.amount_micro ?? 0);
 				Ruler(e, {
@@ -1607,7 +1626,7 @@ function Ledger(e, n) {
 				});
 			}
 		}, s = (e) => {
-			var n = root_1$6(), r = only_child(n, !0);
+			var n = root_1$7(), r = only_child(n, !0);
 			template_effect((e) => set_text(r, e), [() => t("paymentsOff")]), append(e, n);
 		};
 		if_block(a, (e) => {
@@ -1623,11 +1642,11 @@ function Ledger(e, n) {
 			return get(n);
 		} });
 	}, (e) => {
-		var n = root_1$6(), r = only_child(n, !0);
+		var n = root_1$7(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noPayments")]), append(e, n);
 	}), reset(N);
 	var L = sibling(N, 2), R = (e) => {
-		var n = root_3$3(), i = child(n), a = child(i), o = sibling(a), s = only_child(o, !0);
+		var n = root_3$4(), i = child(n), a = child(i), o = sibling(a), s = only_child(o, !0);
 		reset(i);
 		var c = sibling(i, 2), l = child(c), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = only_child(_, !0), y = sibling(_), b = only_child(y, !0), x = sibling(y, 2), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C, 2), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0);
 		reset(c), reset(n), template_effect((e, n, i, o, c, l, d, p, h, _, y) => {
@@ -1650,7 +1669,7 @@ function Ledger(e, n) {
 		r.value && n.view.position === null && e(R);
 	});
 	var z = sibling(L, 2), B = (e) => {
-		var n = root_4$2(), r = child(n), i = sibling(r), a = only_child(i, !0);
+		var n = root_4$3(), r = child(n), i = sibling(r), a = only_child(i, !0);
 		reset(n), template_effect((e, n) => {
 			set_text(r, `${e ?? ""} `), set_text(a, n);
 		}, [() => t("hiresInSpaces"), () => t("spaces")]), delegated("click", i, () => route.set({
@@ -1666,7 +1685,7 @@ function Ledger(e, n) {
 		reset(l), reset(c);
 		var v = sibling(c);
 		each(v, 21, () => get(i).runs.slice(-20).toReversed(), index, (e, n) => {
-			var r = root_5$2(), i = child(r), a = child(i), o = sibling(a), s = only_child(o, !0);
+			var r = root_5$3(), i = child(r), a = child(i), o = sibling(a), s = only_child(o, !0);
 			reset(i);
 			var c = sibling(i), l = only_child(c, !0), u = sibling(c), d = only_child(u, !0), f = sibling(u), p = only_child(f, !0);
 			reset(r), template_effect((e, n, r, i, o) => {
@@ -1727,7 +1746,7 @@ function Ledger(e, n) {
 }
 delegate(["click"]);
 // src/panels/Palette.svelte
-var root$6 = from_html("<li role=\"option\"><span> </span><code> </code></li>"), root_1$5 = from_html("<input role=\"combobox\" aria-expanded=\"true\" aria-controls=\"palette-list\"/> <ul id=\"palette-list\" class=\"palette\" role=\"listbox\"></ul>", 1);
+var root$7 = from_html("<li role=\"option\"><span> </span><code> </code></li>"), root_1$6 = from_html("<input role=\"combobox\" aria-expanded=\"true\" aria-controls=\"palette-list\"/> <ul id=\"palette-list\" class=\"palette\" role=\"listbox\"></ul>", 1);
 function Palette(e, n) {
 	push(n, !0);
 	let r = state(""), i = state(0), a = state(void 0), o = user_derived(() => commands(n.view)), s = user_derived(() => get(o).filter((e) => `${e.name} ${e.label}`.toLowerCase().includes(get(r).toLowerCase())));
@@ -1751,11 +1770,11 @@ function Palette(e, n) {
 			},
 			onclose: () => ui.overlay === "palette" && (ui.overlay = ""),
 			children: (e, n) => {
-				var o = root_1$5(), u = first_child(o);
+				var o = root_1$6(), u = first_child(o);
 				remove_input_defaults(u), bind_this(u, (e) => set(a, e), () => get(a));
 				var d = sibling(u, 2);
 				each(d, 23, () => get(s), (e) => e.name, (e, n, r) => {
-					var a = root$6(), o = child(a), s = only_child(o, !0), l = sibling(o), u = only_child(l);
+					var a = root$7(), o = child(a), s = only_child(o, !0), l = sibling(o), u = only_child(l);
 					reset(a), template_effect(() => {
 						set_attribute(a, "id", `palette-${get(r) ?? ""}`), set_attribute(a, "aria-selected", get(r) === get(i)), set_text(s, get(n).label), set_text(u, `/${get(n).name ?? ""}`);
 					}), delegated("click", a, () => c(get(r))), append(e, a);
@@ -1778,7 +1797,7 @@ delegate([
 	"click"
 ]);
 // src/panels/Preferences.svelte
-var root$5 = from_html("<label><input type=\"radio\"/> </label>"), root_1$4 = from_html("<fieldset><legend> </legend><div class=\"segmented\"></div></fieldset>"), root_2$3 = from_html("<label><input type=\"radio\" name=\"language\"/> </label>"), root_3$2 = from_html("<!> <fieldset><legend> </legend><div class=\"segmented\"></div></fieldset> <p class=\"soft\"> </p>", 1);
+var root$6 = from_html("<label><input type=\"radio\"/> </label>"), root_1$5 = from_html("<fieldset><legend> </legend><div class=\"segmented\"></div></fieldset>"), root_2$4 = from_html("<label><input type=\"radio\" name=\"language\"/> </label>"), root_3$3 = from_html("<!> <fieldset><legend> </legend><div class=\"segmented\"></div></fieldset> <p class=\"soft\"> </p>", 1);
 function Preferences(e, n) {
 	push(n, !0);
 	let r = [
@@ -1824,13 +1843,13 @@ function Preferences(e, n) {
 			},
 			onclose: () => ui.overlay === "preferences" && (ui.overlay = ""),
 			children: (e, n) => {
-				var i = root_3$2(), a = first_child(i);
+				var i = root_3$3(), a = first_child(i);
 				each(a, 17, () => r, ([e, n, r, i]) => e, (e, n) => {
 					var r = user_derived(() => to_array(get(n), 4));
 					let i = () => get(r)[0], a = () => get(r)[1], o = () => get(r)[2], s = () => get(r)[3];
-					var c = root_1$4(), l = child(c), u = only_child(l, !0), d = sibling(l);
+					var c = root_1$5(), l = child(c), u = only_child(l, !0), d = sibling(l);
 					each(d, 21, s, index, (e, n) => {
-						var r = root$5();
+						var r = root$6();
 						let a;
 						var s = child(r);
 						remove_input_defaults(s);
@@ -1848,7 +1867,7 @@ function Preferences(e, n) {
 				], index, (e, n) => {
 					var r = user_derived(() => to_array(get(n), 2));
 					let i = () => get(r)[0], a = () => get(r)[1];
-					var o = root_2$3();
+					var o = root_2$4();
 					let s;
 					var c = child(o);
 					remove_input_defaults(c);
@@ -1869,7 +1888,7 @@ function Preferences(e, n) {
 }
 delegate(["change"]);
 // src/panels/Shortcuts.svelte
-var root$4 = from_html("<dt><kbd> </kbd></dt><dd> </dd>", 1), root_1$3 = from_html("<dl class=\"facts\"></dl>");
+var root$5 = from_html("<dt><kbd> </kbd></dt><dd> </dd>", 1), root_1$4 = from_html("<dl class=\"facts\"></dl>");
 function Shortcuts(e, n) {
 	push(n, !0);
 	let r = user_derived(() => [
@@ -1891,11 +1910,11 @@ function Shortcuts(e, n) {
 			},
 			onclose: () => ui.overlay === "shortcuts" && (ui.overlay = ""),
 			children: (e, n) => {
-				var i = root_1$3();
+				var i = root_1$4();
 				each(i, 21, () => get(r), index, (e, n) => {
 					var r = user_derived(() => to_array(get(n), 2));
 					let i = () => get(r)[0], a = () => get(r)[1];
-					var o = root$4(), s = first_child(o), c = child(s), l = only_child(c, !0);
+					var o = root$5(), s = first_child(o), c = child(s), l = only_child(c, !0);
 					reset(s);
 					var u = sibling(s), d = only_child(u, !0);
 					template_effect(() => {
@@ -1909,7 +1928,7 @@ function Shortcuts(e, n) {
 	pop();
 }
 // src/panels/Spaces.svelte
-var root$3 = from_html("<p class=\"blank\"> </p>"), root_1$2 = from_html("<dt> </dt><dd><blockquote> </blockquote></dd>", 1), root_2$2 = from_html("<dt> </dt><dd> </dd>", 1), root_3$1 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">S</span><span class=\"tool-name\"> </span><span class=\"tool-target\"> </span><span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd> <!><!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>"), root_4$1 = from_html("<section class=\"pad\"><h3> </h3> <!></section>"), root_5$1 = from_html("<li> <span class=\"tag\"> </span> <a> </a> <span class=\"soft\"> </span></li>"), root_6$1 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_7$1 = from_html("<code> </code>"), root_8$1 = from_html("&nbsp;<span class=\"tag\"> </span>", 1), root_9 = from_html("&nbsp;<span> </span>", 1), root_10 = from_html("<li><strong> </strong> <!><!><!> <div class=\"soft small-text\"><!> <!> </div></li>"), root_11 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_12 = from_html("<button class=\"quiet small\"> </button>"), root_13 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_14 = from_html("<div class=\"pre\"> </div>"), root_15 = from_html("<blockquote class=\"pre\"> </blockquote>"), root_16 = from_html("<li><span class=\"soft small-text\"> <button class=\"quiet small seq\"> </button></span> <!></li>"), root_17 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows talk\"></ul></section>"), root_18 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!> <!></div> <!>", 1);
+var root$4 = from_html("<p class=\"blank\"> </p>"), root_1$3 = from_html("<dt> </dt><dd><blockquote> </blockquote></dd>", 1), root_2$3 = from_html("<dt> </dt><dd> </dd>", 1), root_3$2 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">S</span><span class=\"tool-name\"> </span><span class=\"tool-target\"> </span><span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd> <!><!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>"), root_4$2 = from_html("<section class=\"pad\"><h3> </h3> <!></section>"), root_5$2 = from_html("<li> <span class=\"tag\"> </span> <a> </a> <span class=\"soft\"> </span></li>"), root_6$1 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_7$1 = from_html("<code> </code>"), root_8$1 = from_html("&nbsp;<span class=\"tag\"> </span>", 1), root_9 = from_html("&nbsp;<span> </span>", 1), root_10 = from_html("<li><strong> </strong> <!><!><!> <div class=\"soft small-text\"><!> <!> </div></li>"), root_11 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_12 = from_html("<button class=\"quiet small\"> </button>"), root_13 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_14 = from_html("<div class=\"pre\"> </div>"), root_15 = from_html("<blockquote class=\"pre\"> </blockquote>"), root_16 = from_html("<li><span class=\"soft small-text\"> <button class=\"quiet small seq\"> </button></span> <!></li>"), root_17 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows talk\"></ul></section>"), root_18 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!> <!></div> <!>", 1);
 function Spaces(e, n) {
 	push(n, !0);
 	let r = user_derived(() => n.view.state), i = user_derived(() => !get(r).hires.length && !get(r).contacts.length && !get(r).channels.length && !get(r).talk.length && !get(r).peers.length), a = [
@@ -1923,16 +1942,16 @@ function Spaces(e, n) {
 		event: e
 	});
 	var c = root_18(), l = first_child(c), u = child(l), d = (e) => {
-		var n = root$3(), r = only_child(n, !0);
+		var n = root$4(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noSpaces")]), append(e, n);
 	};
 	if_block(u, (e) => {
 		get(i) && e(d);
 	});
 	var f = sibling(u, 2), p = (e) => {
-		var n = root_4$1(), i = child(n), a = only_child(i, !0), c = sibling(i, 2);
+		var n = root_4$2(), i = child(n), a = only_child(i, !0), c = sibling(i, 2);
 		each(c, 17, () => get(r).hires.toReversed(), index, (e, n) => {
-			var r = root_3$1(), i = child(r), a = sibling(child(i)), c = only_child(a, !0), l = sibling(a), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
+			var r = root_3$2(), i = child(r), a = sibling(child(i)), c = only_child(a, !0), l = sibling(a), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
 			reset(i);
 			var p = sibling(i, 2), m = child(p), h = only_child(m, !0), g = sibling(m), _ = child(g), v = sibling(_), y = only_child(v, !0);
 			reset(g);
@@ -1951,7 +1970,7 @@ function Spaces(e, n) {
 				get(n).refunded_micro && e(D);
 			}), reset(S);
 			var O = sibling(S, 2), k = (e) => {
-				var r = root_1$2(), i = first_child(r), a = only_child(i, !0), o = sibling(i), s = child(o), c = only_child(s, !0);
+				var r = root_1$3(), i = first_child(r), a = only_child(i, !0), o = sibling(i), s = child(o), c = only_child(s, !0);
 				reset(o), template_effect((e) => {
 					set_text(a, e), set_text(c, get(n).result);
 				}, [() => t("result")]), append(e, r);
@@ -1960,7 +1979,7 @@ function Spaces(e, n) {
 				get(n).result && e(k);
 			});
 			var A = sibling(O, 2), j = (e) => {
-				var r = root_2$2(), i = first_child(r), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
+				var r = root_2$3(), i = first_child(r), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
 				template_effect((e) => {
 					set_text(a, e), set_text(s, get(n).reason);
 				}, [() => t("more")]), append(e, r);
@@ -1969,7 +1988,7 @@ function Spaces(e, n) {
 				get(n).reason && e(j);
 			});
 			var M = sibling(A, 2), N = (e) => {
-				var r = root_2$2(), i = first_child(r), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
+				var r = root_2$3(), i = first_child(r), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
 				template_effect((e, n, r) => {
 					set_text(a, e), set_attribute(o, "aria-label", n), set_text(s, r);
 				}, [
@@ -2003,7 +2022,7 @@ function Spaces(e, n) {
 	var m = sibling(f, 2), h = (e) => {
 		var n = root_6$1(), i = child(n), a = only_child(i, !0), o = sibling(i);
 		each(o, 21, () => get(r).peers, index, (e, n) => {
-			var r = root_5$1(), i = child(r), a = sibling(i), o = only_child(a, !0), s = sibling(a, 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0);
+			var r = root_5$2(), i = child(r), a = sibling(i), o = only_child(a, !0), s = sibling(a, 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0);
 			reset(r), template_effect((e) => {
 				set_text(i, `${get(n).agent ?? ""} `), set_text(o, get(n).state), set_attribute(s, "href", `/workspace/${e ?? ""}`), set_text(c, get(n).session), set_text(u, get(n).detail);
 			}, [() => encodeURIComponent(get(n).session)]), append(e, r);
@@ -2119,7 +2138,7 @@ function Spaces(e, n) {
 }
 delegate(["click"]);
 // src/panels/SpanRow.svelte
-var root$2 = from_html("<button><span class=\"span-name\"> </span> <span class=\"span-track\"><span class=\"span-bar\"></span></span> <span class=\"num soft\"> </span></button>");
+var root$3 = from_html("<button><span class=\"span-name\"> </span> <span class=\"span-track\"><span class=\"span-bar\"></span></span> <span class=\"num soft\"> </span></button>");
 function SpanRow(e, n) {
 	push(n, !0);
 	let r = user_derived(() => n.span.kind === "run" ? t("runN") : n.span.kind === "step" ? t("stepN", { n: Number(n.span.name) + 1 }) : n.span.kind === "model" ? t("model") : n.span.name), i = user_derived(() => n.axis.at(n.span.started)), a = user_derived(() => n.axis.at(n.span.ended || n.now)), o = user_derived(() => [
@@ -2130,7 +2149,7 @@ function SpanRow(e, n) {
 		"expired",
 		"in_doubt"
 	].includes(n.span.status));
-	var s = root$2();
+	var s = root$3();
 	let c;
 	var l = child(s);
 	let u;
@@ -2181,15 +2200,15 @@ function tree(e) {
 	return a("", 0), i;
 }
 // src/panels/Timeline.svelte
-var root$1 = from_html("<p class=\"blank\"> </p>"), root_1$1 = from_html("<p class=\"soft small-text pad\"> </p>"), root_2$1 = from_html("<!> <!>", 1);
+var root$2 = from_html("<p class=\"blank\"> </p>"), root_1$2 = from_html("<p class=\"soft small-text pad\"> </p>"), root_2$2 = from_html("<!> <!>", 1);
 function Timeline(e, n) {
 	push(n, !0);
 	let r = user_derived(() => tree(n.view.state.spans)), i = user_derived(() => axis(n.view.state.spans, n.view.state.time)), a = user_derived(() => route.get("span"));
-	var o = root_2$1(), s = first_child(o), c = (e) => {
-		var n = root$1(), r = only_child(n, !0);
+	var o = root_2$2(), s = first_child(o), c = (e) => {
+		var n = root$2(), r = only_child(n, !0);
 		template_effect((e) => set_text(r, e), [() => t("noSpans")]), append(e, n);
 	}, l = (e) => {
-		var o = root_2$1(), s = first_child(o);
+		var o = root_2$2(), s = first_child(o);
 		{
 			let e = (e, o = noop) => {
 				let s = user_derived(() => get(r)[o()]);
@@ -2244,7 +2263,7 @@ function Timeline(e, n) {
 			});
 		}
 		var c = sibling(s, 2), l = (e) => {
-			var n = root_1$1(), r = only_child(n, !0);
+			var n = root_1$2(), r = only_child(n, !0);
 			template_effect((e) => set_text(r, e), [() => t("gaps")]), append(e, n);
 		};
 		if_block(c, (e) => {
@@ -2262,6 +2281,140 @@ function Timeline(e, n) {
 		events: "RunStarted, Step*, Message, ToolCall*, RunFinished"
 	}), append(e, o), pop();
 }
+// src/panels/ToolBody.svelte
+var root$1 = from_html("<p class=\"soft\"> <!></p>"), root_1$1 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$1 = from_html("<p class=\"error-text\"> </p>"), root_3$1 = from_html("<p class=\"soft\"> </p>"), root_4$1 = from_html("<button class=\"quiet small\"> </button>"), root_5$1 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>");
+function ToolBody(e, n) {
+	push(n, !0);
+	let r = user_derived(() => n.entry.end ? n.view.record(n.entry.end, n.entry.branch) : void 0), i = user_derived(() => get(r)?.kind.result ?? get(r)?.kind.error), a = user_derived(() => typeof get(i) == "object" && get(i) !== null && !Array.isArray(get(i)) ? get(i) : {}), o = (e) => typeof e == "string" ? e : "";
+	var s = root_5$1(), c = child(s), l = (e) => {
+		var r = root_1$1(), i = first_child(r), s = sibling(child(i));
+		reset(i);
+		var c = sibling(i, 2), l = (e) => {
+			var n = root$1(), r = child(n), i = sibling(r), o = (e) => {
+				var n = text();
+				template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => String(get(a).sandbox)]), append(e, n);
+			};
+			if_block(i, (e) => {
+				get(a).sandbox && e(o);
+			}), reset(n), template_effect((e) => set_text(r, `exit ${e ?? ""}`), [() => String(get(a).exit_code)]), append(e, n);
+		};
+		if_block(c, (e) => {
+			get(a).exit_code !== void 0 && e(l);
+		}), template_effect((e, n, r) => set_text(s, `${e ?? ""}
+${n ?? ""}${r ?? ""}`), [
+			() => o(n.given.command),
+			() => o(get(a).stdout),
+			() => o(get(a).stderr)
+		]), append(e, r);
+	}, u = (e) => {
+		{
+			let r = user_derived(() => o(n.given.old_text)), i = user_derived(() => o(n.given.new_text)), a = user_derived(() => t("difference"));
+			Diff(e, {
+				get before() {
+					return get(r);
+				},
+				get after() {
+					return get(i);
+				},
+				get label() {
+					return get(a);
+				}
+			});
+		}
+	}, d = user_derived(() => o(n.given.old_text)), f = (e) => {
+		{
+			let r = user_derived(() => o(n.given.content)), i = user_derived(() => t("difference"));
+			Diff(e, {
+				before: "",
+				get after() {
+					return get(r);
+				},
+				get label() {
+					return get(i);
+				}
+			});
+		}
+	}, p = user_derived(() => /^write/.test(n.entry.label) && o(n.given.content)), m = (e) => {
+		{
+			let r = user_derived(() => o(get(a).content));
+			Json(e, {
+				get label() {
+					return n.entry.detail;
+				},
+				get value() {
+					return get(r);
+				}
+			});
+		}
+	}, h = user_derived(() => o(get(a).content));
+	if_block(c, (e) => {
+		n.entry.label === "bash" ? e(l) : get(d) ? e(u, 1) : get(p) ? e(f, 2) : get(h) && e(m, 3);
+	});
+	var g = sibling(c, 2), _ = (e) => {
+		var n = root_2$1(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => o(get(a).error) || o(get(r)?.kind.error)]), append(e, n);
+	}, v = user_derived(() => o(get(a).error) || get(r)?.kind.type === "ToolCallFailed");
+	if_block(g, (e) => {
+		get(v) && e(_);
+	});
+	var y = sibling(g, 2), b = (e) => {
+		var r = root_3$1(), i = only_child(r, !0);
+		template_effect((e) => set_text(i, e), [() => t("whyAsked", { rule: n.entry.why })]), append(e, r);
+	};
+	if_block(y, (e) => {
+		n.entry.why && n.entry.state !== "waiting" && e(b);
+	});
+	var x = sibling(y, 2), S = child(x), C = only_child(S, !0), w = sibling(S);
+	{
+		let e = user_derived(() => t("arguments")), r = user_derived(() => n.asked?.kind.arguments);
+		Json(w, {
+			get label() {
+				return get(e);
+			},
+			get value() {
+				return get(r);
+			}
+		});
+	}
+	var T = sibling(w), E = (e) => {
+		{
+			let n = user_derived(() => t("result"));
+			Json(e, {
+				get label() {
+					return get(n);
+				},
+				get value() {
+					return get(i);
+				}
+			});
+		}
+	};
+	if_block(T, (e) => {
+		get(r) && e(E);
+	}), reset(x);
+	var D = sibling(x, 2), O = child(D), k = only_child(O), A = sibling(O, 2), j = only_child(A, !0), M = sibling(A, 2), N = (e) => {
+		var r = root_4$1(), i = only_child(r, !0);
+		template_effect((e) => set_text(i, e), [() => t("wholeFile")]), delegated("click", r, () => route.set({
+			mid: "files",
+			right: "preview",
+			file: n.entry.detail
+		})), append(e, r);
+	}, P = user_derived(() => n.view.state.files.some((e) => e.path === n.entry.detail));
+	if_block(M, (e) => {
+		get(P) && e(N);
+	}), reset(D), reset(s), template_effect((e, r, i) => {
+		set_text(C, e), set_text(k, `${r ?? ""} #${n.entry.seq ?? ""}`), set_text(j, i);
+	}, [
+		() => t("raw"),
+		() => t("inJournal"),
+		() => t("inTrace")
+	]), delegated("click", O, () => toJournal(n.view, n.entry)), delegated("click", A, () => route.set({
+		right: "trace",
+		span: n.entry.ref,
+		pane: "right"
+	})), append(e, s), pop();
+}
+delegate(["click"]);
 // src/panels/Trace.svelte
 var root = from_html("<p class=\"blank\"> </p>"), root_1 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> <span class=\"soft\"> </span></dd></div> <div><dt> </dt><dd> <span class=\"minus\"> </span></dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2 = from_html("<div role=\"listitem\"><!></div>"), root_3 = from_html("<dt> </dt><dd> </dd>", 1), root_4 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!>", 1), root_5 = from_html("… <button class=\"quiet small\"> </button>", 1), root_6 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!> <dt> </dt><dd><button class=\"quiet small\"> </button><!></dd></dl>"), root_7 = from_html("<!> <div class=\"spans\" role=\"list\"></div> <!>", 1), root_8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!></div> <!>", 1);
 function Trace(e, n) {
@@ -2403,4 +2556,4 @@ function Trace(e, n) {
 }
 // src/panes.ts
 delegate(["click"]), learn(more);
-export { Autonomic, Branches, Compare, Context, Fork, Graph, Identity, Inbox, Journal, Judge, Ledger, Palette, Preferences, Shortcuts, Spaces, Timeline, Trace };
+export { Autonomic, Branches, Compare, Context, Doubt, Fork, Graph, Identity, Inbox, Journal, Judge, Ledger, Palette, Preferences, Shortcuts, Spaces, Timeline, ToolBody, Trace };

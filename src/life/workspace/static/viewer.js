@@ -4772,6 +4772,15 @@ var KEY, DEFAULTS, prefs, init_prefs_svelte = __esmMin((() => {
 	}, ui = new Ui();
 })), more, init_en_more = __esmMin((() => {
 	more = {
+		doubtAsk: "Nobody but you can tell whether this call took effect.",
+		doubtDone: "It happened",
+		doubtNot: "It did not happen",
+		doubtRetry: "Run it again",
+		arguments: "Arguments",
+		result: "Result",
+		raw: "As JSON",
+		inTrace: "In the trace",
+		wholeFile: "File",
 		noNoise: "Without book-keeping",
 		noGraph: "Nothing was written to memory or looked up yet. Notes with [[links]] become a graph here.",
 		graphFigure: "Knowledge graph: {n} notes, {m} links. The list below says the same.",
@@ -5193,13 +5202,9 @@ var KEY, DEFAULTS, prefs, init_prefs_svelte = __esmMin((() => {
 		state_refused: "refused",
 		state_expired: "nobody decided",
 		state_in_doubt: "in doubt",
-		arguments: "Arguments",
-		result: "Result",
-		raw: "As JSON",
 		showAll: "Show all {n} lines",
 		showLess: "Show less",
 		inJournal: "In the journal",
-		inTrace: "In the trace",
 		approvalAsk: "{tool} wants to run",
 		needs: "It needs",
 		risk: "Risk",
@@ -5220,10 +5225,6 @@ var KEY, DEFAULTS, prefs, init_prefs_svelte = __esmMin((() => {
 		alreadyDecided: "Somebody decided already.",
 		notJson: "This is not valid JSON.",
 		rules: "Allowed for this session",
-		doubtAsk: "Nobody but you can tell whether this call took effect.",
-		doubtDone: "It happened",
-		doubtNot: "It did not happen",
-		doubtRetry: "Run it again",
 		exactly: "Exactly",
 		paymentAsk: "A payment of {amount} to {payee}",
 		payeeOf: "Payee",
@@ -5332,7 +5333,6 @@ var KEY, DEFAULTS, prefs, init_prefs_svelte = __esmMin((() => {
 		showPane: "Show",
 		resize: "Width of {pane}",
 		linkCopied: "The link was copied.",
-		wholeFile: "File",
 		graph: "Knowledge",
 		spaces: "Spaces",
 		"notice_demo.branch_offered": "Another way was offered: {d}",
@@ -5496,7 +5496,7 @@ var made, init_format = __esmMin((() => {
 function Meter(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "bad", 3, !1), a = user_derived(() => Math.max(0, Math.min(1, n.value)));
-	var o = root$46();
+	var o = root$47();
 	let s;
 	var c = child(o), l = only_child(c, !0), u = sibling(c), d = only_child(u, !0), f = sibling(u, 2);
 	set_attribute(f, "aria-valuemin", 0), set_attribute(f, "aria-valuemax", 100);
@@ -5506,20 +5506,20 @@ function Meter(e, n) {
 		s = set_class(o, 1, "meter", null, s, { bad: i() }), set_text(l, n.label), set_text(d, e), set_attribute(f, "aria-label", n.label), set_attribute(f, "aria-valuenow", c), m = set_style(p, "", m, { width: `${get$1(a) * 100}%` });
 	}, [() => percent(n.value), () => Math.round(get$1(a) * 100)]), append(e, o), pop();
 }
-var root$46, init_Meter = __esmMin((() => {
-	init_client(), init_format(), root$46 = from_html("<div><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span></span></div>");
+var root$47, init_Meter = __esmMin((() => {
+	init_client(), init_format(), root$47 = from_html("<div><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span></span></div>");
 }));
 // src/lib/Source.svelte
 function Source(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.read === void 0 ? offline ? t("sourceRecorded") : n.view.position === null ? t("sourceLive") : t("sourcePast") : t("sourceRead", { when: new Date(n.read).toLocaleTimeString() }));
-	var a = root$45(), o = child(a), s = only_child(o, !0), c = only_child(sibling(o));
+	var a = root$46(), o = child(a), s = only_child(o, !0), c = only_child(sibling(o));
 	reset(a), template_effect((e, a) => {
 		set_attribute(o, "title", n.events), set_text(s, e), set_text(c, `${a ?? ""} · ${get$1(i) ?? ""}`);
 	}, [() => t("source", { events: n.events }), () => t("asOf", { n: n.seq ?? n.view.state.seq })]), append(e, a), pop();
 }
-var root$45, init_Source = __esmMin((() => {
-	init_disclose_version(), init_client(), init_route_svelte(), init_i18n(), root$45 = from_html("<footer class=\"source\"><span> </span><span> </span></footer>");
+var root$46, init_Source = __esmMin((() => {
+	init_disclose_version(), init_client(), init_route_svelte(), init_i18n(), root$46 = from_html("<footer class=\"source\"><span> </span><span> </span></footer>");
 }));
 // src/panels/Autonomic.svelte
 function Autonomic(e, n) {
@@ -5536,7 +5536,7 @@ function Autonomic(e, n) {
 		side_effect_pressure: t("sideEffects")
 	})), u = (e, n) => n.map((i, a) => `${a ? "L" : "M"}${(a / Math.max(1, n.length - 1) * 300).toFixed(1)},${(58 - Math.max(0, Math.min(1, i[e])) * 56).toFixed(1)}`).join(""), d = (e) => t(e ? "yes" : "no");
 	var f = root_11$8(), p = first_child(f), m = child(p), h = (e) => {
-		var n = root$44(), i = only_child(n, !0);
+		var n = root$45(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("noVector")]), append(e, n);
 	}, g = (e) => {
 		var n = root_4$28(), i = first_child(n), a = child(i), d = child(a), f = only_child(d, !0), p = only_child(sibling(d), !0);
@@ -5668,7 +5668,7 @@ function Autonomic(e, n) {
 		var n = root_5$22(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("gatesNone")]), append(e, n);
 	}, S = (e) => {
-		var n = root_6$20(), i = first_child(n), a = child(i), s = only_child(a, !0), c = sibling(a), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0), k = only_child(sibling(D), !0);
+		var n = root_6$19(), i = first_child(n), a = child(i), s = only_child(a, !0), c = sibling(a), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = only_child(x, !0), C = sibling(x), w = only_child(C, !0), T = sibling(C), E = only_child(T, !0), D = sibling(T), O = only_child(D, !0), k = only_child(sibling(D), !0);
 		reset(i);
 		var A = only_child(sibling(i));
 		template_effect((e, n, i, a, c, u, d, p, h, _, y) => {
@@ -5762,8 +5762,8 @@ function Autonomic(e, n) {
 		set_attribute(p, "aria-label", e), set_text(y, n);
 	}, [() => t("autonomic"), () => t("gates")]), append(e, f), pop();
 }
-var root$44, root_1$37, root_2$33, root_3$30, root_4$28, root_5$22, root_6$20, root_7$19, root_8$16, root_9$13, root_10$10, root_11$8, init_Autonomic = __esmMin((() => {
-	init_disclose_version(), init_client(), init_index_client(), init_daemon_svelte(), init_format(), init_route_svelte(), init_i18n(), init_Meter(), init_Source(), root$44 = from_html("<p class=\"blank\"> </p>"), root_1$37 = from_svg("<path></path>"), root_2$33 = from_html("<span> </span>"), root_3$30 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$28 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$22 = from_html("<p class=\"soft\"> </p>"), root_6$20 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$19 = from_html("<dt> </dt><dd> </dd>", 1), root_8$16 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><!></dl></section>"), root_9$13 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_10$10 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_11$8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1), delegate(["click"]);
+var root$45, root_1$37, root_2$33, root_3$30, root_4$28, root_5$22, root_6$19, root_7$19, root_8$16, root_9$13, root_10$10, root_11$8, init_Autonomic = __esmMin((() => {
+	init_disclose_version(), init_client(), init_index_client(), init_daemon_svelte(), init_format(), init_route_svelte(), init_i18n(), init_Meter(), init_Source(), root$45 = from_html("<p class=\"blank\"> </p>"), root_1$37 = from_svg("<path></path>"), root_2$33 = from_html("<span> </span>"), root_3$30 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <svg class=\"spark\" viewBox=\"0 0 300 60\" role=\"img\" preserveAspectRatio=\"none\"></svg> <p class=\"legend small-text\"></p></section>"), root_4$28 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <section class=\"pad\"><!> <!> <!> <!> <!></section> <!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl></section>", 1), root_5$22 = from_html("<p class=\"soft\"> </p>"), root_6$19 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd> <dt> </dt><dd> </dd><dt> </dt><dd> </dd><dt> </dt><dd> </dd></dl><p class=\"soft\"> </p>", 1), root_7$19 = from_html("<dt> </dt><dd> </dd>", 1), root_8$16 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd><dt> </dt><dd> </dd><!></dl></section>"), root_9$13 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_10$10 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_11$8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1), delegate(["click"]);
 }));
 // src/lib/Dialog.svelte
 function Dialog(e, n) {
@@ -5776,7 +5776,7 @@ function Dialog(e, n) {
 	function c() {
 		get$1(o)?.open && get$1(o).close(), s || n.onclose(), s = !0;
 	}
-	var l = root$43();
+	var l = root$44();
 	let u;
 	var d = child(l), f = child(d), p = child(f), m = only_child(p, !0), h = sibling(p);
 	reset(f), snippet(sibling(f, 2), () => n.children), reset(d), reset(l), bind_this(l, (e) => set(o, e), () => get$1(o)), template_effect((e) => {
@@ -5790,8 +5790,8 @@ function Dialog(e, n) {
 		a() && e.key === "Escape" && (e.stopPropagation(), c());
 	}), delegated("click", h, c), append(e, l), pop();
 }
-var root$43, init_Dialog = __esmMin((() => {
-	init_disclose_version(), init_client(), init_i18n(), root$43 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>"), delegate(["click", "keydown"]);
+var root$44, init_Dialog = __esmMin((() => {
+	init_disclose_version(), init_client(), init_i18n(), root$44 = from_html("<dialog><div class=\"dialog\"><header><h2> </h2><button class=\"quiet icon\">✕</button></header> <!></div></dialog>"), delegate(["click", "keydown"]);
 }));
 // src/panels/Branches.svelte
 function Branches(e, n) {
@@ -5817,7 +5817,7 @@ function Branches(e, n) {
 			onclose: () => ui.overlay === "branches" && (ui.overlay = ""),
 			children: (e, a) => {
 				var l = root_4$27(), u = first_child(l), d = (e) => {
-					var n = root$42(), i = only_child(n, !0);
+					var n = root$43(), i = only_child(n, !0);
 					template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
 				}, f = (e) => {
 					var a = root_3$29();
@@ -5865,8 +5865,8 @@ function Branches(e, n) {
 	}
 	pop();
 }
-var root$42, root_1$36, root_2$32, root_3$29, root_4$27, init_Branches = __esmMin((() => {
-	init_disclose_version(), init_client(), init_api(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Dialog(), root$42 = from_html("<p class=\"soft\"> </p>"), root_1$36 = from_html("<button class=\"quiet small\"> </button>"), root_2$32 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> <!><!></span> <!></li>"), root_3$29 = from_html("<ul class=\"rows branches\"></ul>"), root_4$27 = from_html("<!> <div class=\"row\"><button class=\"quiet\"> </button><button class=\"quiet\"> </button></div>", 1), delegate(["click"]);
+var root$43, root_1$36, root_2$32, root_3$29, root_4$27, init_Branches = __esmMin((() => {
+	init_disclose_version(), init_client(), init_api(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Dialog(), root$43 = from_html("<p class=\"soft\"> </p>"), root_1$36 = from_html("<button class=\"quiet small\"> </button>"), root_2$32 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> <!><!></span> <!></li>"), root_3$29 = from_html("<ul class=\"rows branches\"></ul>"), root_4$27 = from_html("<!> <div class=\"row\"><button class=\"quiet\"> </button><button class=\"quiet\"> </button></div>", 1), delegate(["click"]);
 }));
 // src/panels/Compare.svelte
 function Compare(e, n) {
@@ -5900,7 +5900,7 @@ function Compare(e, n) {
 			children: (e, n) => {
 				var a = root_7$18(), m = first_child(a), h = child(m), g = child(h), _ = child(g, !0), v = sibling(_);
 				each(v, 21, () => get$1(i), index, (e, n) => {
-					var i = root$41(), a = only_child(i, !0), o = {};
+					var i = root$42(), a = only_child(i, !0), o = {};
 					template_effect(() => {
 						set_text(a, get$1(n).name), o !== (o = get$1(n).branch_id) && (i.value = (i.__value = o) ?? "");
 					}), append(e, i);
@@ -5909,7 +5909,7 @@ function Compare(e, n) {
 				remove_input_defaults(b), reset(y), reset(h);
 				var x = sibling(h, 2), S = child(x), C = child(S, !0), w = sibling(C);
 				each(w, 21, () => get$1(i), index, (e, n) => {
-					var i = root$41(), a = only_child(i, !0), o = {};
+					var i = root$42(), a = only_child(i, !0), o = {};
 					template_effect(() => {
 						set_text(a, get$1(n).name), o !== (o = get$1(n).branch_id) && (i.value = (i.__value = o) ?? "");
 					}), append(e, i);
@@ -5919,7 +5919,7 @@ function Compare(e, n) {
 				var D = sibling(m, 2), O = child(D), k = only_child(O, !0);
 				reset(D);
 				var A = sibling(D, 2), j = (e) => {
-					var n = root_6$19(), i = first_child(n), a = only_child(i, !0), o = sibling(i, 2);
+					var n = root_6$18(), i = first_child(n), a = only_child(i, !0), o = sibling(i, 2);
 					each(o, 21, () => get$1(p), index, (e, n) => {
 						var i = root_1$35(), a = child(i), o = only_child(a), s = sibling(a), c = only_child(s, !0), l = only_child(sibling(s, 2));
 						reset(i), template_effect((e, i, a, s, u, d, f, p, m) => {
@@ -5984,15 +5984,15 @@ function Compare(e, n) {
 	}
 	pop();
 }
-var root$41, root_1$35, root_2$31, root_3$28, root_4$26, root_5$21, root_6$19, root_7$18, init_Compare = __esmMin((() => {
-	init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_ui_svelte(), init_i18n(), init_Dialog(), root$41 = from_html("<option> </option>"), root_1$35 = from_html("<section class=\"verb\"><h3> </h3><p> </p> <p class=\"soft\"> </p></section>"), root_2$31 = from_html("<tr><th scope=\"row\"> </th><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_3$28 = from_html("<table><tbody></tbody></table>"), root_4$26 = from_html("<details><summary> <span class=\"soft\"> </span></summary><pre> </pre></details>"), root_5$21 = from_html("<p class=\"soft\"> </p>"), root_6$19 = from_html("<p> </p> <div class=\"two\"></div> <!> <h3> </h3> <!>", 1), root_7$18 = from_html("<div class=\"two\"><div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div> <div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div></div> <div class=\"row\"><button> </button></div> <!>", 1), delegate(["click"]);
+var root$42, root_1$35, root_2$31, root_3$28, root_4$26, root_5$21, root_6$18, root_7$18, init_Compare = __esmMin((() => {
+	init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_ui_svelte(), init_i18n(), init_Dialog(), root$42 = from_html("<option> </option>"), root_1$35 = from_html("<section class=\"verb\"><h3> </h3><p> </p> <p class=\"soft\"> </p></section>"), root_2$31 = from_html("<tr><th scope=\"row\"> </th><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_3$28 = from_html("<table><tbody></tbody></table>"), root_4$26 = from_html("<details><summary> <span class=\"soft\"> </span></summary><pre> </pre></details>"), root_5$21 = from_html("<p class=\"soft\"> </p>"), root_6$18 = from_html("<p> </p> <div class=\"two\"></div> <!> <h3> </h3> <!>", 1), root_7$18 = from_html("<div class=\"two\"><div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div> <div class=\"row\"><label> <select></select></label><label>#<input type=\"number\" min=\"0\"/></label></div></div> <div class=\"row\"><button> </button></div> <!>", 1), delegate(["click"]);
 }));
 // src/panels/Context.svelte
 function Context(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.view.state.context), a = user_derived(() => n.view.state.blocks), o = user_derived(() => Math.max(1, ...get$1(a).map((e) => e.tokens))), s = new Told(untrack(() => n.view), "/context"), c = new Told(untrack(() => n.view), "/autonomic"), l = user_derived(() => get$1(i).prompt_seq || get$1(i).window || get$1(a).length);
 	var u = root_9$12(), d = first_child(u), f = child(d), p = (e) => {
-		var n = root$40(), i = only_child(n, !0);
+		var n = root$41(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("noContext")]), append(e, n);
 	}, m = (e) => {
 		var s = root_5$20(), c = first_child(s), l = child(c), u = child(l), d = only_child(u, !0), f = only_child(sibling(u), !0);
@@ -6076,7 +6076,7 @@ function Context(e, n) {
 		var n = root_8$15(), i = child(n), a = child(i), o = only_child(sibling(a), !0);
 		reset(i);
 		var l = sibling(i, 2), u = child(l), d = only_child(u, !0), f = sibling(u), p = only_child(f), m = sibling(f, 2), h = only_child(m, !0), g = sibling(m), _ = child(g, !0), v = sibling(_), y = (e) => {
-			var n = root_6$18(), i = only_child(sibling(first_child(n)), !0);
+			var n = root_6$17(), i = only_child(sibling(first_child(n)), !0);
 			template_effect((e) => set_text(i, e), [() => t("ruleTarget", { n: whole(c.value.target_tokens) })]), append(e, n);
 		};
 		if_block(v, (e) => {
@@ -6113,8 +6113,28 @@ function Context(e, n) {
 		events: "arcan.context_*, ContextCompacted, Message"
 	}), template_effect((e) => set_attribute(d, "aria-label", e), [() => t("context")]), append(e, u), pop();
 }
-var root$40, root_1$34, root_2$30, root_3$27, root_4$25, root_5$20, root_6$18, root_7$17, root_8$15, root_9$12, init_Context = __esmMin((() => {
-	init_disclose_version(), init_client(), init_index_client(), init_format(), init_daemon_svelte(), init_i18n(), init_Meter(), init_Source(), root$40 = from_html("<p class=\"blank\"> </p>"), root_1$34 = from_html("<div class=\"pad\"><!></div>"), root_2$30 = from_html("<p class=\"pad\"> </p>"), root_3$27 = from_html("<div class=\"part\"><span> <span class=\"soft\"> </span></span><span class=\"num\"> </span><span class=\"part-bar\"></span></div>"), root_4$25 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <!></section>"), root_5$20 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <!>", 1), root_6$18 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_7$17 = from_html("<dt> </dt><dd> </dd>", 1), root_8$15 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <!></dl></section>"), root_9$12 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!></div> <!>", 1);
+var root$41, root_1$34, root_2$30, root_3$27, root_4$25, root_5$20, root_6$17, root_7$17, root_8$15, root_9$12, init_Context = __esmMin((() => {
+	init_disclose_version(), init_client(), init_index_client(), init_format(), init_daemon_svelte(), init_i18n(), init_Meter(), init_Source(), root$41 = from_html("<p class=\"blank\"> </p>"), root_1$34 = from_html("<div class=\"pad\"><!></div>"), root_2$30 = from_html("<p class=\"pad\"> </p>"), root_3$27 = from_html("<div class=\"part\"><span> <span class=\"soft\"> </span></span><span class=\"num\"> </span><span class=\"part-bar\"></span></div>"), root_4$25 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <!></section>"), root_5$20 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <!>", 1), root_6$17 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_7$17 = from_html("<dt> </dt><dd> </dd>", 1), root_8$15 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <!></dl></section>"), root_9$12 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!></div> <!>", 1);
+}));
+// src/panels/Doubt.svelte
+function Doubt(e, n) {
+	push$1(n, !0);
+	let i = (e) => ui.attempt(() => send("POST", at(n.view.id, `/doubts/${encodeURIComponent(n.call)}`, { branch: n.view.branch }), { decision: e }));
+	var a = root$40(), o = child(a), s = only_child(child(o), !0);
+	reset(o);
+	var c = sibling(o, 2), l = child(c), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0);
+	reset(c), reset(a), template_effect((e, n, i, o, c) => {
+		set_attribute(a, "aria-label", e), set_text(s, n), set_text(u, i), set_text(f, o), set_text(m, c);
+	}, [
+		() => t("doubtAsk"),
+		() => t("doubtAsk"),
+		() => t("doubtDone"),
+		() => t("doubtNot"),
+		() => t("doubtRetry")
+	]), delegated("click", l, () => i("done")), delegated("click", d, () => i("not_done")), delegated("click", p, () => i("retry")), append(e, a), pop();
+}
+var root$40, init_Doubt = __esmMin((() => {
+	init_disclose_version(), init_client(), init_api(), init_ui_svelte(), init_i18n(), root$40 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong></p> <div class=\"row wrap\"><button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div></div>"), delegate(["click"]);
 }));
 // src/panels/Fork.svelte
 function Fork(e, n) {
@@ -6329,7 +6349,7 @@ function Graph(e, n) {
 			var o = root_10$9();
 			let c;
 			var d = child(o), f = (e) => {
-				var a = root_6$17(), o = only_child(a);
+				var a = root_6$16(), o = only_child(a);
 				template_effect(() => set_text(o, `#${get$1(i).seq ?? ""}`)), delegated("click", a, () => toJournal(n.view, get$1(i))), append(e, a);
 			};
 			if_block(d, (e) => {
@@ -6389,8 +6409,8 @@ function Graph(e, n) {
 		events: "ToolCall* (memory, knowledge), Memory*, Knowledge*"
 	}), template_effect((e) => set_attribute(f, "aria-label", e), [() => t("graph")]), append(e, d), pop();
 }
-var root$38, root_1$33, root_2$29, root_3$26, root_4$24, root_5$19, root_6$17, root_7$16, root_8$14, root_9$11, root_10$9, root_11$7, root_12$6, root_13$5, root_14$4, init_Graph = __esmMin((() => {
-	init_disclose_version(), init_client(), init_route_svelte(), init_i18n(), init_Source(), init_goto(), init_graph(), root$38 = from_html("<p class=\"blank\"> </p>"), root_1$33 = from_svg("<line></line>"), root_2$29 = from_svg("<rect x=\"-6\" y=\"-6\" width=\"12\" height=\"12\" transform=\"rotate(45)\"></rect>"), root_3$26 = from_svg("<rect x=\"-6\" y=\"-7\" width=\"12\" height=\"14\" rx=\"2\"></rect>"), root_4$24 = from_svg("<circle></circle>"), root_5$19 = from_svg("<g><!><text y=\"-12\"> </text></g>"), root_6$17 = from_html("<button class=\"quiet small seq\"> </button>"), root_7$16 = from_html("&nbsp;<span class=\"tag good\"> </span>", 1), root_8$14 = from_html("&nbsp;<span class=\"tag bad\"> </span>", 1), root_9$11 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_10$9 = from_html("<li><!> <button class=\"quiet small\"> </button> <span class=\"tag\"> </span><!><!> <!></li>"), root_11$7 = from_html("<svg class=\"graph\" role=\"img\"><!><!></svg> <ul class=\"rows graph-list\"></ul>", 1), root_12$6 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"tag\"> </span> <span class=\"soft\"> </span></li>"), root_13$5 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_14$4 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!></div> <!>", 1), delegate(["click"]);
+var root$38, root_1$33, root_2$29, root_3$26, root_4$24, root_5$19, root_6$16, root_7$16, root_8$14, root_9$11, root_10$9, root_11$7, root_12$6, root_13$5, root_14$4, init_Graph = __esmMin((() => {
+	init_disclose_version(), init_client(), init_route_svelte(), init_i18n(), init_Source(), init_goto(), init_graph(), root$38 = from_html("<p class=\"blank\"> </p>"), root_1$33 = from_svg("<line></line>"), root_2$29 = from_svg("<rect x=\"-6\" y=\"-6\" width=\"12\" height=\"12\" transform=\"rotate(45)\"></rect>"), root_3$26 = from_svg("<rect x=\"-6\" y=\"-7\" width=\"12\" height=\"14\" rx=\"2\"></rect>"), root_4$24 = from_svg("<circle></circle>"), root_5$19 = from_svg("<g><!><text y=\"-12\"> </text></g>"), root_6$16 = from_html("<button class=\"quiet small seq\"> </button>"), root_7$16 = from_html("&nbsp;<span class=\"tag good\"> </span>", 1), root_8$14 = from_html("&nbsp;<span class=\"tag bad\"> </span>", 1), root_9$11 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_10$9 = from_html("<li><!> <button class=\"quiet small\"> </button> <span class=\"tag\"> </span><!><!> <!></li>"), root_11$7 = from_html("<svg class=\"graph\" role=\"img\"><!><!></svg> <ul class=\"rows graph-list\"></ul>", 1), root_12$6 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"tag\"> </span> <span class=\"soft\"> </span></li>"), root_13$5 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_14$4 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!></div> <!>", 1), delegate(["click"]);
 }));
 // src/lib/Copy.svelte
 function Copy(e, n) {
@@ -6479,7 +6499,7 @@ function Identity(e, n) {
 			var g = sibling(d, 2), _ = (e) => {
 				var n = root_7$15();
 				each(n, 21, () => get$1(c).checks, (e) => e.name, (e, n) => {
-					var i = root_6$16(), a = child(i), o = only_child(a, !0), s = sibling(a), c = sibling(s), l = only_child(c, !0), u = sibling(c), d = (e) => {
+					var i = root_6$15(), a = child(i), o = only_child(a, !0), s = sibling(a), c = sibling(s), l = only_child(c, !0), u = sibling(c), d = (e) => {
 						var i = root_5$18(), a = only_child(sibling(first_child(i)), !0);
 						template_effect((e) => set_text(a, e), [() => t("eventsN", { n: whole(get$1(n).count) })]), append(e, i);
 					};
@@ -6677,8 +6697,8 @@ function Identity(e, n) {
 		() => get$1(i).created ? moment(get$1(i).created) : t("notReported")
 	]), append(e, f), pop();
 }
-var root$36, root_1$32, root_2$28, root_3$25, root_4$23, root_5$18, root_6$16, root_7$15, root_8$13, root_9$10, root_10$8, root_11$6, root_12$5, root_13$4, root_14$3, root_15$2, root_16$2, root_17$2, root_18$2, root_19$1, root_20$1, init_Identity = __esmMin((() => {
-	init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Copy(), init_Source(), root$36 = from_html("<p> </p>"), root_1$32 = from_html("<span class=\"soft\"> </span>"), root_2$28 = from_html(" <!>", 1), root_3$25 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd><code> </code></dd>", 1), root_4$23 = from_html("<strong> </strong> <span class=\"soft\"> </span>", 1), root_5$18 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_6$16 = from_html("<li><span aria-hidden=\"true\"> </span> <span class=\"sr\"> </span><!><div class=\"soft small-text\"><code> </code></div></li>"), root_7$15 = from_html("<ul class=\"rows checks\"></ul>"), root_8$13 = from_html("<section class=\"pad\"><h3> </h3> <p class=\"soft small-text\"> </p> <p class=\"row wrap\"><button class=\"small\"> </button><!></p> <!></section>"), root_9$10 = from_html("<section class=\"pad\"><h3> </h3> <!> <dl class=\"facts\"><dt> </dt><dd><code> </code> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!></dl></section> <!>", 1), root_10$8 = from_html("<dt> </dt><dd> </dd>", 1), root_11$6 = from_html("<code> </code>"), root_12$5 = from_html("<button class=\"quiet small\"> </button>"), root_13$4 = from_html("<li> <span class=\"chips\"></span> <span class=\"soft\"> </span> <!></li>"), root_14$3 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_15$2 = from_html("<div><code> </code> <span class=\"soft\"> </span></div>"), root_16$2 = from_html("<div><code> </code> → <code> </code> <span class=\"soft\"> </span></div>"), root_17$2 = from_html("<section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd class=\"chips\"></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd></dd></dl></section> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd></dd></dl></section>", 1), root_18$2 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_19$1 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_20$1 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt>id</dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!></dl></section> <!> <!> <!> <!></div> <!>", 1), delegate(["click"]);
+var root$36, root_1$32, root_2$28, root_3$25, root_4$23, root_5$18, root_6$15, root_7$15, root_8$13, root_9$10, root_10$8, root_11$6, root_12$5, root_13$4, root_14$3, root_15$2, root_16$2, root_17$2, root_18$2, root_19$1, root_20$1, init_Identity = __esmMin((() => {
+	init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Copy(), init_Source(), root$36 = from_html("<p> </p>"), root_1$32 = from_html("<span class=\"soft\"> </span>"), root_2$28 = from_html(" <!>", 1), root_3$25 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd><code> </code></dd>", 1), root_4$23 = from_html("<strong> </strong> <span class=\"soft\"> </span>", 1), root_5$18 = from_html("&nbsp;<span class=\"soft\"> </span>", 1), root_6$15 = from_html("<li><span aria-hidden=\"true\"> </span> <span class=\"sr\"> </span><!><div class=\"soft small-text\"><code> </code></div></li>"), root_7$15 = from_html("<ul class=\"rows checks\"></ul>"), root_8$13 = from_html("<section class=\"pad\"><h3> </h3> <p class=\"soft small-text\"> </p> <p class=\"row wrap\"><button class=\"small\"> </button><!></p> <!></section>"), root_9$10 = from_html("<section class=\"pad\"><h3> </h3> <!> <dl class=\"facts\"><dt> </dt><dd><code> </code> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!></dl></section> <!>", 1), root_10$8 = from_html("<dt> </dt><dd> </dd>", 1), root_11$6 = from_html("<code> </code>"), root_12$5 = from_html("<button class=\"quiet small\"> </button>"), root_13$4 = from_html("<li> <span class=\"chips\"></span> <span class=\"soft\"> </span> <!></li>"), root_14$3 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_15$2 = from_html("<div><code> </code> <span class=\"soft\"> </span></div>"), root_16$2 = from_html("<div><code> </code> → <code> </code> <span class=\"soft\"> </span></div>"), root_17$2 = from_html("<section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd class=\"chips\"></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd></dd></dl></section> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd></dd></dl></section>", 1), root_18$2 = from_html("<li><button class=\"quiet small seq\"> </button> <span class=\"soft\"> </span></li>"), root_19$1 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_20$1 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <section class=\"pad\"><h3> </h3> <dl class=\"facts\"><dt>id</dt><dd><code> </code></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!></dl></section> <!> <!> <!> <!></div> <!>", 1), delegate(["click"]);
 }));
 // src/panels/Ruler.svelte
 function Ruler(e, n) {
@@ -6815,7 +6835,7 @@ function Approval(e, n) {
 		get$1(f) && e(N);
 	});
 	var P = sibling(M, 2), F = (e) => {
-		var n = root_6$15(), i = only_child(n, !0);
+		var n = root_6$14(), i = only_child(n, !0);
 		template_effect(() => set_text(i, get$1(u))), append(e, n);
 	};
 	if_block(P, (e) => {
@@ -6873,8 +6893,8 @@ function Approval(e, n) {
 		() => term("risk_", n.call.risk)
 	]), append(e, _), pop();
 }
-var root$34, root_1$30, root_2$26, root_3$24, root_4$22, root_5$17, root_6$15, root_7$14, root_8$12, root_9$9, root_10$7, init_Approval = __esmMin((() => {
-	init_disclose_version(), init_client(), init_api(), init_format(), init_ui_svelte(), init_i18n(), init_Ruler(), root$34 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$30 = from_html("<pre> </pre>"), root_2$26 = from_html("<code> </code>"), root_3$24 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$22 = from_html("<p class=\"soft\"> </p>"), root_5$17 = from_html("<p> <strong> </strong> <span class=\"soft\"> </span></p><!>", 1), root_6$15 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_7$14 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_8$12 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_9$9 = from_html("<div class=\"row wrap\"><button class=\"small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_10$7 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <!> <!> <!> <!></div>"), delegate(["click"]);
+var root$34, root_1$30, root_2$26, root_3$24, root_4$22, root_5$17, root_6$14, root_7$14, root_8$12, root_9$9, root_10$7, init_Approval = __esmMin((() => {
+	init_disclose_version(), init_client(), init_api(), init_format(), init_ui_svelte(), init_i18n(), init_Ruler(), root$34 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$30 = from_html("<pre> </pre>"), root_2$26 = from_html("<code> </code>"), root_3$24 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$22 = from_html("<p class=\"soft\"> </p>"), root_5$17 = from_html("<p> <strong> </strong> <span class=\"soft\"> </span></p><!>", 1), root_6$14 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_7$14 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_8$12 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_9$9 = from_html("<div class=\"row wrap\"><button class=\"small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_10$7 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <!> <!> <!> <!></div>"), delegate(["click"]);
 }));
 // src/panels/PaymentQuestion.svelte
 function PaymentQuestion(e, n) {
@@ -7361,7 +7381,7 @@ function Journal(e, n) {
 				() => t("close")
 			]), delegated("click", u, () => void n.view.seek(get$1(h))), delegated("click", g, () => route.set({ event: null }, !0)), append(e, i);
 		}, s = (e) => {
-			var n = root_6$14(), i = only_child(n, !0);
+			var n = root_6$13(), i = only_child(n, !0);
 			template_effect((e) => set_text(i, e), [() => t("loading")]), append(e, n);
 		};
 		if_block(a, (e) => {
@@ -7402,8 +7422,8 @@ function Journal(e, n) {
 		() => get$1(c) ? t(get$1(d) ? "foundN" : "foundMore", { n: get$1(u).length }) : t("eventsN", { n: whole(get$1(o)) })
 	]), delegated("input", b, (e) => route.set({ q: e.currentTarget.value }, !0)), delegated("change", x, (e) => route.set({ kind: e.currentTarget.value })), delegated("change", D, (e) => route.set({ actor: e.currentTarget.value })), append(e, v), pop();
 }
-var root$29, root_1$26, root_2$24, root_3$22, root_4$20, root_5$16, root_6$14, root_7$13, root_8$11, init_Journal = __esmMin((() => {
-	init_disclose_version(), init_client(), init_record(), init_api(), init_describe(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Copy(), init_Json(), init_Source(), init_VirtualList(), root$29 = from_html("<option> </option>"), root_1$26 = from_html("<p class=\"blank\"> </p>"), root_2$24 = from_html("<button><span class=\"num soft\"> </span> <span class=\"num soft\"> </span> <span class=\"event-kind\"> </span> <span class=\"event-what\"> </span></button>"), root_3$22 = from_html("<button class=\"quiet small\"> </button>"), root_4$20 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_5$16 = from_html("<header class=\"row wrap\"><strong> </strong><span class=\"soft\"> </span><span class=\"grow\"></span> <button class=\"quiet small\"> </button> <!> <!> <button class=\"quiet small icon\">✕</button></header> <dl class=\"facts small-text\"><dt>id</dt><dd><code> </code></dd> <!> <!></dl> <!>", 1), root_6$14 = from_html("<p class=\"soft\"> </p>"), root_7$13 = from_html("<section class=\"detail\"><!></section>"), root_8$11 = from_html("<div class=\"bar\"><input type=\"search\"/> <select><option> </option><option> </option><!></select> <select><option> </option><option> </option><option> </option><option> </option></select> <span class=\"soft num\" role=\"status\"> </span></div> <!> <!> <!>", 1), delegate([
+var root$29, root_1$26, root_2$24, root_3$22, root_4$20, root_5$16, root_6$13, root_7$13, root_8$11, init_Journal = __esmMin((() => {
+	init_disclose_version(), init_client(), init_record(), init_api(), init_describe(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Copy(), init_Json(), init_Source(), init_VirtualList(), root$29 = from_html("<option> </option>"), root_1$26 = from_html("<p class=\"blank\"> </p>"), root_2$24 = from_html("<button><span class=\"num soft\"> </span> <span class=\"num soft\"> </span> <span class=\"event-kind\"> </span> <span class=\"event-what\"> </span></button>"), root_3$22 = from_html("<button class=\"quiet small\"> </button>"), root_4$20 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_5$16 = from_html("<header class=\"row wrap\"><strong> </strong><span class=\"soft\"> </span><span class=\"grow\"></span> <button class=\"quiet small\"> </button> <!> <!> <button class=\"quiet small icon\">✕</button></header> <dl class=\"facts small-text\"><dt>id</dt><dd><code> </code></dd> <!> <!></dl> <!>", 1), root_6$13 = from_html("<p class=\"soft\"> </p>"), root_7$13 = from_html("<section class=\"detail\"><!></section>"), root_8$11 = from_html("<div class=\"bar\"><input type=\"search\"/> <select><option> </option><option> </option><!></select> <select><option> </option><option> </option><option> </option><option> </option></select> <span class=\"soft num\" role=\"status\"> </span></div> <!> <!> <!>", 1), delegate([
 		"input",
 		"change",
 		"click",
@@ -7492,7 +7512,7 @@ function Judge(e, n) {
 			var E = sibling(C, 2), D = child(E), O = sibling(D), k = only_child(O);
 			each(sibling(O), 17, () => get$1(n).slice(1, 8), index, (e, n) => {
 				next();
-				var i = root_6$13(), a = sibling(first_child(i)), o = only_child(a);
+				var i = root_6$12(), a = sibling(first_child(i)), o = only_child(a);
 				template_effect((e) => set_text(o, `#${get$1(n).seq ?? ""} ${e ?? ""}`), [() => decimal(get$1(n).value)]), delegated("click", a, () => c(get$1(n).seq)), append(e, i);
 			}), reset(E), reset(o), template_effect((e, n, a, s, c, l) => {
 				set_class(o, 1, `pad score band-${get$1(i).label ?? ""}`), set_text(u, get$1(i).evaluator), set_class(d, 1, `tag ${get$1(i).label === "good" ? "good" : get$1(i).label === "critical" ? "bad" : "wait"}`), set_text(f, e), set_text(h, n), set_text(_, a), set_attribute(v, "aria-label", get$1(i).evaluator), set_attribute(v, "aria-valuenow", get$1(i).value), b = set_style(y, "", b, { width: s }), set_text(D, `${c ?? ""} · ${l ?? ""} · `), set_text(k, `#${get$1(i).seq ?? ""}`);
@@ -7520,8 +7540,8 @@ function Judge(e, n) {
 		events: "eval.*"
 	}), template_effect((e) => set_attribute(u, "aria-label", e), [() => t("judge")]), append(e, l), pop();
 }
-var root$28, root_1$25, root_2$23, root_3$21, root_4$19, root_5$15, root_6$13, root_7$12, root_8$10, root_9$8, init_Judge = __esmMin((() => {
-	init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Source(), root$28 = from_html("<p class=\"blank\"> </p>"), root_1$25 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$23 = from_html("<p class=\"soft small-text pad\"> </p>"), root_3$21 = from_html("<i></i><i></i>", 1), root_4$19 = from_html("<p> </p>"), root_5$15 = from_html("<p class=\"soft small-text\"> </p>"), root_6$13 = from_html("&nbsp;<button class=\"quiet small seq\"> </button>", 1), root_7$12 = from_html("<section><h3><span> </span> <span> </span></h3> <div class=\"meter\"><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span><!></span></div> <!> <p class=\"soft small-text\"> <button class=\"quiet small seq\"> </button><!></p></section>"), root_8$10 = from_html("<p class=\"pad error-text\"><button class=\"quiet small seq\"> </button> </p>"), root_9$8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!></div> <!>", 1), delegate(["click"]);
+var root$28, root_1$25, root_2$23, root_3$21, root_4$19, root_5$15, root_6$12, root_7$12, root_8$10, root_9$8, init_Judge = __esmMin((() => {
+	init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Source(), root$28 = from_html("<p class=\"blank\"> </p>"), root_1$25 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$23 = from_html("<p class=\"soft small-text pad\"> </p>"), root_3$21 = from_html("<i></i><i></i>", 1), root_4$19 = from_html("<p> </p>"), root_5$15 = from_html("<p class=\"soft small-text\"> </p>"), root_6$12 = from_html("&nbsp;<button class=\"quiet small seq\"> </button>", 1), root_7$12 = from_html("<section><h3><span> </span> <span> </span></h3> <div class=\"meter\"><span> </span><span class=\"num\"> </span> <span class=\"meter-track\" role=\"meter\"><span></span><!></span></div> <!> <p class=\"soft small-text\"> <button class=\"quiet small seq\"> </button><!></p></section>"), root_8$10 = from_html("<p class=\"pad error-text\"><button class=\"quiet small seq\"> </button> </p>"), root_9$8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!></div> <!>", 1), delegate(["click"]);
 }));
 // src/panels/PaymentCard.svelte
 function PaymentCard(e, n) {
@@ -7688,7 +7708,7 @@ function Ledger(e, n) {
 		get$1(a).hires.length && e(R);
 	});
 	var z = sibling(L, 2), B = (e) => {
-		var n = root_6$12(), i = child(n), o = only_child(i, !0), s = sibling(i), c = child(s), l = child(c), u = child(l), d = child(u), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
+		var n = root_6$11(), i = child(n), o = only_child(i, !0), s = sibling(i), c = child(s), l = child(c), u = child(l), d = child(u), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
 		reset(u), reset(l);
 		var v = sibling(l);
 		each(v, 21, () => get$1(a).runs.slice(-20).toReversed(), index, (e, n) => {
@@ -7751,8 +7771,8 @@ function Ledger(e, n) {
 		() => t("payments")
 	]), append(e, f), pop();
 }
-var root$26, root_1$23, root_2$21, root_3$20, root_4$18, root_5$14, root_6$12, root_7$11, init_Ledger = __esmMin((() => {
-	init_disclose_version(), init_client(), init_index_client(), init_fold(), init_api(), init_daemon_svelte(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Source(), init_PaymentCard(), init_Ruler(), root$26 = from_html("<p class=\"soft pad small-text\"> </p>"), root_1$23 = from_html("<p class=\"soft\"> </p>"), root_2$21 = from_html("<section class=\"pad\"><h3> </h3><!></section>"), root_3$20 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd></dl></section>"), root_4$18 = from_html("<p class=\"pad soft small-text\"> <button class=\"quiet small\"> </button></p>"), root_5$14 = from_html("<tr><td> <span class=\"soft\"> </span></td><td class=\"num\"> </td><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_6$12 = from_html("<section class=\"pad\"><h3> </h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th></tr></thead><tbody></tbody></table></div></section>"), root_7$11 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1), delegate(["click"]);
+var root$26, root_1$23, root_2$21, root_3$20, root_4$18, root_5$14, root_6$11, root_7$11, init_Ledger = __esmMin((() => {
+	init_disclose_version(), init_client(), init_index_client(), init_fold(), init_api(), init_daemon_svelte(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Source(), init_PaymentCard(), init_Ruler(), root$26 = from_html("<p class=\"soft pad small-text\"> </p>"), root_1$23 = from_html("<p class=\"soft\"> </p>"), root_2$21 = from_html("<section class=\"pad\"><h3> </h3><!></section>"), root_3$20 = from_html("<section class=\"pad\"><h3> <span class=\"soft\"> </span></h3> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd></dl></section>"), root_4$18 = from_html("<p class=\"pad soft small-text\"> <button class=\"quiet small\"> </button></p>"), root_5$14 = from_html("<tr><td> <span class=\"soft\"> </span></td><td class=\"num\"> </td><td class=\"num\"> </td><td class=\"num\"> </td></tr>"), root_6$11 = from_html("<section class=\"pad\"><h3> </h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th><th scope=\"col\" class=\"num\"> </th></tr></thead><tbody></tbody></table></div></section>"), root_7$11 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><dl class=\"tiles\"><div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl> <!> <!> <section class=\"pad\"><h3> </h3> <!></section> <!> <!> <!></div> <!>", 1), delegate(["click"]);
 }));
 // src/panels/commands.ts
 function commands(e) {
@@ -8174,7 +8194,7 @@ function Spaces(e, n) {
 		get$1(i).hires.length && e(m);
 	});
 	var h = sibling(p, 2), g = (e) => {
-		var n = root_6$11(), a = child(n), o = only_child(a, !0), s = sibling(a);
+		var n = root_6$10(), a = child(n), o = only_child(a, !0), s = sibling(a);
 		each(s, 21, () => get$1(i).peers, index, (e, n) => {
 			var i = root_5$13(), a = child(i), o = sibling(a), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = only_child(sibling(c, 2), !0);
 			reset(i), template_effect((e) => {
@@ -8288,8 +8308,8 @@ function Spaces(e, n) {
 		events: "spaces.*, arcan.subagent_*"
 	}), template_effect((e) => set_attribute(u, "aria-label", e), [() => t("spaces")]), append(e, l), pop();
 }
-var root$22, root_1$19, root_2$19, root_3$18, root_4$17, root_5$13, root_6$11, root_7$10, root_8$9, root_9$7, root_10$6, root_11$5, root_12$4, root_13$3, root_14$2, root_15$1, root_16$1, root_17$1, root_18$1, init_Spaces = __esmMin((() => {
-	init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_i18n(), init_Source(), root$22 = from_html("<p class=\"blank\"> </p>"), root_1$19 = from_html("<dt> </dt><dd><blockquote> </blockquote></dd>", 1), root_2$19 = from_html("<dt> </dt><dd> </dd>", 1), root_3$18 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">S</span><span class=\"tool-name\"> </span><span class=\"tool-target\"> </span><span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd> <!><!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>"), root_4$17 = from_html("<section class=\"pad\"><h3> </h3> <!></section>"), root_5$13 = from_html("<li> <span class=\"tag\"> </span> <a> </a> <span class=\"soft\"> </span></li>"), root_6$11 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_7$10 = from_html("<code> </code>"), root_8$9 = from_html("&nbsp;<span class=\"tag\"> </span>", 1), root_9$7 = from_html("&nbsp;<span> </span>", 1), root_10$6 = from_html("<li><strong> </strong> <!><!><!> <div class=\"soft small-text\"><!> <!> </div></li>"), root_11$5 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_12$4 = from_html("<button class=\"quiet small\"> </button>"), root_13$3 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_14$2 = from_html("<div class=\"pre\"> </div>"), root_15$1 = from_html("<blockquote class=\"pre\"> </blockquote>"), root_16$1 = from_html("<li><span class=\"soft small-text\"> <button class=\"quiet small seq\"> </button></span> <!></li>"), root_17$1 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows talk\"></ul></section>"), root_18$1 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!> <!></div> <!>", 1), delegate(["click"]);
+var root$22, root_1$19, root_2$19, root_3$18, root_4$17, root_5$13, root_6$10, root_7$10, root_8$9, root_9$7, root_10$6, root_11$5, root_12$4, root_13$3, root_14$2, root_15$1, root_16$1, root_17$1, root_18$1, init_Spaces = __esmMin((() => {
+	init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_i18n(), init_Source(), root$22 = from_html("<p class=\"blank\"> </p>"), root_1$19 = from_html("<dt> </dt><dd><blockquote> </blockquote></dd>", 1), root_2$19 = from_html("<dt> </dt><dd> </dd>", 1), root_3$18 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">S</span><span class=\"tool-name\"> </span><span class=\"tool-target\"> </span><span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd> <span class=\"soft\"> </span></dd> <dt> </dt><dd> <!><!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>"), root_4$17 = from_html("<section class=\"pad\"><h3> </h3> <!></section>"), root_5$13 = from_html("<li> <span class=\"tag\"> </span> <a> </a> <span class=\"soft\"> </span></li>"), root_6$10 = from_html("<section class=\"pad\"><h3> </h3><ul class=\"rows\"></ul></section>"), root_7$10 = from_html("<code> </code>"), root_8$9 = from_html("&nbsp;<span class=\"tag\"> </span>", 1), root_9$7 = from_html("&nbsp;<span> </span>", 1), root_10$6 = from_html("<li><strong> </strong> <!><!><!> <div class=\"soft small-text\"><!> <!> </div></li>"), root_11$5 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows\"></ul></section>"), root_12$4 = from_html("<button class=\"quiet small\"> </button>"), root_13$3 = from_html("<section class=\"pad\"><h3> </h3><p class=\"chips\"></p></section>"), root_14$2 = from_html("<div class=\"pre\"> </div>"), root_15$1 = from_html("<blockquote class=\"pre\"> </blockquote>"), root_16$1 = from_html("<li><span class=\"soft small-text\"> <button class=\"quiet small seq\"> </button></span> <!></li>"), root_17$1 = from_html("<section class=\"pad\"><h3> </h3> <ul class=\"rows talk\"></ul></section>"), root_18$1 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!> <!> <!> <!> <!> <!></div> <!>", 1), delegate(["click"]);
 }));
 // src/panels/SpanRow.svelte
 function SpanRow(e, n) {
@@ -8438,6 +8458,231 @@ function Timeline(e, n) {
 var root$20, root_1$18, root_2$18, init_Timeline = __esmMin((() => {
 	init_disclose_version(), init_client(), init_route_svelte(), init_i18n(), init_Source(), init_VirtualList(), init_SpanRow(), init_bars(), root$20 = from_html("<p class=\"blank\"> </p>"), root_1$18 = from_html("<p class=\"soft small-text pad\"> </p>"), root_2$18 = from_html("<!> <!>", 1);
 }));
+// src/app/diff.ts
+function diff(e, n) {
+	let i = e === "" ? [] : e.replace(/\n$/, "").split("\n"), a = n === "" ? [] : n.replace(/\n$/, "").split("\n"), o = 0;
+	for (; o < i.length && o < a.length && i[o] === a[o];) o++;
+	let s = 0;
+	for (; s < i.length - o && s < a.length - o && i[i.length - 1 - s] === a[a.length - 1 - s];) s++;
+	let c = edits(i.slice(o, i.length - s), a.slice(o, a.length - s)), l = [
+		...Array(o).fill(" "),
+		...c,
+		...Array(s).fill(" ")
+	], u = 0, d = 0;
+	return l.map((e) => {
+		let n = e === "+" ? a[d] : i[u];
+		return e !== "+" && u++, e !== "-" && d++, {
+			kind: e,
+			text: n,
+			old: e === "+" ? 0 : u,
+			now: e === "-" ? 0 : d
+		};
+	});
+}
+function edits(e, n) {
+	let i = () => [...e.map(() => "-"), ...n.map(() => "+")];
+	if (!e.length || !n.length) return i();
+	let a = Math.min(e.length + n.length, MOST_EDITS), o = [], s = new Map([[1, 0]]);
+	for (let i = 0; i <= a; i++) {
+		o.push(new Map(s));
+		for (let a = -i; a <= i; a += 2) {
+			let c = a === -i || a !== i && (s.get(a - 1) ?? -1) < (s.get(a + 1) ?? -1) ? s.get(a + 1) ?? 0 : (s.get(a - 1) ?? 0) + 1;
+			for (; c < e.length && c - a < n.length && e[c] === n[c - a];) c++;
+			if (s.set(a, c), c >= e.length && c - a >= n.length) return walk(o, e.length, n.length);
+		}
+		s = new Map(s);
+	}
+	return i();
+}
+function walk(e, n, i) {
+	let a = [];
+	for (let o = e.length - 1; o > 0; o--) {
+		let s = e[o], c = n - i, l = c === -o || c !== o && (s.get(c - 1) ?? -1) < (s.get(c + 1) ?? -1), u = l ? c + 1 : c - 1, d = s.get(u) ?? 0, f = d - u;
+		for (; n > d && i > f && n > 0 && i > 0 && !(l ? n === d : i === f);) a.push(" "), n--, i--;
+		a.push(l ? "+" : "-"), n = d, i = f;
+	}
+	for (; n > 0 && i > 0;) a.push(" "), n--, i--;
+	return a.reverse();
+}
+var MOST_EDITS, init_diff = __esmMin((() => {
+	MOST_EDITS = 1500;
+}));
+// src/lib/Diff.svelte
+function Diff(e, n) {
+	push$1(n, !0);
+	let i = user_derived(() => diff(n.before, n.after)), a = user_derived(() => get$1(i).filter((e) => e.kind === "+").length), o = user_derived(() => get$1(i).filter((e) => e.kind === "-").length), s = user_derived(() => get$1(i).map((e, n) => ({
+		line: e,
+		near: get$1(i).slice(Math.max(0, n - 3), n + 4).some((e) => e.kind !== " ")
+	})).filter((e) => e.near).map((e) => e.line).slice(0, 2e3));
+	var c = root_4$16(), l = first_child(c), u = child(l), d = only_child(u), f = only_child(sibling(u, 2));
+	reset(l);
+	var p = sibling(l, 2), m = (e) => {
+		var n = root$19(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("same")]), append(e, n);
+	}, h = (e) => {
+		var i = root_3$17();
+		each(i, 21, () => get$1(s), index, (e, n, i) => {
+			var a = root_2$17(), o = first_child(a), c = (e) => {
+				append(e, root_1$17());
+			};
+			if_block(o, (e) => {
+				i > 0 && get$1(n).kind === " " && get$1(n).old - (get$1(s)[i - 1]?.old || get$1(n).old - 1) > 1 && e(c);
+			});
+			var l = sibling(o, 2);
+			let u;
+			var d = child(l), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
+			reset(l), template_effect(() => {
+				u = set_class(l, 1, "line", null, u, {
+					plus: get$1(n).kind === "+",
+					minus: get$1(n).kind === "-"
+				}), set_text(f, get$1(n).old || ""), set_text(m, get$1(n).now || ""), set_text(g, get$1(n).kind === "-" ? "−" : get$1(n).kind), set_text(_, get$1(n).text);
+			}), append(e, a);
+		}), reset(i), template_effect(() => set_attribute(i, "aria-label", n.label)), append(e, i);
+	};
+	if_block(p, (e) => {
+		!get$1(a) && !get$1(o) ? e(m) : e(h, -1);
+	}), template_effect(() => {
+		set_text(d, `+${get$1(a) ?? ""}`), set_text(f, `−${get$1(o) ?? ""}`);
+	}), append(e, c), pop();
+}
+var root$19, root_1$17, root_2$17, root_3$17, root_4$16, init_Diff = __esmMin((() => {
+	init_disclose_version(), init_client(), init_diff(), init_i18n(), root$19 = from_html("<p class=\"soft\"> </p>"), root_1$17 = from_html("<div class=\"diff-gap\" aria-hidden=\"true\">⋯</div>"), root_2$17 = from_html("<!> <div><span class=\"gutter\"> </span><span class=\"gutter\"> </span><span class=\"sign\"> </span><span class=\"code-text\"> </span></div>", 1), root_3$17 = from_html("<div class=\"diff\" role=\"group\" tabindex=\"0\"></div>"), root_4$16 = from_html("<p class=\"figures\"><span class=\"plus\"> </span> <span class=\"minus\"> </span></p> <!>", 1);
+}));
+// src/panels/ToolBody.svelte
+function ToolBody(e, n) {
+	push$1(n, !0);
+	let i = user_derived(() => n.entry.end ? n.view.record(n.entry.end, n.entry.branch) : void 0), a = user_derived(() => get$1(i)?.kind.result ?? get$1(i)?.kind.error), o = user_derived(() => typeof get$1(a) == "object" && get$1(a) !== null && !Array.isArray(get$1(a)) ? get$1(a) : {}), s = (e) => typeof e == "string" ? e : "";
+	var c = root_5$12(), l = child(c), u = (e) => {
+		var i = root_1$16(), a = first_child(i), c = sibling(child(a));
+		reset(a);
+		var l = sibling(a, 2), u = (e) => {
+			var n = root$18(), i = child(n), a = sibling(i), s = (e) => {
+				var n = text$2();
+				template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => String(get$1(o).sandbox)]), append(e, n);
+			};
+			if_block(a, (e) => {
+				get$1(o).sandbox && e(s);
+			}), reset(n), template_effect((e) => set_text(i, `exit ${e ?? ""}`), [() => String(get$1(o).exit_code)]), append(e, n);
+		};
+		if_block(l, (e) => {
+			get$1(o).exit_code !== void 0 && e(u);
+		}), template_effect((e, n, i) => set_text(c, `${e ?? ""}
+${n ?? ""}${i ?? ""}`), [
+			() => s(n.given.command),
+			() => s(get$1(o).stdout),
+			() => s(get$1(o).stderr)
+		]), append(e, i);
+	}, d = (e) => {
+		{
+			let i = user_derived(() => s(n.given.old_text)), a = user_derived(() => s(n.given.new_text)), o = user_derived(() => t("difference"));
+			Diff(e, {
+				get before() {
+					return get$1(i);
+				},
+				get after() {
+					return get$1(a);
+				},
+				get label() {
+					return get$1(o);
+				}
+			});
+		}
+	}, f = user_derived(() => s(n.given.old_text)), p = (e) => {
+		{
+			let i = user_derived(() => s(n.given.content)), a = user_derived(() => t("difference"));
+			Diff(e, {
+				before: "",
+				get after() {
+					return get$1(i);
+				},
+				get label() {
+					return get$1(a);
+				}
+			});
+		}
+	}, m = user_derived(() => /^write/.test(n.entry.label) && s(n.given.content)), h = (e) => {
+		{
+			let i = user_derived(() => s(get$1(o).content));
+			Json(e, {
+				get label() {
+					return n.entry.detail;
+				},
+				get value() {
+					return get$1(i);
+				}
+			});
+		}
+	}, g = user_derived(() => s(get$1(o).content));
+	if_block(l, (e) => {
+		n.entry.label === "bash" ? e(u) : get$1(f) ? e(d, 1) : get$1(m) ? e(p, 2) : get$1(g) && e(h, 3);
+	});
+	var _ = sibling(l, 2), v = (e) => {
+		var n = root_2$16(), a = only_child(n, !0);
+		template_effect((e) => set_text(a, e), [() => s(get$1(o).error) || s(get$1(i)?.kind.error)]), append(e, n);
+	}, y = user_derived(() => s(get$1(o).error) || get$1(i)?.kind.type === "ToolCallFailed");
+	if_block(_, (e) => {
+		get$1(y) && e(v);
+	});
+	var b = sibling(_, 2), x = (e) => {
+		var i = root_3$16(), a = only_child(i, !0);
+		template_effect((e) => set_text(a, e), [() => t("whyAsked", { rule: n.entry.why })]), append(e, i);
+	};
+	if_block(b, (e) => {
+		n.entry.why && n.entry.state !== "waiting" && e(x);
+	});
+	var S = sibling(b, 2), C = child(S), w = only_child(C, !0), T = sibling(C);
+	{
+		let e = user_derived(() => t("arguments")), i = user_derived(() => n.asked?.kind.arguments);
+		Json(T, {
+			get label() {
+				return get$1(e);
+			},
+			get value() {
+				return get$1(i);
+			}
+		});
+	}
+	var E = sibling(T), D = (e) => {
+		{
+			let n = user_derived(() => t("result"));
+			Json(e, {
+				get label() {
+					return get$1(n);
+				},
+				get value() {
+					return get$1(a);
+				}
+			});
+		}
+	};
+	if_block(E, (e) => {
+		get$1(i) && e(D);
+	}), reset(S);
+	var O = sibling(S, 2), k = child(O), A = only_child(k), j = sibling(k, 2), M = only_child(j, !0), N = sibling(j, 2), P = (e) => {
+		var i = root_4$15(), a = only_child(i, !0);
+		template_effect((e) => set_text(a, e), [() => t("wholeFile")]), delegated("click", i, () => route.set({
+			mid: "files",
+			right: "preview",
+			file: n.entry.detail
+		})), append(e, i);
+	}, F = user_derived(() => n.view.state.files.some((e) => e.path === n.entry.detail));
+	if_block(N, (e) => {
+		get$1(F) && e(P);
+	}), reset(O), reset(c), template_effect((e, i, a) => {
+		set_text(w, e), set_text(A, `${i ?? ""} #${n.entry.seq ?? ""}`), set_text(M, a);
+	}, [
+		() => t("raw"),
+		() => t("inJournal"),
+		() => t("inTrace")
+	]), delegated("click", k, () => toJournal(n.view, n.entry)), delegated("click", j, () => route.set({
+		right: "trace",
+		span: n.entry.ref,
+		pane: "right"
+	})), append(e, c), pop();
+}
+var root$18, root_1$16, root_2$16, root_3$16, root_4$15, root_5$12, init_ToolBody = __esmMin((() => {
+	init_disclose_version(), init_client(), init_route_svelte(), init_i18n(), init_Diff(), init_Json(), init_goto(), root$18 = from_html("<p class=\"soft\"> <!></p>"), root_1$16 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$16 = from_html("<p class=\"error-text\"> </p>"), root_3$16 = from_html("<p class=\"soft\"> </p>"), root_4$15 = from_html("<button class=\"quiet small\"> </button>"), root_5$12 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), delegate(["click"]);
+}));
 // src/panels/Trace.svelte
 function Trace(e, n) {
 	push$1(n, !0);
@@ -8456,11 +8701,11 @@ function Trace(e, n) {
 		return get$1(i).spans.slice(e, n < 0 ? void 0 : n);
 	}), c = user_derived(() => tree(get$1(s))), l = user_derived(() => axis(get$1(s), get$1(i).time)), u = user_derived(() => get$1(i).runs.find((e) => e.id === get$1(o)?.id)), d = user_derived(() => get$1(a) ?? get$1(o));
 	var f = root_8$8(), p = first_child(f), m = child(p), h = (e) => {
-		var n = root$19(), i = only_child(n, !0);
+		var n = root$17(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("noSpans")]), append(e, n);
 	}, g = (e) => {
 		var n = root_7$9(), a = first_child(n), o = (e) => {
-			var n = root_1$17(), i = child(n), a = child(i), o = only_child(a, !0), s = sibling(a), c = child(s, !0), l = only_child(sibling(c), !0);
+			var n = root_1$15(), i = child(n), a = child(i), o = only_child(a, !0), s = sibling(a), c = child(s, !0), l = only_child(sibling(c), !0);
 			reset(s), reset(i);
 			var d = sibling(i, 2), f = child(d), p = only_child(f, !0), m = sibling(f), h = child(m, !0), g = only_child(sibling(h), !0);
 			reset(m), reset(d);
@@ -8487,7 +8732,7 @@ function Trace(e, n) {
 		});
 		var s = sibling(a, 2);
 		each(s, 21, () => get$1(c), index, (e, n) => {
-			var a = root_2$17(), o = child(a);
+			var a = root_2$15(), o = child(a);
 			{
 				let e = user_derived(() => get$1(n).span.id === get$1(d)?.id);
 				SpanRow(o, {
@@ -8512,9 +8757,9 @@ function Trace(e, n) {
 			reset(a), append(e, a);
 		}), reset(s);
 		var f = sibling(s, 2), p = (e) => {
-			var n = root_6$10(), i = child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = (e) => {
-				var n = root_4$16(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = (e) => {
-					var n = root_3$17(), i = first_child(n), a = only_child(i, !0), o = only_child(sibling(i), !0);
+			var n = root_6$9(), i = child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = (e) => {
+				var n = root_4$14(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0), c = sibling(o, 2), l = only_child(c, !0), u = sibling(c), f = only_child(u, !0), p = sibling(u, 2), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = sibling(h, 2), v = (e) => {
+					var n = root_3$15(), i = first_child(n), a = only_child(i, !0), o = only_child(sibling(i), !0);
 					template_effect((e, n) => {
 						set_text(a, e), set_text(o, n);
 					}, [() => t("firstPiece"), () => duration(get$1(d).first_ms)]), append(e, n);
@@ -8536,7 +8781,7 @@ function Trace(e, n) {
 				get$1(d).kind === "model" && e(v);
 			});
 			var y = sibling(_, 2), b = only_child(y, !0), x = sibling(y), S = child(x), C = only_child(S), w = sibling(S), T = (e) => {
-				var n = root_5$12(), i = sibling(first_child(n)), a = only_child(i);
+				var n = root_5$11(), i = sibling(first_child(n)), a = only_child(i);
 				template_effect(() => set_text(a, `#${get$1(d).end ?? ""}`)), delegated("click", i, () => route.set({
 					mid: "journal",
 					event: get$1(d).end,
@@ -8574,13 +8819,14 @@ function Trace(e, n) {
 		events: "Run*, Step*, Message, ToolCall*"
 	}), template_effect((e) => set_attribute(p, "aria-label", e), [() => t("trace")]), append(e, f), pop();
 }
-var root$19, root_1$17, root_2$17, root_3$17, root_4$16, root_5$12, root_6$10, root_7$9, root_8$8, init_Trace = __esmMin((() => {
-	init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_i18n(), init_Source(), init_SpanRow(), init_bars(), root$19 = from_html("<p class=\"blank\"> </p>"), root_1$17 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> <span class=\"soft\"> </span></dd></div> <div><dt> </dt><dd> <span class=\"minus\"> </span></dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$17 = from_html("<div role=\"listitem\"><!></div>"), root_3$17 = from_html("<dt> </dt><dd> </dd>", 1), root_4$16 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!>", 1), root_5$12 = from_html("… <button class=\"quiet small\"> </button>", 1), root_6$10 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!> <dt> </dt><dd><button class=\"quiet small\"> </button><!></dd></dl>"), root_7$9 = from_html("<!> <div class=\"spans\" role=\"list\"></div> <!>", 1), root_8$8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!></div> <!>", 1), delegate(["click"]);
+var root$17, root_1$15, root_2$15, root_3$15, root_4$14, root_5$11, root_6$9, root_7$9, root_8$8, init_Trace = __esmMin((() => {
+	init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_i18n(), init_Source(), init_SpanRow(), init_bars(), root$17 = from_html("<p class=\"blank\"> </p>"), root_1$15 = from_html("<dl class=\"tiles\"><div><dt> </dt><dd> <span class=\"soft\"> </span></dd></div> <div><dt> </dt><dd> <span class=\"minus\"> </span></dd></div> <div><dt> </dt><dd> </dd></div> <div><dt> </dt><dd> </dd></div></dl>"), root_2$15 = from_html("<div role=\"listitem\"><!></div>"), root_3$15 = from_html("<dt> </dt><dd> </dd>", 1), root_4$14 = from_html("<dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!>", 1), root_5$11 = from_html("… <button class=\"quiet small\"> </button>", 1), root_6$9 = from_html("<dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <dt> </dt><dd> </dd> <!> <dt> </dt><dd><button class=\"quiet small\"> </button><!></dd></dl>"), root_7$9 = from_html("<!> <div class=\"spans\" role=\"list\"></div> <!>", 1), root_8$8 = from_html("<div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!></div> <!>", 1), delegate(["click"]);
 })), panes_exports = __exportAll({
 	Autonomic: () => Autonomic,
 	Branches: () => Branches,
 	Compare: () => Compare,
 	Context: () => Context,
+	Doubt: () => Doubt,
 	Fork: () => Fork,
 	Graph: () => Graph,
 	Identity: () => Identity,
@@ -8593,9 +8839,10 @@ var root$19, root_1$17, root_2$17, root_3$17, root_4$16, root_5$12, root_6$10, r
 	Shortcuts: () => Shortcuts,
 	Spaces: () => Spaces,
 	Timeline: () => Timeline,
+	ToolBody: () => ToolBody,
 	Trace: () => Trace
 }), init_panes = __esmMin((() => {
-	init_en_more(), init_i18n(), init_Autonomic(), init_Branches(), init_Compare(), init_Context(), init_Fork(), init_Graph(), init_Identity(), init_Inbox(), init_Journal(), init_Judge(), init_Ledger(), init_Palette(), init_Preferences(), init_Shortcuts(), init_Spaces(), init_Timeline(), init_Trace(), learn(more);
+	init_en_more(), init_i18n(), init_Autonomic(), init_Branches(), init_Compare(), init_Context(), init_Doubt(), init_Fork(), init_Graph(), init_Identity(), init_Inbox(), init_Journal(), init_Judge(), init_Ledger(), init_Palette(), init_Preferences(), init_Shortcuts(), init_Spaces(), init_Timeline(), init_ToolBody(), init_Trace(), learn(more);
 }));
 // src/panels/Top.svelte
 function Top(e, n) {
@@ -8605,32 +8852,32 @@ function Top(e, n) {
 		e.metaKey || e.ctrlKey || (e.preventDefault(), route.go(""));
 	}
 	var c = root_7$8(), l = child(c), u = child(l), d = (e) => {
-		var n = root$18(), i = only_child(n, !0);
+		var n = root$16(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("appName")]), append(e, n);
 	}, f = (e) => {
-		var n = root_1$16(), i = only_child(n, !0);
+		var n = root_1$14(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("appName")]), delegated("click", n, s), append(e, n);
 	};
 	if_block(u, (e) => {
 		offline ? e(d) : e(f, -1);
 	});
 	var p = sibling(u, 2), m = (e) => {
-		var n = root_2$16(), a = sibling(first_child(n), 2), s = only_child(a, !0), c = sibling(a, 2), l = only_child(c);
+		var n = root_2$14(), a = sibling(first_child(n), 2), s = only_child(a, !0), c = sibling(a, 2), l = only_child(c);
 		template_effect(() => {
 			set_attribute(a, "title", i().id), set_text(s, get$1(o)?.name || i().id), c.disabled = offline, set_text(l, `↳ ${(get$1(o)?.branch_name || i().branch) ?? ""}`);
 		}), delegated("click", c, () => ui.overlay = "branches"), append(e, n);
 	}, h = (e) => {
-		var n = root_3$16(), i = only_child(n, !0);
+		var n = root_3$14(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("plainPages")]), append(e, n);
 	};
 	if_block(p, (e) => {
 		i() ? e(m) : offline || e(h, 1);
 	}), reset(l);
 	var g = sibling(l, 2), _ = child(g), v = (e) => {
-		var n = root_5$11();
+		var n = root_5$10();
 		let i;
 		var o = child(n, !0), s = sibling(o), c = (e) => {
-			var n = root_4$15(), i = only_child(n, !0);
+			var n = root_4$13(), i = only_child(n, !0);
 			template_effect(() => set_text(i, get$1(a))), append(e, n);
 		};
 		if_block(s, (e) => {
@@ -8643,7 +8890,7 @@ function Top(e, n) {
 		offline || e(v);
 	});
 	var y = sibling(_, 2), b = (e) => {
-		var n = root_6$9(), i = only_child(n, !0);
+		var n = root_6$8(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("palette")]), delegated("click", n, () => ui.overlay = "palette"), append(e, n);
 	};
 	if_block(y, (e) => {
@@ -8658,8 +8905,8 @@ function Top(e, n) {
 		() => t("preferences")
 	]), delegated("click", x, () => ui.overlay = "preferences"), append(e, c), pop();
 }
-var root$18, root_1$16, root_2$16, root_3$16, root_4$15, root_5$11, root_6$9, root_7$8, init_Top = __esmMin((() => {
-	init_disclose_version(), init_client(), init_route_svelte(), init_ui_svelte(), init_i18n(), root$18 = from_html("<span class=\"brand\"> </span>"), root_1$16 = from_html("<a class=\"brand\" href=\"/workspace\"> </a>"), root_2$16 = from_html("<span class=\"soft\" aria-hidden=\"true\">/</span> <span class=\"crumb\"> </span> <button class=\"quiet small\"> </button>", 1), root_3$16 = from_html("<a class=\"soft plain\" href=\"/\"> </a>"), root_4$15 = from_html("<span class=\"badge\"> </span>"), root_5$11 = from_html("<button> <!></button>"), root_6$9 = from_html("<button class=\"quiet small\" title=\"Ctrl K\"> </button>"), root_7$8 = from_html("<header class=\"top\"><nav><!> <!></nav> <div class=\"row tools\"><!> <!> <button class=\"quiet small\">⚙</button></div></header>"), delegate(["click"]);
+var root$16, root_1$14, root_2$14, root_3$14, root_4$13, root_5$10, root_6$8, root_7$8, init_Top = __esmMin((() => {
+	init_disclose_version(), init_client(), init_route_svelte(), init_ui_svelte(), init_i18n(), root$16 = from_html("<span class=\"brand\"> </span>"), root_1$14 = from_html("<a class=\"brand\" href=\"/workspace\"> </a>"), root_2$14 = from_html("<span class=\"soft\" aria-hidden=\"true\">/</span> <span class=\"crumb\"> </span> <button class=\"quiet small\"> </button>", 1), root_3$14 = from_html("<a class=\"soft plain\" href=\"/\"> </a>"), root_4$13 = from_html("<span class=\"badge\"> </span>"), root_5$10 = from_html("<button> <!></button>"), root_6$8 = from_html("<button class=\"quiet small\" title=\"Ctrl K\"> </button>"), root_7$8 = from_html("<header class=\"top\"><nav><!> <!></nav> <div class=\"row tools\"><!> <!> <button class=\"quiet small\">⚙</button></div></header>"), delegate(["click"]);
 }));
 // src/start/Demo.svelte
 function Demo(e, n) {
@@ -8675,7 +8922,7 @@ function Demo(e, n) {
 		n.demo.billing.mode === "x402" && e(g);
 	});
 	var _ = sibling(h, 2), v = (e) => {
-		var i = root$17(), a = first_child(i, !0), o = sibling(a), s = (e) => {
+		var i = root$15(), a = first_child(i, !0), o = sibling(a), s = (e) => {
 			var n = text$2();
 			n.nodeValue = ". ", append(e, n);
 		};
@@ -8697,11 +8944,11 @@ function Demo(e, n) {
 		n.demo.estimate_micro && e(b);
 	}), reset(m);
 	var x = sibling(m, 2), S = (e) => {
-		var a = root_2$15();
+		var a = root_2$13();
 		set_attribute(a, "lang", document.documentElement.lang);
 		var o = child(a, !0), s = sibling(o);
 		each(s, 21, () => n.demo.suggestions, index, (e, n, i) => {
-			var a = root_1$15(), o = only_child(a, !0);
+			var a = root_1$13(), o = only_child(a, !0);
 			a.value = a.__value = i, template_effect(() => set_text(o, get$1(n).label)), append(e, a);
 		}), reset(s), init_select(s), reset(a), template_effect((e) => set_text(o, e), [() => t("suggestions")]), bind_select_value(s, () => get$1(i), (e) => set(i, e)), append(e, a);
 	};
@@ -8709,13 +8956,13 @@ function Demo(e, n) {
 		n.demo.suggestions.length > 1 && e(S);
 	});
 	var C = sibling(x, 2), w = only_child(C), T = sibling(C, 2), E = (e) => {
-		var i = root_4$14();
+		var i = root_4$12();
 		set_attribute(i, "lang", document.documentElement.lang);
 		var a = child(i), o = child(a), s = only_child(o, !0), c = sibling(o);
 		reset(a);
 		var l = sibling(a);
 		each(l, 21, () => n.demo.simulated, index, (e, n) => {
-			var i = root_3$15(), a = only_child(i, !0);
+			var i = root_3$13(), a = only_child(i, !0);
 			template_effect(() => set_text(a, get$1(n))), append(e, i);
 		}), reset(l), reset(i), template_effect((e, i) => {
 			set_text(s, e), set_text(c, ` ${i ?? ""}`), set_attribute(l, "lang", n.demo.language);
@@ -8725,7 +8972,7 @@ function Demo(e, n) {
 		n.demo.simulated.length && e(E);
 	});
 	var D = sibling(T, 2), O = (e) => {
-		var i = root_5$10(), a = only_child(i, !0);
+		var i = root_5$9(), a = only_child(i, !0);
 		template_effect(() => set_text(a, n.demo.unavailable)), append(e, i);
 	};
 	if_block(D, (e) => {
@@ -8734,7 +8981,7 @@ function Demo(e, n) {
 	var k = sibling(D, 2);
 	set_attribute(k, "lang", document.documentElement.lang);
 	var A = child(k), j = only_child(A, !0), M = sibling(A, 2), N = (e) => {
-		var i = root_6$8(), a = only_child(i, !0);
+		var i = root_6$7(), a = only_child(i, !0);
 		template_effect((e) => {
 			i.disabled = n.busy, set_attribute(i, "aria-describedby", `demo-${n.demo.slug ?? ""}`), set_text(a, e);
 		}, [() => t("watchRecording")]), delegated("click", i, () => n.watch(n.demo)), append(e, i);
@@ -8773,8 +9020,8 @@ function Demo(e, n) {
 		set(a, !get$1(a)), set(o, get$1(o) || n.demo.name, !0);
 	}), append(e, s), pop();
 }
-var root$17, root_1$15, root_2$15, root_3$15, root_4$14, root_5$10, root_6$8, root_7$7, root_8$7, init_Demo = __esmMin((() => {
-	init_disclose_version(), init_client(), init_format(), init_i18n(), root$17 = from_html(" <!>", 1), root_1$15 = from_html("<option> </option>"), root_2$15 = from_html("<label class=\"field\"> <select></select></label>"), root_3$15 = from_html("<li> </li>"), root_4$14 = from_html("<details><summary><span class=\"tag wait\"> </span> </summary><ul class=\"plain-list small-text\"></ul></details>"), root_5$10 = from_html("<p class=\"strip\" lang=\"en\"> </p>"), root_6$8 = from_html("<button class=\"quiet small\"> </button>"), root_7$7 = from_html("<form class=\"row\"><input maxlength=\"80\"/><button class=\"small\"> </button></form> <p class=\"soft small-text\"> </p>", 1), root_8$7 = from_html("<article><p class=\"eyebrow\"> </p> <h3> </h3> <p> </p> <p class=\"soft small-text\"><!> <!><!></p> <!> <p class=\"prompt soft\"> </p> <!> <!> <div class=\"row wrap\"><button class=\"small\"> </button> <!> <button class=\"quiet small\"> </button></div> <!></article>"), delegate(["click"]);
+var root$15, root_1$13, root_2$13, root_3$13, root_4$12, root_5$9, root_6$7, root_7$7, root_8$7, init_Demo = __esmMin((() => {
+	init_disclose_version(), init_client(), init_format(), init_i18n(), root$15 = from_html(" <!>", 1), root_1$13 = from_html("<option> </option>"), root_2$13 = from_html("<label class=\"field\"> <select></select></label>"), root_3$13 = from_html("<li> </li>"), root_4$12 = from_html("<details><summary><span class=\"tag wait\"> </span> </summary><ul class=\"plain-list small-text\"></ul></details>"), root_5$9 = from_html("<p class=\"strip\" lang=\"en\"> </p>"), root_6$7 = from_html("<button class=\"quiet small\"> </button>"), root_7$7 = from_html("<form class=\"row\"><input maxlength=\"80\"/><button class=\"small\"> </button></form> <p class=\"soft small-text\"> </p>", 1), root_8$7 = from_html("<article><p class=\"eyebrow\"> </p> <h3> </h3> <p> </p> <p class=\"soft small-text\"><!> <!><!></p> <!> <p class=\"prompt soft\"> </p> <!> <!> <div class=\"row wrap\"><button class=\"small\"> </button> <!> <button class=\"quiet small\"> </button></div> <!></article>"), delegate(["click"]);
 }));
 // src/start/price.ts
 function priceOf(e) {
@@ -8847,7 +9094,7 @@ function Models(e, n) {
 		}) : "";
 	}), h = (e) => f(async () => (await send("DELETE", `/workspace/keys/${e}`), t("keyForgotten")));
 	var g = root_11$4(), _ = child(g), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y, 2), S = (e) => {
-		var i = root$16(), a = only_child(i, !0);
+		var i = root$14(), a = only_child(i, !0);
 		template_effect(() => set_text(a, n.keys.why_not)), append(e, i);
 	};
 	if_block(x, (e) => {
@@ -8858,21 +9105,21 @@ function Models(e, n) {
 		var l = root_8$6(), f = child(l), g = child(f), _ = only_child(g, !0), v = sibling(g, 2);
 		let y;
 		var b = only_child(v, !0), x = sibling(v), S = (e) => {
-			var n = root_1$14(), i = only_child(n, !0);
+			var n = root_1$12(), i = only_child(n, !0);
 			template_effect((e) => set_text(i, e), [() => moment(get$1(c).set_at)]), append(e, n);
 		};
 		if_block(x, (e) => {
 			get$1(c).set_at && e(S);
 		});
 		var C = sibling(x, 2), w = (e) => {
-			var n = root_2$14(), i = only_child(n, !0);
+			var n = root_2$12(), i = only_child(n, !0);
 			template_effect((e) => set_text(i, e), [() => t("keyUnreadable")]), append(e, n);
 		};
 		if_block(C, (e) => {
 			get$1(c).readable || e(w);
 		});
 		var T = sibling(C, 2), E = (e) => {
-			var n = root_3$14(), a = only_child(n, !0);
+			var n = root_3$12(), a = only_child(n, !0);
 			template_effect((e) => {
 				set_attribute(n, "aria-expanded", get$1(i) === get$1(c).provider), set_text(a, e);
 			}, [() => get$1(c).stored ? t("keyReplace") : t("keyEnter")]), delegated("click", n, () => d(get$1(c).provider)), append(e, n);
@@ -8881,7 +9128,7 @@ function Models(e, n) {
 			n.keys.can_store && e(E);
 		});
 		var D = sibling(T, 2), O = (e) => {
-			var n = root_3$14(), i = only_child(n, !0);
+			var n = root_3$12(), i = only_child(n, !0);
 			template_effect((e) => {
 				n.disabled = get$1(s), set_text(i, e);
 			}, [() => t("keyTest")]), delegated("click", n, () => m(get$1(c).provider)), append(e, n);
@@ -8890,7 +9137,7 @@ function Models(e, n) {
 			get$1(c).source !== "none" && get$1(c).provider !== "compatible" && e(O);
 		});
 		var k = sibling(D, 2), A = (e) => {
-			var n = root_3$14(), i = only_child(n, !0);
+			var n = root_3$12(), i = only_child(n, !0);
 			template_effect((e) => {
 				n.disabled = get$1(s), set_text(i, e);
 			}, [() => t("keyForget")]), delegated("click", n, () => h(get$1(c).provider)), append(e, n);
@@ -8902,21 +9149,21 @@ function Models(e, n) {
 			var n = root_7$6(), i = child(n), l = child(i, !0), d = sibling(l);
 			remove_input_defaults(d), reset(i);
 			var f = sibling(i, 2), m = (e) => {
-				var n = root_4$13(), i = child(n, !0), a = sibling(i);
+				var n = root_4$11(), i = child(n, !0), a = sibling(i);
 				remove_input_defaults(a), reset(n), template_effect((e) => set_text(i, e), [() => t("keyModel")]), bind_value(a, () => get$1(o), (e) => set(o, e)), append(e, n);
 			};
 			if_block(f, (e) => {
 				get$1(c).provider === "compatible" && e(m);
 			});
 			var h = sibling(f, 2), g = (e) => {
-				var n = root_5$9(), i = only_child(n, !0);
+				var n = root_5$8(), i = only_child(n, !0);
 				template_effect((e) => set_text(i, e), [() => t("keyAddress", { address: get$1(c).address })]), append(e, n);
 			};
 			if_block(h, (e) => {
 				get$1(c).address && e(g);
 			});
 			var _ = sibling(h, 2), v = child(_), y = only_child(v, !0), b = sibling(v), x = (e) => {
-				var n = root_6$7(), i = only_child(n, !0);
+				var n = root_6$6(), i = only_child(n, !0);
 				template_effect((e, a) => {
 					n.disabled = e, set_text(i, a);
 				}, [() => get$1(s) || !get$1(a).trim(), () => t("keyStoreUntested")]), delegated("click", n, () => p(get$1(c).provider, !1)), append(e, n);
@@ -8967,8 +9214,8 @@ function Models(e, n) {
 		() => t("ready")
 	]), append(e, g), pop();
 }
-var root$16, root_1$14, root_2$14, root_3$14, root_4$13, root_5$9, root_6$7, root_7$6, root_8$6, root_9$6, root_10$5, root_11$4, init_Models = __esmMin((() => {
-	init_disclose_version(), init_client(), init_api(), init_format(), init_i18n(), init_price(), root$16 = from_html("<p class=\"strip\" lang=\"en\"> </p>"), root_1$14 = from_html("<span class=\"soft small-text\"> </span>"), root_2$14 = from_html("<span class=\"tag bad\"> </span>"), root_3$14 = from_html("<button class=\"quiet small\"> </button>"), root_4$13 = from_html("<label> <input placeholder=\"llama@https://models.example/v1\" spellcheck=\"false\"/></label>"), root_5$9 = from_html("<p class=\"soft small-text\"> </p>"), root_6$7 = from_html("<button type=\"button\" class=\"quiet small\"> </button>"), root_7$6 = from_html("<form class=\"keyform\"><label> <input type=\"password\" autocomplete=\"off\" spellcheck=\"false\" maxlength=\"512\"/></label> <!> <!> <div class=\"row\"><button class=\"small\"> </button><!></div></form>"), root_8$6 = from_html("<li><div class=\"row wrap\"><strong class=\"grow\"> </strong> <span> </span><!> <!> <!> <!> <!></div> <!></li>"), root_9$6 = from_html("&nbsp;<span class=\"tag\"> </span>", 1), root_10$5 = from_html("<tr><td> <!></td><td> </td><td class=\"num start\"> </td><td> </td><td> </td></tr>"), root_11$4 = from_html("<section class=\"models\" aria-labelledby=\"models-title\"><h2 id=\"models-title\"> </h2> <p class=\"soft small-text\"> </p> <!> <ul class=\"rows keys\"></ul> <p class=\"error-text\" role=\"alert\"> </p> <p role=\"status\"> </p> <details><summary> </summary><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\"> </th><th scope=\"col\"> </th><th scope=\"col\"> </th><th scope=\"col\"> </th></tr></thead><tbody></tbody></table></div></details></section>"), delegate(["click"]);
+var root$14, root_1$12, root_2$12, root_3$12, root_4$11, root_5$8, root_6$6, root_7$6, root_8$6, root_9$6, root_10$5, root_11$4, init_Models = __esmMin((() => {
+	init_disclose_version(), init_client(), init_api(), init_format(), init_i18n(), init_price(), root$14 = from_html("<p class=\"strip\" lang=\"en\"> </p>"), root_1$12 = from_html("<span class=\"soft small-text\"> </span>"), root_2$12 = from_html("<span class=\"tag bad\"> </span>"), root_3$12 = from_html("<button class=\"quiet small\"> </button>"), root_4$11 = from_html("<label> <input placeholder=\"llama@https://models.example/v1\" spellcheck=\"false\"/></label>"), root_5$8 = from_html("<p class=\"soft small-text\"> </p>"), root_6$6 = from_html("<button type=\"button\" class=\"quiet small\"> </button>"), root_7$6 = from_html("<form class=\"keyform\"><label> <input type=\"password\" autocomplete=\"off\" spellcheck=\"false\" maxlength=\"512\"/></label> <!> <!> <div class=\"row\"><button class=\"small\"> </button><!></div></form>"), root_8$6 = from_html("<li><div class=\"row wrap\"><strong class=\"grow\"> </strong> <span> </span><!> <!> <!> <!> <!></div> <!></li>"), root_9$6 = from_html("&nbsp;<span class=\"tag\"> </span>", 1), root_10$5 = from_html("<tr><td> <!></td><td> </td><td class=\"num start\"> </td><td> </td><td> </td></tr>"), root_11$4 = from_html("<section class=\"models\" aria-labelledby=\"models-title\"><h2 id=\"models-title\"> </h2> <p class=\"soft small-text\"> </p> <!> <ul class=\"rows keys\"></ul> <p class=\"error-text\" role=\"alert\"> </p> <p role=\"status\"> </p> <details><summary> </summary><div class=\"scroll\"><table><thead><tr><th scope=\"col\"> </th><th scope=\"col\"> </th><th scope=\"col\"> </th><th scope=\"col\"> </th><th scope=\"col\"> </th></tr></thead><tbody></tbody></table></div></details></section>"), delegate(["click"]);
 }));
 // src/Home.svelte
 function Home(e, n) {
@@ -9016,17 +9263,17 @@ function Home(e, n) {
 	var k = root_13$2(), A = child(k);
 	Top(A, {});
 	var j = sibling(A, 2), M = child(j), N = only_child(M, !0), P = sibling(M, 2), F = child(P), I = child(F), L = only_child(I, !0), R = sibling(I, 2), z = only_child(R, !0), B = sibling(R, 2), V = (e) => {
-		var n = root$15(), i = only_child(n, !0);
+		var n = root$13(), i = only_child(n, !0);
 		template_effect((e) => {
 			n.disabled = get$1(p), set_text(i, e);
 		}, [() => t("watchIt", { name: get$1(g).name })]), delegated("click", n, () => T(get$1(g))), append(e, n);
 	}, H = (e) => {
-		var n = root_1$13(), i = only_child(n, !0);
+		var n = root_1$11(), i = only_child(n, !0);
 		template_effect((e) => {
 			set_attribute(n, "href", `/workspace/${e ?? ""}?at=1`), set_text(i, get$1(v).name || get$1(v).session_id);
 		}, [() => encodeURIComponent(get$1(v).session_id)]), delegated("click", n, (e) => S(e, get$1(v).session_id, { at: "1" })), append(e, n);
 	}, U = (e) => {
-		var n = root_2$13(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
+		var n = root_2$11(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
 		template_effect((e, n) => {
 			set_text(a, e), o.disabled = get$1(p), set_text(s, n);
 		}, [() => t("cardWatchNone"), () => t("start")]), delegated("click", o, () => O(t("startTask"))), append(e, n);
@@ -9035,12 +9282,12 @@ function Home(e, n) {
 		get$1(g) ? e(V) : get$1(v) ? e(H, 1) : get$1(a) !== null && e(U, 2);
 	}), reset(F);
 	var W = sibling(F, 2), G = child(W), K = only_child(G, !0), q = sibling(G, 2), J = only_child(q, !0), ee = sibling(q, 2), Y = (e) => {
-		var n = root$15(), i = only_child(n, !0);
+		var n = root$13(), i = only_child(n, !0);
 		template_effect((e) => {
 			n.disabled = get$1(p), set_text(i, e);
 		}, [() => t("runIt", { name: get$1(_).name })]), delegated("click", n, () => E(get$1(_), 0)), append(e, n);
 	}, te = (e) => {
-		var n = root_2$13(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
+		var n = root_2$11(), i = first_child(n), a = only_child(i, !0), o = sibling(i), s = only_child(o, !0);
 		template_effect((e, n) => {
 			set_text(a, e), o.disabled = get$1(p), set_text(s, n);
 		}, [() => t("cardRunNone"), () => t("start")]), delegated("click", o, () => O(t("startTask"))), append(e, n);
@@ -9051,9 +9298,9 @@ function Home(e, n) {
 	var ne = sibling(W, 2), X = child(ne), Z = only_child(X, !0), Q = sibling(X, 2), re = only_child(Q, !0), ie = sibling(Q, 2);
 	remove_textarea_child(ie);
 	var ae = sibling(ie, 2), oe = (e) => {
-		var n = root_4$12(), i = child(n), a = sibling(i), c = child(a), l = only_child(c, !0);
+		var n = root_4$10(), i = child(n), a = sibling(i), c = child(a), l = only_child(c, !0);
 		c.value = c.__value = "", each(sibling(c), 17, () => get$1(o), (e) => e.id, (e, n) => {
-			var i = root_3$13(), a = only_child(i), o = {};
+			var i = root_3$11(), a = only_child(i), o = {};
 			template_effect((e, s) => {
 				i.disabled = !get$1(n).ready, set_text(a, `${get$1(n).label ?? ""} · ${e ?? ""}${s ?? ""}`), o !== (o = get$1(n).id) && (i.value = (i.__value = o) ?? "");
 			}, [() => priceOf(get$1(n)), () => get$1(n).ready ? "" : ` (${t("notReady")})`]), append(e, i);
@@ -9065,7 +9312,7 @@ function Home(e, n) {
 		get$1(o).length && e(oe);
 	});
 	var se = sibling(ae, 2), ce = child(se), le = only_child(ce, !0), ue = sibling(ce), de = (e) => {
-		var n = root_5$8(), i = only_child(n, !0);
+		var n = root_5$7(), i = only_child(n, !0);
 		template_effect((e) => {
 			set_attribute(n, "aria-expanded", get$1(m)), set_text(i, e);
 		}, [() => t("modelsAndKeys")]), delegated("click", n, () => set(m, !get$1(m))), append(e, n);
@@ -9074,7 +9321,7 @@ function Home(e, n) {
 		get$1(c) && e(de);
 	}), reset(se), reset(ne), reset(P);
 	var fe = sibling(P, 2), pe = (e) => {
-		var n = root_6$6();
+		var n = root_6$5();
 		Models(child(n), {
 			get models() {
 				return get$1(o);
@@ -9092,7 +9339,7 @@ function Home(e, n) {
 		var n = root_8$5(), i = child(n), o = child(i), s = only_child(o, !0), c = sibling(o, 2), l = (e) => {
 			var n = root_7$5(), i = child(n), a = sibling(i), o = child(a), s = only_child(o, !0);
 			o.value = o.__value = "", each(sibling(o), 17, () => get$1(b), (e) => e.id, (e, n) => {
-				var i = root_3$13(), a = only_child(i, !0), o = {};
+				var i = root_3$11(), a = only_child(i, !0), o = {};
 				template_effect(() => {
 					set_text(a, get$1(n).label), o !== (o = get$1(n).id) && (i.value = (i.__value = o) ?? "");
 				}), append(e, i);
@@ -9175,8 +9422,8 @@ function Home(e, n) {
 		() => t("filterSessions")
 	]), bind_value(ie, () => get$1(u), (e) => set(u, e)), delegated("click", ce, () => O(get$1(u))), delegated("input", $, () => route.set({ q: get$1(l) }, !0)), bind_value($, () => get$1(l), (e) => set(l, e)), append(e, k), pop();
 }
-var root$15, root_1$13, root_2$13, root_3$13, root_4$12, root_5$8, root_6$6, root_7$5, root_8$5, root_9$5, root_10$4, root_11$3, root_12$3, root_13$2, init_Home = __esmMin((() => {
-	init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Top(), init_Demo(), init_Models(), init_price(), root$15 = from_html("<button> </button>"), root_1$13 = from_html("<a class=\"button\"> </a>"), root_2$13 = from_html("<p class=\"soft\"> </p><button> </button>", 1), root_3$13 = from_html("<option> </option>"), root_4$12 = from_html("<label class=\"field\"> <select><option> </option><!></select></label>"), root_5$8 = from_html("<button class=\"quiet\" aria-controls=\"models\"> </button>"), root_6$6 = from_html("<div id=\"models\"><!></div>"), root_7$5 = from_html("<label class=\"field inline\"> <select class=\"small\"><option> </option><!></select></label>"), root_8$5 = from_html("<section aria-labelledby=\"demos-title\"><div class=\"row between wrap\"><h2 id=\"demos-title\"> </h2> <!></div> <div class=\"demos\"></div></section>"), root_9$5 = from_html("<p class=\"soft\"> </p>"), root_10$4 = from_html("<span class=\"tag wait\"> </span>"), root_11$3 = from_html("<li><a><span class=\"grow\"> </span> <!><span class=\"soft num\"> </span> <time class=\"soft\"> </time></a></li>"), root_12$3 = from_html("<ul class=\"sessions\"></ul>"), root_13$2 = from_html("<div class=\"page\"><!> <main class=\"home\" id=\"conversation\"><h1> </h1> <div class=\"cards\"><section class=\"card first\" aria-labelledby=\"card-watch\"><h2 id=\"card-watch\"> </h2> <p> </p> <!></section> <section class=\"card first\" aria-labelledby=\"card-run\"><h2 id=\"card-run\"> </h2> <p> </p> <!></section> <section class=\"card first\" aria-labelledby=\"card-talk\"><h2 id=\"card-talk\"> </h2> <label class=\"sr\" for=\"first-words\"> </label> <textarea id=\"first-words\" rows=\"2\"></textarea> <!> <div class=\"row wrap\"><button> </button><!></div></section></div> <!> <!> <section aria-labelledby=\"sessions-title\"><div class=\"row between wrap\"><h2 id=\"sessions-title\"> </h2> <input type=\"search\"/></div> <!></section></main></div>"), delegate(["click", "input"]);
+var root$13, root_1$11, root_2$11, root_3$11, root_4$10, root_5$7, root_6$5, root_7$5, root_8$5, root_9$5, root_10$4, root_11$3, root_12$3, root_13$2, init_Home = __esmMin((() => {
+	init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Top(), init_Demo(), init_Models(), init_price(), root$13 = from_html("<button> </button>"), root_1$11 = from_html("<a class=\"button\"> </a>"), root_2$11 = from_html("<p class=\"soft\"> </p><button> </button>", 1), root_3$11 = from_html("<option> </option>"), root_4$10 = from_html("<label class=\"field\"> <select><option> </option><!></select></label>"), root_5$7 = from_html("<button class=\"quiet\" aria-controls=\"models\"> </button>"), root_6$5 = from_html("<div id=\"models\"><!></div>"), root_7$5 = from_html("<label class=\"field inline\"> <select class=\"small\"><option> </option><!></select></label>"), root_8$5 = from_html("<section aria-labelledby=\"demos-title\"><div class=\"row between wrap\"><h2 id=\"demos-title\"> </h2> <!></div> <div class=\"demos\"></div></section>"), root_9$5 = from_html("<p class=\"soft\"> </p>"), root_10$4 = from_html("<span class=\"tag wait\"> </span>"), root_11$3 = from_html("<li><a><span class=\"grow\"> </span> <!><span class=\"soft num\"> </span> <time class=\"soft\"> </time></a></li>"), root_12$3 = from_html("<ul class=\"sessions\"></ul>"), root_13$2 = from_html("<div class=\"page\"><!> <main class=\"home\" id=\"conversation\"><h1> </h1> <div class=\"cards\"><section class=\"card first\" aria-labelledby=\"card-watch\"><h2 id=\"card-watch\"> </h2> <p> </p> <!></section> <section class=\"card first\" aria-labelledby=\"card-run\"><h2 id=\"card-run\"> </h2> <p> </p> <!></section> <section class=\"card first\" aria-labelledby=\"card-talk\"><h2 id=\"card-talk\"> </h2> <label class=\"sr\" for=\"first-words\"> </label> <textarea id=\"first-words\" rows=\"2\"></textarea> <!> <div class=\"row wrap\"><button> </button><!></div></section></div> <!> <!> <section aria-labelledby=\"sessions-title\"><div class=\"row between wrap\"><h2 id=\"sessions-title\"> </h2> <input type=\"search\"/></div> <!></section></main></div>"), delegate(["click", "input"]);
 })), home_exports = __exportAll({ Home: () => Home }), init_home = __esmMin((() => {
 	init_en_more(), init_i18n(), init_Home(), learn(more);
 }));
@@ -9212,7 +9459,7 @@ async function fetched(e, n) {
 }
 var parts$1 = new Parts();
 init_disclose_version(), init_client(), init_i18n();
-var root$14 = from_html("<div role=\"separator\" aria-orientation=\"vertical\" tabindex=\"0\"></div>");
+var root$12 = from_html("<div role=\"separator\" aria-orientation=\"vertical\" tabindex=\"0\"></div>");
 function Splitter(e, n) {
 	push$1(n, !0);
 	let i = (e) => Math.max(n.min, Math.min(n.max, Math.round(e))), a = state(!1);
@@ -9231,7 +9478,7 @@ function Splitter(e, n) {
 		}[e.key];
 		o !== void 0 && (e.preventDefault(), e.stopPropagation(), n.onchange(i(o)));
 	}
-	var l = root$14();
+	var l = root$12();
 	let u;
 	template_effect((e) => {
 		u = set_class(l, 1, "splitter", null, u, { dragging: get$1(a) }), set_attribute(l, "aria-label", e), set_attribute(l, "aria-valuenow", n.value), set_attribute(l, "aria-valuemin", n.min), set_attribute(l, "aria-valuemax", n.max);
@@ -9243,7 +9490,7 @@ delegate([
 	"pointerup",
 	"keydown"
 ]), init_disclose_version(), init_client();
-var root$13 = from_html("<span class=\"tabgap\" aria-hidden=\"true\"></span>"), root_1$12 = from_html("<span class=\"badge\"> </span>"), root_2$12 = from_html("<!> <button role=\"tab\"> <!></button>", 1), root_3$12 = from_html("<div class=\"tabs\"><div role=\"tablist\" tabindex=\"-1\"></div> <!></div> <div class=\"panel\" role=\"tabpanel\" tabindex=\"-1\"><!></div>", 1);
+var root$11 = from_html("<span class=\"tabgap\" aria-hidden=\"true\"></span>"), root_1$10 = from_html("<span class=\"badge\"> </span>"), root_2$10 = from_html("<!> <button role=\"tab\"> <!></button>", 1), root_3$10 = from_html("<div class=\"tabs\"><div role=\"tablist\" tabindex=\"-1\"></div> <!></div> <div class=\"panel\" role=\"tabpanel\" tabindex=\"-1\"><!></div>", 1);
 function Tabs(e, n) {
 	push$1(n, !0);
 	function i(e) {
@@ -9258,16 +9505,16 @@ function Tabs(e, n) {
 		let o = n.tabs[(a + n.tabs.length) % n.tabs.length];
 		o && (n.onchoose(o.id), document.getElementById(`${n.prefix}-tab-${o.id}`)?.focus());
 	}
-	var a = root_3$12(), o = first_child(a), s = child(o);
+	var a = root_3$10(), o = first_child(a), s = child(o);
 	each(s, 23, () => n.tabs, (e) => e.id, (e, i, a) => {
-		var o = root_2$12(), s = first_child(o), c = (e) => {
-			append(e, root$13());
+		var o = root_2$10(), s = first_child(o), c = (e) => {
+			append(e, root$11());
 		};
 		if_block(s, (e) => {
 			get$1(i).group && get$1(i).group !== n.tabs[get$1(a) - 1]?.group && get$1(a) > 0 && e(c);
 		});
 		var l = sibling(s, 2), u = child(l, !0), d = sibling(u), f = (e) => {
-			var n = root_1$12(), a = only_child(n, !0);
+			var n = root_1$10(), a = only_child(n, !0);
 			template_effect(() => set_text(a, get$1(i).badge)), append(e, n);
 		};
 		if_block(d, (e) => {
@@ -9482,19 +9729,19 @@ var parts = (e, n = noop) => {
 			var i = text$2();
 			template_effect(() => set_text(i, get$1(n).text)), append(e, i);
 		}, s = (e) => {
-			var i = root$12(), a = only_child(i, !0);
+			var i = root$10(), a = only_child(i, !0);
 			template_effect(() => set_text(a, get$1(n).text)), append(e, i);
 		}, c = (e) => {
-			var i = root_1$11();
+			var i = root_1$9();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, l = (e) => {
-			var i = root_2$11();
+			var i = root_2$9();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, u = (e) => {
-			var i = root_3$11();
+			var i = root_3$9();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, d = (e) => {
-			var i = root_4$11();
+			var i = root_4$9();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_attribute(i, "href", get$1(n).href)), append(e, i);
 		};
 		if_block(a, (e) => {
@@ -9505,13 +9752,13 @@ var parts = (e, n = noop) => {
 	var i = comment();
 	each(first_child(i), 17, n, index, (e, n) => {
 		var i = comment(), a = first_child(i), o = (e) => {
-			var i = root_5$7();
+			var i = root_5$6();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, s = (e) => {
-			var i = root_5$7();
+			var i = root_5$6();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_class(i, 1, `heading h${get$1(n).level ?? ""}`)), append(e, i);
 		}, c = (e) => {
-			var i = root_6$5(), a = child(i), o = child(a), s = only_child(o, !0);
+			var i = root_6$4(), a = child(i), o = child(a), s = only_child(o, !0);
 			Copy(sibling(o), { get text() {
 				return get$1(n).text;
 			} }), reset(a);
@@ -9553,119 +9800,15 @@ var parts = (e, n = noop) => {
 			get$1(n).type === "p" ? e(o) : get$1(n).type === "h" ? e(s, 1) : get$1(n).type === "code" ? e(c, 2) : get$1(n).type === "list" ? e(l, 3) : get$1(n).type === "quote" ? e(u, 4) : get$1(n).type === "table" ? e(d, 5) : e(f, -1);
 		}), append(e, i);
 	}), append(e, i);
-}, root$12 = from_html("<code> </code>"), root_1$11 = from_html("<strong><!></strong>"), root_2$11 = from_html("<em><!></em>"), root_3$11 = from_html("<del><!></del>"), root_4$11 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$7 = from_html("<p><!></p>"), root_6$5 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$4 = from_html("<li><!></li>"), root_8$4 = from_html("<blockquote><!></blockquote>"), root_9$4 = from_html("<th scope=\"col\"><!></th>"), root_10$3 = from_html("<td><!></td>"), root_11$2 = from_html("<tr></tr>"), root_12$2 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14$1 = from_html("<div class=\"markdown\"><!></div>");
+}, root$10 = from_html("<code> </code>"), root_1$9 = from_html("<strong><!></strong>"), root_2$9 = from_html("<em><!></em>"), root_3$9 = from_html("<del><!></del>"), root_4$9 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$6 = from_html("<p><!></p>"), root_6$4 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$4 = from_html("<li><!></li>"), root_8$4 = from_html("<blockquote><!></blockquote>"), root_9$4 = from_html("<th scope=\"col\"><!></th>"), root_10$3 = from_html("<td><!></td>"), root_11$2 = from_html("<tr></tr>"), root_12$2 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14$1 = from_html("<div class=\"markdown\"><!></div>");
 function Markdown(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => blocks(n.text));
 	var a = root_14$1();
 	nodes(child(a), () => get$1(i)), reset(a), append(e, a), pop();
 }
-// src/app/diff.ts
-var MOST_EDITS = 1500;
-function diff(e, n) {
-	let i = e === "" ? [] : e.replace(/\n$/, "").split("\n"), a = n === "" ? [] : n.replace(/\n$/, "").split("\n"), o = 0;
-	for (; o < i.length && o < a.length && i[o] === a[o];) o++;
-	let s = 0;
-	for (; s < i.length - o && s < a.length - o && i[i.length - 1 - s] === a[a.length - 1 - s];) s++;
-	let c = edits(i.slice(o, i.length - s), a.slice(o, a.length - s)), l = [
-		...Array(o).fill(" "),
-		...c,
-		...Array(s).fill(" ")
-	], u = 0, d = 0;
-	return l.map((e) => {
-		let n = e === "+" ? a[d] : i[u];
-		return e !== "+" && u++, e !== "-" && d++, {
-			kind: e,
-			text: n,
-			old: e === "+" ? 0 : u,
-			now: e === "-" ? 0 : d
-		};
-	});
-}
-function edits(e, n) {
-	let i = () => [...e.map(() => "-"), ...n.map(() => "+")];
-	if (!e.length || !n.length) return i();
-	let a = Math.min(e.length + n.length, MOST_EDITS), o = [], s = new Map([[1, 0]]);
-	for (let i = 0; i <= a; i++) {
-		o.push(new Map(s));
-		for (let a = -i; a <= i; a += 2) {
-			let c = a === -i || a !== i && (s.get(a - 1) ?? -1) < (s.get(a + 1) ?? -1) ? s.get(a + 1) ?? 0 : (s.get(a - 1) ?? 0) + 1;
-			for (; c < e.length && c - a < n.length && e[c] === n[c - a];) c++;
-			if (s.set(a, c), c >= e.length && c - a >= n.length) return walk(o, e.length, n.length);
-		}
-		s = new Map(s);
-	}
-	return i();
-}
-function walk(e, n, i) {
-	let a = [];
-	for (let o = e.length - 1; o > 0; o--) {
-		let s = e[o], c = n - i, l = c === -o || c !== o && (s.get(c - 1) ?? -1) < (s.get(c + 1) ?? -1), u = l ? c + 1 : c - 1, d = s.get(u) ?? 0, f = d - u;
-		for (; n > d && i > f && n > 0 && i > 0 && !(l ? n === d : i === f);) a.push(" "), n--, i--;
-		a.push(l ? "+" : "-"), n = d, i = f;
-	}
-	for (; n > 0 && i > 0;) a.push(" "), n--, i--;
-	return a.reverse();
-}
-init_disclose_version(), init_client(), init_i18n();
-var root$11 = from_html("<p class=\"soft\"> </p>"), root_1$10 = from_html("<div class=\"diff-gap\" aria-hidden=\"true\">⋯</div>"), root_2$10 = from_html("<!> <div><span class=\"gutter\"> </span><span class=\"gutter\"> </span><span class=\"sign\"> </span><span class=\"code-text\"> </span></div>", 1), root_3$10 = from_html("<div class=\"diff\" role=\"group\" tabindex=\"0\"></div>"), root_4$10 = from_html("<p class=\"figures\"><span class=\"plus\"> </span> <span class=\"minus\"> </span></p> <!>", 1);
-function Diff(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => diff(n.before, n.after)), a = user_derived(() => get$1(i).filter((e) => e.kind === "+").length), o = user_derived(() => get$1(i).filter((e) => e.kind === "-").length), s = user_derived(() => get$1(i).map((e, n) => ({
-		line: e,
-		near: get$1(i).slice(Math.max(0, n - 3), n + 4).some((e) => e.kind !== " ")
-	})).filter((e) => e.near).map((e) => e.line).slice(0, 2e3));
-	var c = root_4$10(), l = first_child(c), u = child(l), d = only_child(u), f = only_child(sibling(u, 2));
-	reset(l);
-	var p = sibling(l, 2), m = (e) => {
-		var n = root$11(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("same")]), append(e, n);
-	}, h = (e) => {
-		var i = root_3$10();
-		each(i, 21, () => get$1(s), index, (e, n, i) => {
-			var a = root_2$10(), o = first_child(a), c = (e) => {
-				append(e, root_1$10());
-			};
-			if_block(o, (e) => {
-				i > 0 && get$1(n).kind === " " && get$1(n).old - (get$1(s)[i - 1]?.old || get$1(n).old - 1) > 1 && e(c);
-			});
-			var l = sibling(o, 2);
-			let u;
-			var d = child(l), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
-			reset(l), template_effect(() => {
-				u = set_class(l, 1, "line", null, u, {
-					plus: get$1(n).kind === "+",
-					minus: get$1(n).kind === "-"
-				}), set_text(f, get$1(n).old || ""), set_text(m, get$1(n).now || ""), set_text(g, get$1(n).kind === "-" ? "−" : get$1(n).kind), set_text(_, get$1(n).text);
-			}), append(e, a);
-		}), reset(i), template_effect(() => set_attribute(i, "aria-label", n.label)), append(e, i);
-	};
-	if_block(p, (e) => {
-		!get$1(a) && !get$1(o) ? e(m) : e(h, -1);
-	}), template_effect(() => {
-		set_text(d, `+${get$1(a) ?? ""}`), set_text(f, `−${get$1(o) ?? ""}`);
-	}), append(e, c), pop();
-}
-init_disclose_version(), init_client(), init_api(), init_ui_svelte(), init_i18n();
-var root$10 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong></p> <div class=\"row wrap\"><button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div></div>");
-function Doubt(e, n) {
-	push$1(n, !0);
-	let i = (e) => ui.attempt(() => send("POST", at(n.view.id, `/doubts/${encodeURIComponent(n.call)}`, { branch: n.view.branch }), { decision: e }));
-	var a = root$10(), o = child(a), s = only_child(child(o), !0);
-	reset(o);
-	var c = sibling(o, 2), l = child(c), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0);
-	reset(c), reset(a), template_effect((e, n, i, o, c) => {
-		set_attribute(a, "aria-label", e), set_text(s, n), set_text(u, i), set_text(f, o), set_text(m, c);
-	}, [
-		() => t("doubtAsk"),
-		() => t("doubtAsk"),
-		() => t("doubtDone"),
-		() => t("doubtNot"),
-		() => t("doubtRetry")
-	]), delegated("click", l, () => i("done")), delegated("click", d, () => i("not_done")), delegated("click", p, () => i("retry")), append(e, a), pop();
-}
-delegate(["click"]), init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_i18n(), init_Json(), init_Approval(), init_goto();
-var root$9 = from_html("<p class=\"soft\"> <!></p>"), root_1$9 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$9 = from_html("<p class=\"error-text\"> </p>"), root_3$9 = from_html("<p class=\"soft\"> </p>"), root_4$9 = from_html("<button class=\"quiet small\"> </button>"), root_5$6 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), root_6$4 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
+init_disclose_version(), init_client(), init_format(), init_route_svelte(), init_i18n(), init_Approval();
+var root$9 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
 function ToolCard(e, n) {
 	push$1(n, !0);
 	let i = [
@@ -9677,41 +9820,45 @@ function ToolCard(e, n) {
 		[/agent|peer/, "S"],
 		[/^mcp/, "M"],
 		[/todo|plan/, "P"]
-	], a = user_derived(() => i.find(([e]) => e.test(n.entry.label))?.[1] ?? "T"), o = state(""), s = user_derived(() => get$1(o) === `${n.entry.branch}/${n.entry.seq}`), c = user_derived(() => n.view.record(n.entry.seq, n.entry.branch)), l = user_derived(() => n.entry.end ? n.view.record(n.entry.end, n.entry.branch) : void 0), u = user_derived(() => get$1(c)?.kind.arguments ?? {}), d = user_derived(() => get$1(l)?.kind.result ?? get$1(l)?.kind.error), f = user_derived(() => typeof get$1(d) == "object" && get$1(d) !== null && !Array.isArray(get$1(d)) ? get$1(d) : {}), p = (e) => typeof e == "string" ? e : "", m = user_derived(() => n.view.state.approvals.find((e) => e.call === n.entry.ref)), h = user_derived(() => n.entry.state === "ok" ? "good" : [
+	], a = user_derived(() => i.find(([e]) => e.test(n.entry.label))?.[1] ?? "T"), o = state(""), s = user_derived(() => get$1(o) === `${n.entry.branch}/${n.entry.seq}`), c = user_derived(() => n.view.record(n.entry.seq, n.entry.branch)), l = user_derived(() => get$1(c)?.kind.arguments ?? {}), u = user_derived(() => n.view.state.approvals.find((e) => e.call === n.entry.ref)), d = user_derived(() => n.entry.state === "ok" ? "good" : [
 		"error",
 		"failed",
 		"timeout",
 		"refused",
 		"expired"
-	].includes(n.entry.state) ? "bad" : n.entry.state === "waiting" || n.entry.state === "in_doubt" ? "wait" : n.entry.state === "running" ? "busy" : ""), g = user_derived(() => get$1(c) && n.entry.state === "running" ? get$1(c).timestamp : ""), _ = state(proxy(Date.now()));
+	].includes(n.entry.state) ? "bad" : n.entry.state === "waiting" || n.entry.state === "in_doubt" ? "wait" : n.entry.state === "running" ? "busy" : ""), f = user_derived(() => n.entry.state === "in_doubt" && !offline && n.view.position === null);
 	user_effect(() => {
-		if (!get$1(g) || n.view.position !== null) return;
-		let e = setInterval(() => set(_, Date.now(), !0), 1e3);
+		(get$1(s) || get$1(f)) && parts$1.needPanes();
+	});
+	let p = user_derived(() => get$1(c) && n.entry.state === "running" ? get$1(c).timestamp : ""), m = state(proxy(Date.now()));
+	user_effect(() => {
+		if (!get$1(p) || n.view.position !== null) return;
+		let e = setInterval(() => set(m, Date.now(), !0), 1e3);
 		return () => clearInterval(e);
 	});
-	var v = root_6$4(), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b, 2), C = only_child(S, !0), w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2), D = child(E, !0), O = sibling(D), k = (e) => {
+	var h = root$9(), g = child(h), _ = child(g), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y, 2), S = only_child(x, !0), C = sibling(x, 2), w = child(C, !0), T = sibling(w), E = (e) => {
 		var i = text$2();
 		template_effect((e) => set_text(i, ` · ${e ?? ""}`), [() => duration(n.entry.ms)]), append(e, i);
-	}, A = (e) => {
+	}, D = (e) => {
 		var n = text$2();
-		template_effect((e) => set_text(n, ` · ${e ?? ""}`), [() => duration(Math.max(0, get$1(_) - Date.parse(get$1(g))))]), append(e, n);
+		template_effect((e) => set_text(n, ` · ${e ?? ""}`), [() => duration(Math.max(0, get$1(m) - Date.parse(get$1(p))))]), append(e, n);
 	};
-	if_block(O, (e) => {
-		n.entry.ms ? e(k) : get$1(g) && n.view.position === null && e(A, 1);
-	}), reset(E), reset(y);
-	var j = sibling(y, 2), M = (e) => {
+	if_block(T, (e) => {
+		n.entry.ms ? e(E) : get$1(p) && n.view.position === null && e(D, 1);
+	}), reset(C), reset(g);
+	var O = sibling(g, 2), k = (e) => {
 		var i = comment();
-		key(first_child(i), () => get$1(m).id, (e) => {
+		key(first_child(i), () => get$1(u).id, (e) => {
 			{
 				let i = user_derived(() => ({
 					session_id: n.view.id,
 					branch: n.view.branch,
-					approval_id: get$1(m).id,
-					tool_name: get$1(m).tool,
-					arguments: get$1(u),
-					risk: get$1(m).risk,
-					capabilities: get$1(m).capabilities,
-					asked_us: Date.parse(get$1(m).asked) * 1e3
+					approval_id: get$1(u).id,
+					tool_name: get$1(u).tool,
+					arguments: get$1(l),
+					risk: get$1(u).risk,
+					capabilities: get$1(u).capabilities,
+					asked_us: Date.parse(get$1(u).asked) * 1e3
 				})), a = user_derived(() => n.entry.why || n.entry.rule);
 				Approval(e, {
 					get view() {
@@ -9727,156 +9874,54 @@ function ToolCard(e, n) {
 			}
 		}), append(e, i);
 	};
-	if_block(j, (e) => {
-		get$1(m) && !offline && n.view.position === null && e(M);
+	if_block(O, (e) => {
+		get$1(u) && !offline && n.view.position === null && e(k);
 	});
-	var N = sibling(j, 2), P = (e) => {
-		Doubt(e, {
-			get view() {
-				return n.view;
-			},
-			get call() {
-				return n.entry.ref;
-			}
-		});
-	};
-	if_block(N, (e) => {
-		n.entry.state === "in_doubt" && !offline && n.view.position === null && e(P);
-	});
-	var F = sibling(N, 2), I = (e) => {
-		var i = root_5$6(), a = child(i), o = (e) => {
-			var n = root_1$9(), i = first_child(n), a = sibling(child(i));
-			reset(i);
-			var o = sibling(i, 2), s = (e) => {
-				var n = root$9(), i = child(n), a = sibling(i), o = (e) => {
-					var n = text$2();
-					template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => String(get$1(f).sandbox)]), append(e, n);
-				};
-				if_block(a, (e) => {
-					get$1(f).sandbox && e(o);
-				}), reset(n), template_effect((e) => set_text(i, `exit ${e ?? ""}`), [() => String(get$1(f).exit_code)]), append(e, n);
-			};
-			if_block(o, (e) => {
-				get$1(f).exit_code !== void 0 && e(s);
-			}), template_effect((e, n, i) => set_text(a, `${e ?? ""}
-${n ?? ""}${i ?? ""}`), [
-				() => p(get$1(u).command),
-				() => p(get$1(f).stdout),
-				() => p(get$1(f).stderr)
-			]), append(e, n);
-		}, s = (e) => {
-			{
-				let n = user_derived(() => p(get$1(u).old_text)), i = user_derived(() => p(get$1(u).new_text)), a = user_derived(() => t("difference"));
-				Diff(e, {
-					get before() {
-						return get$1(n);
-					},
-					get after() {
-						return get$1(i);
-					},
-					get label() {
-						return get$1(a);
-					}
-				});
-			}
-		}, m = user_derived(() => p(get$1(u).old_text)), h = (e) => {
-			{
-				let n = user_derived(() => p(get$1(u).content)), i = user_derived(() => t("difference"));
-				Diff(e, {
-					before: "",
-					get after() {
-						return get$1(n);
-					},
-					get label() {
-						return get$1(i);
-					}
-				});
-			}
-		}, g = user_derived(() => /^write/.test(n.entry.label) && p(get$1(u).content)), _ = (e) => {
-			{
-				let i = user_derived(() => p(get$1(f).content));
-				Json(e, {
-					get label() {
-						return n.entry.detail;
-					},
-					get value() {
-						return get$1(i);
-					}
-				});
-			}
-		}, v = user_derived(() => p(get$1(f).content));
-		if_block(a, (e) => {
-			n.entry.label === "bash" ? e(o) : get$1(m) ? e(s, 1) : get$1(g) ? e(h, 2) : get$1(v) && e(_, 3);
-		});
-		var y = sibling(a, 2), b = (e) => {
-			var n = root_2$9(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => p(get$1(f).error) || p(get$1(l)?.kind.error)]), append(e, n);
-		}, x = user_derived(() => p(get$1(f).error) || get$1(l)?.kind.type === "ToolCallFailed");
-		if_block(y, (e) => {
-			get$1(x) && e(b);
-		});
-		var S = sibling(y, 2), C = (e) => {
-			var i = root_3$9(), a = only_child(i, !0);
-			template_effect((e) => set_text(a, e), [() => t("whyAsked", { rule: n.entry.why })]), append(e, i);
-		};
-		if_block(S, (e) => {
-			n.entry.why && n.entry.state !== "waiting" && e(C);
-		});
-		var w = sibling(S, 2), T = child(w), E = only_child(T, !0), D = sibling(T);
-		{
-			let e = user_derived(() => t("arguments")), n = user_derived(() => get$1(c)?.kind.arguments);
-			Json(D, {
-				get label() {
-					return get$1(e);
+	var A = sibling(O, 2), j = (e) => {
+		var i = comment();
+		component(first_child(i), () => parts$1.panes.Doubt, (e, i) => {
+			i(e, {
+				get view() {
+					return n.view;
 				},
-				get value() {
-					return get$1(n);
+				get call() {
+					return n.entry.ref;
 				}
 			});
-		}
-		var O = sibling(D), k = (e) => {
-			{
-				let n = user_derived(() => t("result"));
-				Json(e, {
-					get label() {
-						return get$1(n);
+		}), append(e, i);
+	};
+	if_block(A, (e) => {
+		get$1(f) && parts$1.panes && e(j);
+	});
+	var M = sibling(A, 2), N = (e) => {
+		var i = comment(), a = first_child(i), o = (e) => {
+			var i = comment();
+			component(first_child(i), () => parts$1.panes.ToolBody, (e, i) => {
+				i(e, {
+					get view() {
+						return n.view;
 					},
-					get value() {
-						return get$1(d);
+					get entry() {
+						return n.entry;
+					},
+					get asked() {
+						return get$1(c);
+					},
+					get given() {
+						return get$1(l);
 					}
 				});
-			}
+			}), append(e, i);
 		};
-		if_block(O, (e) => {
-			get$1(l) && e(k);
-		}), reset(w);
-		var A = sibling(w, 2), j = child(A), M = only_child(j), N = sibling(j, 2), P = only_child(N, !0), F = sibling(N, 2), I = (e) => {
-			var i = root_4$9(), a = only_child(i, !0);
-			template_effect((e) => set_text(a, e), [() => t("wholeFile")]), delegated("click", i, () => route.set({
-				mid: "files",
-				right: "preview",
-				file: n.entry.detail
-			})), append(e, i);
-		}, L = user_derived(() => n.view.state.files.some((e) => e.path === n.entry.detail));
-		if_block(F, (e) => {
-			get$1(L) && e(I);
-		}), reset(A), reset(i), template_effect((e, i, a) => {
-			set_text(E, e), set_text(M, `${i ?? ""} #${n.entry.seq ?? ""}`), set_text(P, a);
-		}, [
-			() => t("raw"),
-			() => t("inJournal"),
-			() => t("inTrace")
-		]), delegated("click", j, () => toJournal(n.view, n.entry)), delegated("click", N, () => route.set({
-			right: "trace",
-			span: n.entry.ref,
-			pane: "right"
-		})), append(e, i);
+		if_block(a, (e) => {
+			parts$1.panes && e(o);
+		}), append(e, i);
 	};
-	if_block(F, (e) => {
-		get$1(s) && e(I);
-	}), reset(v), template_effect((e, i) => {
-		set_class(v, 1, `tool ${get$1(h) ?? ""}`), set_attribute(v, "aria-label", `${e ?? ""} ${n.entry.label ?? ""}`), set_attribute(y, "aria-expanded", get$1(s)), set_text(x, get$1(a)), set_text(C, n.entry.label), set_text(T, n.entry.detail), set_text(D, i);
-	}, [() => t("tool"), () => term("state_", n.entry.state)]), delegated("click", y, () => set(o, get$1(s) ? "" : `${n.entry.branch}/${n.entry.seq}`, !0)), append(e, v), pop();
+	if_block(M, (e) => {
+		get$1(s) && e(N);
+	}), reset(h), template_effect((e, i) => {
+		set_class(h, 1, `tool ${get$1(d) ?? ""}`), set_attribute(h, "aria-label", `${e ?? ""} ${n.entry.label ?? ""}`), set_attribute(g, "aria-expanded", get$1(s)), set_text(v, get$1(a)), set_text(b, n.entry.label), set_text(S, n.entry.detail), set_text(w, i);
+	}, [() => t("tool"), () => term("state_", n.entry.state)]), delegated("click", g, () => set(o, get$1(s) ? "" : `${n.entry.branch}/${n.entry.seq}`, !0)), append(e, h), pop();
 }
 delegate(["click"]), init_disclose_version(), init_client(), init_index_client(), init_api(), init_format(), init_route_svelte(), init_ui_svelte(), init_i18n(), init_Source(), init_goto(), init_PaymentCard(), init_PaymentQuestion();
 var root$8 = from_html("<button class=\"quiet small center\"> </button>"), root_1$8 = from_html("<li> </li>"), root_2$8 = from_html("<details><summary><span class=\"tag wait\"> </span> </summary><ul class=\"plain-list small-text\"></ul></details>"), root_3$8 = from_html("<button class=\"quiet small\"> </button>"), root_4$8 = from_html("<div class=\"demo-note\"><p><span class=\"tag\"> </span> </p> <!> <!></div>"), root_5$5 = from_html("<div class=\"empty\"><h2> </h2><p> </p></div>"), root_6$3 = from_html("<span class=\"tag\"> </span>"), root_7$3 = from_html("<p class=\"chips small-text\"> <!></p>"), root_8$3 = from_html("<div class=\"text pre\"> </div><!>", 1), root_9$3 = from_html("<article class=\"turn user\"><div class=\"who\"><span> </span><span class=\"turn-tools\"><!> <button class=\"quiet small seq\"> </button></span></div> <!></article>"), root_10$2 = from_html("<article class=\"turn agent\"><!></article>"), root_11$1 = from_html("<div class=\"pre\"> </div>"), root_12$1 = from_html("<p class=\"soft\"> </p>"), root_13 = from_html("<details class=\"thinking\"><summary> </summary><!></details>"), root_14 = from_html("<span class=\"soft\"> </span>"), root_15 = from_html("<!> <p class=\"notice end\"><span> </span> <!></p>", 1), root_16 = from_html("<button class=\"small\"> </button>"), root_17 = from_html("<article class=\"offer\"><h3> </h3><p> </p><blockquote> </blockquote><!></article>"), root_18 = from_html("<p><button class=\"quiet small seq\"> </button> </p>"), root_19 = from_html("<article class=\"turn agent writing\"><!><span class=\"caret\" aria-hidden=\"true\"></span></article>"), root_20 = from_html("<button class=\"small jump\"> </button>"), root_21 = from_html("<div class=\"chat\" role=\"log\" aria-live=\"off\" tabindex=\"-1\"><!> <!> <!> <!> <!> <!></div> <!> <!>", 1);
@@ -10578,7 +10623,7 @@ function Files(e, n) {
 		set_attribute(m, "placeholder", e), set_attribute(m, "aria-label", n);
 	}, [() => t("filterFiles"), () => t("filterFiles")]), bind_value(m, () => get$1(a), (e) => set(a, e)), append(e, u), pop();
 }
-delegate(["change", "click"]), init_disclose_version(), init_client(), init_api(), init_format(), init_route_svelte(), init_i18n(), init_Json(), init_Source();
+delegate(["change", "click"]), init_disclose_version(), init_client(), init_api(), init_format(), init_route_svelte(), init_i18n(), init_Diff(), init_Json(), init_Source();
 var root$4 = from_html("<p class=\"blank\"> </p>"), root_1$4 = from_html("<span> </span>"), root_2$4 = from_html("<label><input type=\"radio\" name=\"preview\"/> </label>"), root_3$4 = from_html("<a class=\"button quiet small\" download=\"\"> </a>"), root_4$4 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> </span> <code> </code></li>"), root_5$2 = from_html("<li class=\"soft\"> </li>"), root_6$1 = from_html("<ul class=\"rows\"></ul>"), root_7$1 = from_html("<p class=\"soft pad\"> </p><!>", 1), root_8$1 = from_html("<div class=\"pad\"><!></div>"), root_9$1 = from_html("<div class=\"bar\"><strong class=\"file-title\"> </strong> <!></div> <div class=\"bar\"><div class=\"segmented\" role=\"radiogroup\"></div> <!></div> <div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!></div>", 1), root_10 = from_html("<!> <!>", 1);
 function Preview(e, n) {
 	push$1(n, !0);

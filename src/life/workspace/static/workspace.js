@@ -4578,13 +4578,9 @@ var parts$1 = new Parts(), english = {
 	state_refused: "refused",
 	state_expired: "nobody decided",
 	state_in_doubt: "in doubt",
-	arguments: "Arguments",
-	result: "Result",
-	raw: "As JSON",
 	showAll: "Show all {n} lines",
 	showLess: "Show less",
 	inJournal: "In the journal",
-	inTrace: "In the trace",
 	approvalAsk: "{tool} wants to run",
 	needs: "It needs",
 	risk: "Risk",
@@ -4605,10 +4601,6 @@ var parts$1 = new Parts(), english = {
 	alreadyDecided: "Somebody decided already.",
 	notJson: "This is not valid JSON.",
 	rules: "Allowed for this session",
-	doubtAsk: "Nobody but you can tell whether this call took effect.",
-	doubtDone: "It happened",
-	doubtNot: "It did not happen",
-	doubtRetry: "Run it again",
 	exactly: "Exactly",
 	paymentAsk: "A payment of {amount} to {payee}",
 	payeeOf: "Payee",
@@ -4717,7 +4709,6 @@ var parts$1 = new Parts(), english = {
 	showPane: "Show",
 	resize: "Width of {pane}",
 	linkCopied: "The link was copied.",
-	wholeFile: "File",
 	graph: "Knowledge",
 	spaces: "Spaces",
 	"notice_demo.branch_offered": "Another way was offered: {d}",
@@ -4763,7 +4754,7 @@ function term(e, n, i = {}) {
 	return Object.hasOwn(english, a) ? t(a, i) : n;
 }
 // src/lib/Splitter.svelte
-var root$23 = from_html("<div role=\"separator\" aria-orientation=\"vertical\" tabindex=\"0\"></div>");
+var root$22 = from_html("<div role=\"separator\" aria-orientation=\"vertical\" tabindex=\"0\"></div>");
 function Splitter(e, n) {
 	push$1(n, !0);
 	let i = (e) => Math.max(n.min, Math.min(n.max, Math.round(e))), a = state(!1);
@@ -4782,7 +4773,7 @@ function Splitter(e, n) {
 		}[e.key];
 		o !== void 0 && (e.preventDefault(), e.stopPropagation(), n.onchange(i(o)));
 	}
-	var l = root$23();
+	var l = root$22();
 	let u;
 	template_effect((e) => {
 		u = set_class(l, 1, "splitter", null, u, { dragging: get$1(a) }), set_attribute(l, "aria-label", e), set_attribute(l, "aria-valuenow", n.value), set_attribute(l, "aria-valuemin", n.min), set_attribute(l, "aria-valuemax", n.max);
@@ -4795,7 +4786,7 @@ delegate([
 	"keydown"
 ]);
 // src/lib/Tabs.svelte
-var root$22 = from_html("<span class=\"tabgap\" aria-hidden=\"true\"></span>"), root_1$18 = from_html("<span class=\"badge\"> </span>"), root_2$16 = from_html("<!> <button role=\"tab\"> <!></button>", 1), root_3$14 = from_html("<div class=\"tabs\"><div role=\"tablist\" tabindex=\"-1\"></div> <!></div> <div class=\"panel\" role=\"tabpanel\" tabindex=\"-1\"><!></div>", 1);
+var root$21 = from_html("<span class=\"tabgap\" aria-hidden=\"true\"></span>"), root_1$17 = from_html("<span class=\"badge\"> </span>"), root_2$15 = from_html("<!> <button role=\"tab\"> <!></button>", 1), root_3$13 = from_html("<div class=\"tabs\"><div role=\"tablist\" tabindex=\"-1\"></div> <!></div> <div class=\"panel\" role=\"tabpanel\" tabindex=\"-1\"><!></div>", 1);
 function Tabs(e, n) {
 	push$1(n, !0);
 	function i(e) {
@@ -4810,16 +4801,16 @@ function Tabs(e, n) {
 		let o = n.tabs[(a + n.tabs.length) % n.tabs.length];
 		o && (n.onchoose(o.id), document.getElementById(`${n.prefix}-tab-${o.id}`)?.focus());
 	}
-	var a = root_3$14(), o = first_child(a), s = child(o);
+	var a = root_3$13(), o = first_child(a), s = child(o);
 	each(s, 23, () => n.tabs, (e) => e.id, (e, i, a) => {
-		var o = root_2$16(), s = first_child(o), c = (e) => {
-			append(e, root$22());
+		var o = root_2$15(), s = first_child(o), c = (e) => {
+			append(e, root$21());
 		};
 		if_block(s, (e) => {
 			get$1(i).group && get$1(i).group !== n.tabs[get$1(a) - 1]?.group && get$1(a) > 0 && e(c);
 		});
 		var l = sibling(s, 2), u = child(l, !0), d = sibling(u), f = (e) => {
-			var n = root_1$18(), a = only_child(n, !0);
+			var n = root_1$17(), a = only_child(n, !0);
 			template_effect(() => set_text(a, get$1(i).badge)), append(e, n);
 		};
 		if_block(d, (e) => {
@@ -5105,7 +5096,7 @@ function safe(e) {
 	}
 }
 // src/lib/Copy.svelte
-var root$21 = from_html("<button class=\"quiet small\"> </button>");
+var root$20 = from_html("<button class=\"quiet small\"> </button>");
 function Copy(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "label", 3, ""), a = state(!1);
@@ -5114,7 +5105,7 @@ function Copy(e, n) {
 			await navigator.clipboard.writeText(n.text), set(a, !0), setTimeout(() => set(a, !1), 1500);
 		} catch {}
 	}
-	var s = root$21(), c = only_child(s, !0);
+	var s = root$20(), c = only_child(s, !0);
 	template_effect((e) => set_text(c, e), [() => get$1(a) ? t("copied") : i() || t("copy")]), delegated("click", s, o), append(e, s), pop();
 }
 delegate(["click"]);
@@ -5126,19 +5117,19 @@ var parts = (e, n = noop) => {
 			var i = text$2();
 			template_effect(() => set_text(i, get$1(n).text)), append(e, i);
 		}, s = (e) => {
-			var i = root$20(), a = only_child(i, !0);
+			var i = root$19(), a = only_child(i, !0);
 			template_effect(() => set_text(a, get$1(n).text)), append(e, i);
 		}, c = (e) => {
-			var i = root_1$17();
+			var i = root_1$16();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, l = (e) => {
-			var i = root_2$15();
+			var i = root_2$14();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, u = (e) => {
-			var i = root_3$13();
+			var i = root_3$12();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, d = (e) => {
-			var i = root_4$13();
+			var i = root_4$12();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_attribute(i, "href", get$1(n).href)), append(e, i);
 		};
 		if_block(a, (e) => {
@@ -5149,13 +5140,13 @@ var parts = (e, n = noop) => {
 	var i = comment();
 	each(first_child(i), 17, n, index, (e, n) => {
 		var i = comment(), a = first_child(i), o = (e) => {
-			var i = root_5$9();
+			var i = root_5$8();
 			parts(child(i), () => get$1(n).parts), reset(i), append(e, i);
 		}, s = (e) => {
-			var i = root_5$9();
+			var i = root_5$8();
 			parts(child(i), () => get$1(n).parts), reset(i), template_effect(() => set_class(i, 1, `heading h${get$1(n).level ?? ""}`)), append(e, i);
 		}, c = (e) => {
-			var i = root_6$7(), a = child(i), o = child(a), s = only_child(o, !0);
+			var i = root_6$6(), a = child(i), o = child(a), s = only_child(o, !0);
 			Copy(sibling(o), { get text() {
 				return get$1(n).text;
 			} }), reset(a);
@@ -5197,7 +5188,7 @@ var parts = (e, n = noop) => {
 			get$1(n).type === "p" ? e(o) : get$1(n).type === "h" ? e(s, 1) : get$1(n).type === "code" ? e(c, 2) : get$1(n).type === "list" ? e(l, 3) : get$1(n).type === "quote" ? e(u, 4) : get$1(n).type === "table" ? e(d, 5) : e(f, -1);
 		}), append(e, i);
 	}), append(e, i);
-}, root$20 = from_html("<code> </code>"), root_1$17 = from_html("<strong><!></strong>"), root_2$15 = from_html("<em><!></em>"), root_3$13 = from_html("<del><!></del>"), root_4$13 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$9 = from_html("<p><!></p>"), root_6$7 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$6 = from_html("<li><!></li>"), root_8$5 = from_html("<blockquote><!></blockquote>"), root_9$5 = from_html("<th scope=\"col\"><!></th>"), root_10$4 = from_html("<td><!></td>"), root_11$2 = from_html("<tr></tr>"), root_12$2 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14$1 = from_html("<div class=\"markdown\"><!></div>");
+}, root$19 = from_html("<code> </code>"), root_1$16 = from_html("<strong><!></strong>"), root_2$14 = from_html("<em><!></em>"), root_3$12 = from_html("<del><!></del>"), root_4$12 = from_html("<a target=\"_blank\" rel=\"noopener noreferrer nofollow\"><!></a>"), root_5$8 = from_html("<p><!></p>"), root_6$6 = from_html("<div class=\"code\"><div class=\"code-head\"><span> </span><!></div><pre> </pre></div>"), root_7$6 = from_html("<li><!></li>"), root_8$5 = from_html("<blockquote><!></blockquote>"), root_9$5 = from_html("<th scope=\"col\"><!></th>"), root_10$4 = from_html("<td><!></td>"), root_11$2 = from_html("<tr></tr>"), root_12$2 = from_html("<div class=\"scroll\"><table><thead><tr></tr></thead><tbody></tbody></table></div>"), root_13$1 = from_html("<hr/>"), root_14$1 = from_html("<div class=\"markdown\"><!></div>");
 function Markdown(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => blocks(n.text));
@@ -5205,11 +5196,11 @@ function Markdown(e, n) {
 	nodes(child(a), () => get$1(i)), reset(a), append(e, a), pop();
 }
 // src/lib/Source.svelte
-var root$19 = from_html("<footer class=\"source\"><span> </span><span> </span></footer>");
+var root$18 = from_html("<footer class=\"source\"><span> </span><span> </span></footer>");
 function Source(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.read === void 0 ? offline ? t("sourceRecorded") : n.view.position === null ? t("sourceLive") : t("sourcePast") : t("sourceRead", { when: new Date(n.read).toLocaleTimeString() }));
-	var a = root$19(), o = child(a), s = only_child(o, !0), c = only_child(sibling(o));
+	var a = root$18(), o = child(a), s = only_child(o, !0), c = only_child(sibling(o));
 	reset(a), template_effect((e, a) => {
 		set_attribute(o, "title", n.events), set_text(s, e), set_text(c, `${a ?? ""} · ${get$1(i) ?? ""}`);
 	}, [() => t("source", { events: n.events }), () => t("asOf", { n: n.seq ?? n.view.state.seq })]), append(e, a), pop();
@@ -5228,12 +5219,12 @@ function toJournal(e, n) {
 	});
 }
 // src/panels/PaymentCard.svelte
-var root$18 = from_html("<dt> </dt><dd> </dd>", 1), root_1$16 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_2$14 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">¤</span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>");
+var root$17 = from_html("<dt> </dt><dd> </dd>", 1), root_1$15 = from_html("<dt> </dt><dd><code> </code></dd>", 1), root_2$13 = from_html("<article><div class=\"tool-head flat\"><span class=\"icon-letter\" aria-hidden=\"true\">¤</span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> </span></div> <dl class=\"tool-body\"><dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!></dd> <!> <!> <!></dl> <button class=\"quiet small\"> </button></article>");
 function PaymentCard(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.payment?.network === "eip155:4020402");
 	var a = comment(), o = first_child(a), s = (e) => {
-		var a = root_2$14(), o = child(a), s = sibling(child(o), 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = only_child(sibling(l, 2), !0);
+		var a = root_2$13(), o = child(a), s = sibling(child(o), 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = only_child(sibling(l, 2), !0);
 		reset(o);
 		var f = sibling(o, 2), p = child(f), m = only_child(p, !0), h = sibling(p), g = only_child(child(h), !0);
 		reset(h);
@@ -5245,7 +5236,7 @@ function PaymentCard(e, n) {
 			get$1(i) && e(S);
 		}), reset(y);
 		var C = sibling(y, 2), w = (e) => {
-			var i = root$18(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
+			var i = root$17(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
 			template_effect((e, n) => {
 				set_text(o, e), set_text(s, n);
 			}, [() => t("exactly"), () => micro(n.payment.amount_micro)]), append(e, i);
@@ -5254,7 +5245,7 @@ function PaymentCard(e, n) {
 			n.payment.amount_micro && e(w);
 		});
 		var T = sibling(C, 2), E = (e) => {
-			var i = root_1$16(), a = first_child(i), o = only_child(a, !0), s = sibling(a), c = only_child(child(s), !0);
+			var i = root_1$15(), a = first_child(i), o = only_child(a, !0), s = sibling(a), c = only_child(child(s), !0);
 			reset(s), template_effect((e, n) => {
 				set_text(o, e), set_text(c, n);
 			}, [() => t("transaction"), () => id(n.payment.tx, 10)]), append(e, i);
@@ -5263,7 +5254,7 @@ function PaymentCard(e, n) {
 			n.payment.tx && e(E);
 		});
 		var D = sibling(T, 2), O = (e) => {
-			var i = root$18(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
+			var i = root$17(), a = first_child(i), o = only_child(a, !0), s = only_child(sibling(a), !0);
 			template_effect((e) => {
 				set_text(o, e), set_text(s, n.payment.reason);
 			}, [() => t("more")]), append(e, i);
@@ -5296,16 +5287,16 @@ function PaymentCard(e, n) {
 }
 delegate(["click"]);
 // src/panels/Ruler.svelte
-var root$17 = from_html("<span class=\"pin\"></span>"), root_1$15 = from_html("<span class=\"soft\"> </span>"), root_2$13 = from_html("<div class=\"ruler\" aria-hidden=\"true\"><span class=\"auto\"></span><span class=\"ask\"></span><span class=\"refuse\"></span> <!></div> <p class=\"small-text\"> <!></p>", 1);
+var root$16 = from_html("<span class=\"pin\"></span>"), root_1$14 = from_html("<span class=\"soft\"> </span>"), root_2$12 = from_html("<div class=\"ruler\" aria-hidden=\"true\"><span class=\"auto\"></span><span class=\"ask\"></span><span class=\"refuse\"></span> <!></div> <p class=\"small-text\"> <!></p>", 1);
 function Ruler(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "amount", 3, 0), a = user_derived(() => Math.log10(Math.max(10, n.policy.most_per_payment_micro * 10))), o = (e) => Math.max(0, Math.min(100, Math.log10(Math.max(1, e)) / get$1(a) * 100));
-	var s = root_2$13(), c = first_child(s), l = child(c);
+	var s = root_2$12(), c = first_child(s), l = child(c);
 	let u;
 	var d = sibling(l);
 	let f;
 	var p = sibling(d, 3), m = (e) => {
-		var n = root$17();
+		var n = root$16();
 		let a;
 		template_effect((e) => a = set_style(n, "", a, { left: e }), [() => `${o(i()) ?? ""}%`]), append(e, n);
 	};
@@ -5313,7 +5304,7 @@ function Ruler(e, n) {
 		i() && e(m);
 	}), reset(c);
 	var h = sibling(c, 2), g = child(h), _ = sibling(g), v = (e) => {
-		var n = root_1$15(), i = only_child(n, !0);
+		var n = root_1$14(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("simulated")]), append(e, n);
 	};
 	if_block(_, (e) => {
@@ -5331,14 +5322,14 @@ function Ruler(e, n) {
 	]), append(e, s), pop();
 }
 // src/panels/PaymentQuestion.svelte
-var root$16 = from_html("<section class=\"approval\"><p><strong> </strong> <span class=\"soft\"> </span></p> <!> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!> </dd></dl> <div class=\"row\"><button> </button><button class=\"quiet\"> </button></div></section>");
+var root$15 = from_html("<section class=\"approval\"><p><strong> </strong> <span class=\"soft\"> </span></p> <!> <dl class=\"facts\"><dt> </dt><dd> </dd> <dt> </dt><dd> <!></dd> <dt> </dt><dd><code> </code></dd> <dt> </dt><dd> <!> </dd></dl> <div class=\"row\"><button> </button><button class=\"quiet\"> </button></div></section>");
 function PaymentQuestion(e, n) {
 	push$1(n, !0);
 	let i = state(!1);
 	async function a(e) {
 		get$1(i) || (set(i, !0), await ui.attempt(() => send("POST", `/v1/approvals/${encodeURIComponent(n.ask.ticket_id)}`, { decision: e })), await ui.readInbox(), set(i, !1));
 	}
-	var o = root$16(), s = child(o), c = child(s), l = only_child(c, !0), u = only_child(sibling(c, 2), !0);
+	var o = root$15(), s = child(o), c = child(s), l = only_child(c, !0), u = only_child(sibling(c, 2), !0);
 	reset(s);
 	var d = sibling(s, 2), f = (e) => {
 		Ruler(e, {
@@ -5391,114 +5382,8 @@ function PaymentQuestion(e, n) {
 	]), delegated("click", I, () => a("approve")), delegated("click", R, () => a("deny")), append(e, o), pop();
 }
 delegate(["click"]);
-// src/app/diff.ts
-var MOST_EDITS = 1500;
-function diff(e, n) {
-	let i = e === "" ? [] : e.replace(/\n$/, "").split("\n"), a = n === "" ? [] : n.replace(/\n$/, "").split("\n"), o = 0;
-	for (; o < i.length && o < a.length && i[o] === a[o];) o++;
-	let s = 0;
-	for (; s < i.length - o && s < a.length - o && i[i.length - 1 - s] === a[a.length - 1 - s];) s++;
-	let c = edits(i.slice(o, i.length - s), a.slice(o, a.length - s)), l = [
-		...Array(o).fill(" "),
-		...c,
-		...Array(s).fill(" ")
-	], u = 0, d = 0;
-	return l.map((e) => {
-		let n = e === "+" ? a[d] : i[u];
-		return e !== "+" && u++, e !== "-" && d++, {
-			kind: e,
-			text: n,
-			old: e === "+" ? 0 : u,
-			now: e === "-" ? 0 : d
-		};
-	});
-}
-function edits(e, n) {
-	let i = () => [...e.map(() => "-"), ...n.map(() => "+")];
-	if (!e.length || !n.length) return i();
-	let a = Math.min(e.length + n.length, MOST_EDITS), o = [], s = new Map([[1, 0]]);
-	for (let i = 0; i <= a; i++) {
-		o.push(new Map(s));
-		for (let a = -i; a <= i; a += 2) {
-			let c = a === -i || a !== i && (s.get(a - 1) ?? -1) < (s.get(a + 1) ?? -1) ? s.get(a + 1) ?? 0 : (s.get(a - 1) ?? 0) + 1;
-			for (; c < e.length && c - a < n.length && e[c] === n[c - a];) c++;
-			if (s.set(a, c), c >= e.length && c - a >= n.length) return walk(o, e.length, n.length);
-		}
-		s = new Map(s);
-	}
-	return i();
-}
-function walk(e, n, i) {
-	let a = [];
-	for (let o = e.length - 1; o > 0; o--) {
-		let s = e[o], c = n - i, l = c === -o || c !== o && (s.get(c - 1) ?? -1) < (s.get(c + 1) ?? -1), u = l ? c + 1 : c - 1, d = s.get(u) ?? 0, f = d - u;
-		for (; n > d && i > f && n > 0 && i > 0 && !(l ? n === d : i === f);) a.push(" "), n--, i--;
-		a.push(l ? "+" : "-"), n = d, i = f;
-	}
-	for (; n > 0 && i > 0;) a.push(" "), n--, i--;
-	return a.reverse();
-}
-// src/lib/Diff.svelte
-var root$15 = from_html("<p class=\"soft\"> </p>"), root_1$14 = from_html("<div class=\"diff-gap\" aria-hidden=\"true\">⋯</div>"), root_2$12 = from_html("<!> <div><span class=\"gutter\"> </span><span class=\"gutter\"> </span><span class=\"sign\"> </span><span class=\"code-text\"> </span></div>", 1), root_3$12 = from_html("<div class=\"diff\" role=\"group\" tabindex=\"0\"></div>"), root_4$12 = from_html("<p class=\"figures\"><span class=\"plus\"> </span> <span class=\"minus\"> </span></p> <!>", 1);
-function Diff(e, n) {
-	push$1(n, !0);
-	let i = user_derived(() => diff(n.before, n.after)), a = user_derived(() => get$1(i).filter((e) => e.kind === "+").length), o = user_derived(() => get$1(i).filter((e) => e.kind === "-").length), s = user_derived(() => get$1(i).map((e, n) => ({
-		line: e,
-		near: get$1(i).slice(Math.max(0, n - 3), n + 4).some((e) => e.kind !== " ")
-	})).filter((e) => e.near).map((e) => e.line).slice(0, 2e3));
-	var c = root_4$12(), l = first_child(c), u = child(l), d = only_child(u), f = only_child(sibling(u, 2));
-	reset(l);
-	var p = sibling(l, 2), m = (e) => {
-		var n = root$15(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => t("same")]), append(e, n);
-	}, h = (e) => {
-		var i = root_3$12();
-		each(i, 21, () => get$1(s), index, (e, n, i) => {
-			var a = root_2$12(), o = first_child(a), c = (e) => {
-				append(e, root_1$14());
-			};
-			if_block(o, (e) => {
-				i > 0 && get$1(n).kind === " " && get$1(n).old - (get$1(s)[i - 1]?.old || get$1(n).old - 1) > 1 && e(c);
-			});
-			var l = sibling(o, 2);
-			let u;
-			var d = child(l), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
-			reset(l), template_effect(() => {
-				u = set_class(l, 1, "line", null, u, {
-					plus: get$1(n).kind === "+",
-					minus: get$1(n).kind === "-"
-				}), set_text(f, get$1(n).old || ""), set_text(m, get$1(n).now || ""), set_text(g, get$1(n).kind === "-" ? "−" : get$1(n).kind), set_text(_, get$1(n).text);
-			}), append(e, a);
-		}), reset(i), template_effect(() => set_attribute(i, "aria-label", n.label)), append(e, i);
-	};
-	if_block(p, (e) => {
-		!get$1(a) && !get$1(o) ? e(m) : e(h, -1);
-	}), template_effect(() => {
-		set_text(d, `+${get$1(a) ?? ""}`), set_text(f, `−${get$1(o) ?? ""}`);
-	}), append(e, c), pop();
-}
-// src/lib/Json.svelte
-var root$14 = from_html("<button class=\"quiet small\"> </button>"), root_1$13 = from_html("<div class=\"json\"><div class=\"code-head\"><span> </span><!></div> <pre tabindex=\"0\" role=\"group\"> </pre> <!></div>");
-function Json(e, n) {
-	push$1(n, !0);
-	let i = prop(n, "most", 3, 12), a = state(!1), o = user_derived(() => pretty(n.value)), s = user_derived(() => get$1(o).split("\n")), c = user_derived(() => !get$1(a) && (get$1(s).length > i() || get$1(o).length > 6e3));
-	var l = root_1$13(), u = child(l), d = child(u), f = only_child(d, !0);
-	Copy(sibling(d), { get text() {
-		return get$1(o);
-	} }), reset(u);
-	var p = sibling(u, 2), m = only_child(p, !0), h = sibling(p, 2), g = (e) => {
-		var n = root$14(), i = only_child(n, !0);
-		template_effect((e) => set_text(i, e), [() => get$1(a) ? t("showLess") : t("showAll", { n: get$1(s).length })]), delegated("click", n, () => set(a, !get$1(a))), append(e, n);
-	};
-	if_block(h, (e) => {
-		(get$1(s).length > i() || get$1(o).length > 6e3) && e(g);
-	}), reset(l), template_effect((e) => {
-		set_text(f, n.label), set_attribute(p, "aria-label", n.label), set_text(m, e);
-	}, [() => get$1(c) ? get$1(s).slice(0, i()).join("\n").slice(0, 6e3) : get$1(o).slice(0, 2e5)]), append(e, l), pop();
-}
-delegate(["click"]);
 // src/panels/Approval.svelte
-var root$13 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$12 = from_html("<pre> </pre>"), root_2$11 = from_html("<code> </code>"), root_3$11 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$11 = from_html("<p class=\"soft\"> </p>"), root_5$8 = from_html("<p> <strong> </strong> <span class=\"soft\"> </span></p><!>", 1), root_6$6 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_7$5 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_8$4 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_9$4 = from_html("<div class=\"row wrap\"><button class=\"small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_10$3 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <!> <!> <!> <!></div>");
+var root$14 = from_html("<label> <textarea rows=\"6\" class=\"mono\" spellcheck=\"false\"></textarea></label>"), root_1$13 = from_html("<pre> </pre>"), root_2$11 = from_html("<code> </code>"), root_3$11 = from_html("<p class=\"soft chips\"> <!></p>"), root_4$11 = from_html("<p class=\"soft\"> </p>"), root_5$7 = from_html("<p> <strong> </strong> <span class=\"soft\"> </span></p><!>", 1), root_6$5 = from_html("<p class=\"error-text\" role=\"alert\"> </p>"), root_7$5 = from_html("<label> <input/></label> <div class=\"row\"><button class=\"danger\"> </button><button class=\"quiet\"> </button></div>", 1), root_8$4 = from_html("<div class=\"row\"><button> </button><button class=\"quiet\"> </button></div>"), root_9$4 = from_html("<div class=\"row wrap\"><button class=\"small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button></div>"), root_10$3 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong> <span> </span></p> <!> <!> <!> <!> <!> <!> <!></div>");
 function Approval(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "rule", 3, "");
@@ -5536,10 +5421,10 @@ function Approval(e, n) {
 	var _ = root_10$3(), v = child(_), y = child(v), b = only_child(y, !0), x = sibling(y, 2), S = only_child(x);
 	reset(v);
 	var C = sibling(v, 2), w = (e) => {
-		var n = root$13(), i = child(n, !0), a = sibling(i);
+		var n = root$14(), i = child(n, !0), a = sibling(i);
 		remove_textarea_child(a), reset(n), template_effect((e) => set_text(i, e), [() => t("editArguments")]), bind_value(a, () => get$1(s), (e) => set(s, e)), append(e, n);
 	}, T = (e) => {
-		var i = root_1$12(), a = only_child(i, !0);
+		var i = root_1$13(), a = only_child(i, !0);
 		template_effect((e) => set_text(a, e), [() => pretty(n.call.arguments)]), append(e, i);
 	};
 	if_block(C, (e) => {
@@ -5563,7 +5448,7 @@ function Approval(e, n) {
 		i() && e(k);
 	});
 	var A = sibling(O, 2), j = (e) => {
-		var n = root_5$8(), i = first_child(n), a = child(i), o = sibling(a), s = only_child(o, !0), c = only_child(sibling(o, 2), !0);
+		var n = root_5$7(), i = first_child(n), a = child(i), o = sibling(a), s = only_child(o, !0), c = only_child(sibling(o, 2), !0);
 		reset(i);
 		var l = sibling(i), u = (e) => {
 			Ruler(e, {
@@ -5596,7 +5481,7 @@ function Approval(e, n) {
 		get$1(f) && e(N);
 	});
 	var P = sibling(M, 2), F = (e) => {
-		var n = root_6$6(), i = only_child(n, !0);
+		var n = root_6$5(), i = only_child(n, !0);
 		template_effect(() => set_text(i, get$1(u))), append(e, n);
 	};
 	if_block(P, (e) => {
@@ -5655,27 +5540,8 @@ function Approval(e, n) {
 	]), append(e, _), pop();
 }
 delegate(["click"]);
-// src/panels/Doubt.svelte
-var root$12 = from_html("<div class=\"approval\" role=\"group\"><p><strong> </strong></p> <div class=\"row wrap\"><button class=\"quiet\"> </button> <button class=\"quiet\"> </button> <button class=\"quiet\"> </button></div></div>");
-function Doubt(e, n) {
-	push$1(n, !0);
-	let i = (e) => ui.attempt(() => send("POST", at(n.view.id, `/doubts/${encodeURIComponent(n.call)}`, { branch: n.view.branch }), { decision: e }));
-	var a = root$12(), o = child(a), s = only_child(child(o), !0);
-	reset(o);
-	var c = sibling(o, 2), l = child(c), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d, !0), p = sibling(d, 2), m = only_child(p, !0);
-	reset(c), reset(a), template_effect((e, n, i, o, c) => {
-		set_attribute(a, "aria-label", e), set_text(s, n), set_text(u, i), set_text(f, o), set_text(m, c);
-	}, [
-		() => t("doubtAsk"),
-		() => t("doubtAsk"),
-		() => t("doubtDone"),
-		() => t("doubtNot"),
-		() => t("doubtRetry")
-	]), delegated("click", l, () => i("done")), delegated("click", d, () => i("not_done")), delegated("click", p, () => i("retry")), append(e, a), pop();
-}
-delegate(["click"]);
 // src/panels/ToolCard.svelte
-var root$11 = from_html("<p class=\"soft\"> <!></p>"), root_1$11 = from_html("<pre class=\"shell\"><span class=\"soft\">$ </span> </pre> <!>", 1), root_2$10 = from_html("<p class=\"error-text\"> </p>"), root_3$10 = from_html("<p class=\"soft\"> </p>"), root_4$10 = from_html("<button class=\"quiet small\"> </button>"), root_5$7 = from_html("<div class=\"tool-body\"><!> <!> <!> <details><summary> </summary><!><!></details> <div class=\"row\"><button class=\"quiet small\"> </button> <button class=\"quiet small\"> </button> <!></div></div>"), root_6$5 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
+var root$13 = from_html("<article><button class=\"tool-head\"><span class=\"icon-letter\" aria-hidden=\"true\"> </span> <span class=\"tool-name\"> </span> <span class=\"tool-target\"> </span> <span class=\"tool-state\"> <!></span></button> <!> <!> <!></article>");
 function ToolCard(e, n) {
 	push$1(n, !0);
 	let i = [
@@ -5687,41 +5553,45 @@ function ToolCard(e, n) {
 		[/agent|peer/, "S"],
 		[/^mcp/, "M"],
 		[/todo|plan/, "P"]
-	], a = user_derived(() => i.find(([e]) => e.test(n.entry.label))?.[1] ?? "T"), o = state(""), s = user_derived(() => get$1(o) === `${n.entry.branch}/${n.entry.seq}`), c = user_derived(() => n.view.record(n.entry.seq, n.entry.branch)), l = user_derived(() => n.entry.end ? n.view.record(n.entry.end, n.entry.branch) : void 0), u = user_derived(() => get$1(c)?.kind.arguments ?? {}), d = user_derived(() => get$1(l)?.kind.result ?? get$1(l)?.kind.error), f = user_derived(() => typeof get$1(d) == "object" && get$1(d) !== null && !Array.isArray(get$1(d)) ? get$1(d) : {}), p = (e) => typeof e == "string" ? e : "", m = user_derived(() => n.view.state.approvals.find((e) => e.call === n.entry.ref)), h = user_derived(() => n.entry.state === "ok" ? "good" : [
+	], a = user_derived(() => i.find(([e]) => e.test(n.entry.label))?.[1] ?? "T"), o = state(""), s = user_derived(() => get$1(o) === `${n.entry.branch}/${n.entry.seq}`), c = user_derived(() => n.view.record(n.entry.seq, n.entry.branch)), l = user_derived(() => get$1(c)?.kind.arguments ?? {}), u = user_derived(() => n.view.state.approvals.find((e) => e.call === n.entry.ref)), d = user_derived(() => n.entry.state === "ok" ? "good" : [
 		"error",
 		"failed",
 		"timeout",
 		"refused",
 		"expired"
-	].includes(n.entry.state) ? "bad" : n.entry.state === "waiting" || n.entry.state === "in_doubt" ? "wait" : n.entry.state === "running" ? "busy" : ""), g = user_derived(() => get$1(c) && n.entry.state === "running" ? get$1(c).timestamp : ""), _ = state(proxy(Date.now()));
+	].includes(n.entry.state) ? "bad" : n.entry.state === "waiting" || n.entry.state === "in_doubt" ? "wait" : n.entry.state === "running" ? "busy" : ""), f = user_derived(() => n.entry.state === "in_doubt" && !offline && n.view.position === null);
 	user_effect(() => {
-		if (!get$1(g) || n.view.position !== null) return;
-		let e = setInterval(() => set(_, Date.now(), !0), 1e3);
+		(get$1(s) || get$1(f)) && parts$1.needPanes();
+	});
+	let p = user_derived(() => get$1(c) && n.entry.state === "running" ? get$1(c).timestamp : ""), m = state(proxy(Date.now()));
+	user_effect(() => {
+		if (!get$1(p) || n.view.position !== null) return;
+		let e = setInterval(() => set(m, Date.now(), !0), 1e3);
 		return () => clearInterval(e);
 	});
-	var v = root_6$5(), y = child(v), b = child(y), x = only_child(b, !0), S = sibling(b, 2), C = only_child(S, !0), w = sibling(S, 2), T = only_child(w, !0), E = sibling(w, 2), D = child(E, !0), O = sibling(D), k = (e) => {
+	var h = root$13(), g = child(h), _ = child(g), v = only_child(_, !0), y = sibling(_, 2), b = only_child(y, !0), x = sibling(y, 2), S = only_child(x, !0), C = sibling(x, 2), w = child(C, !0), T = sibling(w), E = (e) => {
 		var i = text$2();
 		template_effect((e) => set_text(i, ` · ${e ?? ""}`), [() => duration(n.entry.ms)]), append(e, i);
-	}, A = (e) => {
+	}, D = (e) => {
 		var n = text$2();
-		template_effect((e) => set_text(n, ` · ${e ?? ""}`), [() => duration(Math.max(0, get$1(_) - Date.parse(get$1(g))))]), append(e, n);
+		template_effect((e) => set_text(n, ` · ${e ?? ""}`), [() => duration(Math.max(0, get$1(m) - Date.parse(get$1(p))))]), append(e, n);
 	};
-	if_block(O, (e) => {
-		n.entry.ms ? e(k) : get$1(g) && n.view.position === null && e(A, 1);
-	}), reset(E), reset(y);
-	var j = sibling(y, 2), M = (e) => {
+	if_block(T, (e) => {
+		n.entry.ms ? e(E) : get$1(p) && n.view.position === null && e(D, 1);
+	}), reset(C), reset(g);
+	var O = sibling(g, 2), k = (e) => {
 		var i = comment();
-		key(first_child(i), () => get$1(m).id, (e) => {
+		key(first_child(i), () => get$1(u).id, (e) => {
 			{
 				let i = user_derived(() => ({
 					session_id: n.view.id,
 					branch: n.view.branch,
-					approval_id: get$1(m).id,
-					tool_name: get$1(m).tool,
-					arguments: get$1(u),
-					risk: get$1(m).risk,
-					capabilities: get$1(m).capabilities,
-					asked_us: Date.parse(get$1(m).asked) * 1e3
+					approval_id: get$1(u).id,
+					tool_name: get$1(u).tool,
+					arguments: get$1(l),
+					risk: get$1(u).risk,
+					capabilities: get$1(u).capabilities,
+					asked_us: Date.parse(get$1(u).asked) * 1e3
 				})), a = user_derived(() => n.entry.why || n.entry.rule);
 				Approval(e, {
 					get view() {
@@ -5737,160 +5607,58 @@ function ToolCard(e, n) {
 			}
 		}), append(e, i);
 	};
-	if_block(j, (e) => {
-		get$1(m) && !offline && n.view.position === null && e(M);
+	if_block(O, (e) => {
+		get$1(u) && !offline && n.view.position === null && e(k);
 	});
-	var N = sibling(j, 2), P = (e) => {
-		Doubt(e, {
-			get view() {
-				return n.view;
-			},
-			get call() {
-				return n.entry.ref;
-			}
-		});
-	};
-	if_block(N, (e) => {
-		n.entry.state === "in_doubt" && !offline && n.view.position === null && e(P);
-	});
-	var F = sibling(N, 2), I = (e) => {
-		var i = root_5$7(), a = child(i), o = (e) => {
-			var n = root_1$11(), i = first_child(n), a = sibling(child(i));
-			reset(i);
-			var o = sibling(i, 2), s = (e) => {
-				var n = root$11(), i = child(n), a = sibling(i), o = (e) => {
-					var n = text$2();
-					template_effect((e) => set_text(n, `· ${e ?? ""}`), [() => String(get$1(f).sandbox)]), append(e, n);
-				};
-				if_block(a, (e) => {
-					get$1(f).sandbox && e(o);
-				}), reset(n), template_effect((e) => set_text(i, `exit ${e ?? ""}`), [() => String(get$1(f).exit_code)]), append(e, n);
-			};
-			if_block(o, (e) => {
-				get$1(f).exit_code !== void 0 && e(s);
-			}), template_effect((e, n, i) => set_text(a, `${e ?? ""}
-${n ?? ""}${i ?? ""}`), [
-				() => p(get$1(u).command),
-				() => p(get$1(f).stdout),
-				() => p(get$1(f).stderr)
-			]), append(e, n);
-		}, s = (e) => {
-			{
-				let n = user_derived(() => p(get$1(u).old_text)), i = user_derived(() => p(get$1(u).new_text)), a = user_derived(() => t("difference"));
-				Diff(e, {
-					get before() {
-						return get$1(n);
-					},
-					get after() {
-						return get$1(i);
-					},
-					get label() {
-						return get$1(a);
-					}
-				});
-			}
-		}, m = user_derived(() => p(get$1(u).old_text)), h = (e) => {
-			{
-				let n = user_derived(() => p(get$1(u).content)), i = user_derived(() => t("difference"));
-				Diff(e, {
-					before: "",
-					get after() {
-						return get$1(n);
-					},
-					get label() {
-						return get$1(i);
-					}
-				});
-			}
-		}, g = user_derived(() => /^write/.test(n.entry.label) && p(get$1(u).content)), _ = (e) => {
-			{
-				let i = user_derived(() => p(get$1(f).content));
-				Json(e, {
-					get label() {
-						return n.entry.detail;
-					},
-					get value() {
-						return get$1(i);
-					}
-				});
-			}
-		}, v = user_derived(() => p(get$1(f).content));
-		if_block(a, (e) => {
-			n.entry.label === "bash" ? e(o) : get$1(m) ? e(s, 1) : get$1(g) ? e(h, 2) : get$1(v) && e(_, 3);
-		});
-		var y = sibling(a, 2), b = (e) => {
-			var n = root_2$10(), i = only_child(n, !0);
-			template_effect((e) => set_text(i, e), [() => p(get$1(f).error) || p(get$1(l)?.kind.error)]), append(e, n);
-		}, x = user_derived(() => p(get$1(f).error) || get$1(l)?.kind.type === "ToolCallFailed");
-		if_block(y, (e) => {
-			get$1(x) && e(b);
-		});
-		var S = sibling(y, 2), C = (e) => {
-			var i = root_3$10(), a = only_child(i, !0);
-			template_effect((e) => set_text(a, e), [() => t("whyAsked", { rule: n.entry.why })]), append(e, i);
-		};
-		if_block(S, (e) => {
-			n.entry.why && n.entry.state !== "waiting" && e(C);
-		});
-		var w = sibling(S, 2), T = child(w), E = only_child(T, !0), D = sibling(T);
-		{
-			let e = user_derived(() => t("arguments")), n = user_derived(() => get$1(c)?.kind.arguments);
-			Json(D, {
-				get label() {
-					return get$1(e);
+	var A = sibling(O, 2), j = (e) => {
+		var i = comment();
+		component(first_child(i), () => parts$1.panes.Doubt, (e, i) => {
+			i(e, {
+				get view() {
+					return n.view;
 				},
-				get value() {
-					return get$1(n);
+				get call() {
+					return n.entry.ref;
 				}
 			});
-		}
-		var O = sibling(D), k = (e) => {
-			{
-				let n = user_derived(() => t("result"));
-				Json(e, {
-					get label() {
-						return get$1(n);
+		}), append(e, i);
+	};
+	if_block(A, (e) => {
+		get$1(f) && parts$1.panes && e(j);
+	});
+	var M = sibling(A, 2), N = (e) => {
+		var i = comment(), a = first_child(i), o = (e) => {
+			var i = comment();
+			component(first_child(i), () => parts$1.panes.ToolBody, (e, i) => {
+				i(e, {
+					get view() {
+						return n.view;
 					},
-					get value() {
-						return get$1(d);
+					get entry() {
+						return n.entry;
+					},
+					get asked() {
+						return get$1(c);
+					},
+					get given() {
+						return get$1(l);
 					}
 				});
-			}
+			}), append(e, i);
 		};
-		if_block(O, (e) => {
-			get$1(l) && e(k);
-		}), reset(w);
-		var A = sibling(w, 2), j = child(A), M = only_child(j), N = sibling(j, 2), P = only_child(N, !0), F = sibling(N, 2), I = (e) => {
-			var i = root_4$10(), a = only_child(i, !0);
-			template_effect((e) => set_text(a, e), [() => t("wholeFile")]), delegated("click", i, () => route.set({
-				mid: "files",
-				right: "preview",
-				file: n.entry.detail
-			})), append(e, i);
-		}, L = user_derived(() => n.view.state.files.some((e) => e.path === n.entry.detail));
-		if_block(F, (e) => {
-			get$1(L) && e(I);
-		}), reset(A), reset(i), template_effect((e, i, a) => {
-			set_text(E, e), set_text(M, `${i ?? ""} #${n.entry.seq ?? ""}`), set_text(P, a);
-		}, [
-			() => t("raw"),
-			() => t("inJournal"),
-			() => t("inTrace")
-		]), delegated("click", j, () => toJournal(n.view, n.entry)), delegated("click", N, () => route.set({
-			right: "trace",
-			span: n.entry.ref,
-			pane: "right"
-		})), append(e, i);
+		if_block(a, (e) => {
+			parts$1.panes && e(o);
+		}), append(e, i);
 	};
-	if_block(F, (e) => {
-		get$1(s) && e(I);
-	}), reset(v), template_effect((e, i) => {
-		set_class(v, 1, `tool ${get$1(h) ?? ""}`), set_attribute(v, "aria-label", `${e ?? ""} ${n.entry.label ?? ""}`), set_attribute(y, "aria-expanded", get$1(s)), set_text(x, get$1(a)), set_text(C, n.entry.label), set_text(T, n.entry.detail), set_text(D, i);
-	}, [() => t("tool"), () => term("state_", n.entry.state)]), delegated("click", y, () => set(o, get$1(s) ? "" : `${n.entry.branch}/${n.entry.seq}`, !0)), append(e, v), pop();
+	if_block(M, (e) => {
+		get$1(s) && e(N);
+	}), reset(h), template_effect((e, i) => {
+		set_class(h, 1, `tool ${get$1(d) ?? ""}`), set_attribute(h, "aria-label", `${e ?? ""} ${n.entry.label ?? ""}`), set_attribute(g, "aria-expanded", get$1(s)), set_text(v, get$1(a)), set_text(b, n.entry.label), set_text(S, n.entry.detail), set_text(w, i);
+	}, [() => t("tool"), () => term("state_", n.entry.state)]), delegated("click", g, () => set(o, get$1(s) ? "" : `${n.entry.branch}/${n.entry.seq}`, !0)), append(e, h), pop();
 }
 delegate(["click"]);
 // src/panels/Chat.svelte
-var root$10 = from_html("<button class=\"quiet small center\"> </button>"), root_1$10 = from_html("<li> </li>"), root_2$9 = from_html("<details><summary><span class=\"tag wait\"> </span> </summary><ul class=\"plain-list small-text\"></ul></details>"), root_3$9 = from_html("<button class=\"quiet small\"> </button>"), root_4$9 = from_html("<div class=\"demo-note\"><p><span class=\"tag\"> </span> </p> <!> <!></div>"), root_5$6 = from_html("<div class=\"empty\"><h2> </h2><p> </p></div>"), root_6$4 = from_html("<span class=\"tag\"> </span>"), root_7$4 = from_html("<p class=\"chips small-text\"> <!></p>"), root_8$3 = from_html("<div class=\"text pre\"> </div><!>", 1), root_9$3 = from_html("<article class=\"turn user\"><div class=\"who\"><span> </span><span class=\"turn-tools\"><!> <button class=\"quiet small seq\"> </button></span></div> <!></article>"), root_10$2 = from_html("<article class=\"turn agent\"><!></article>"), root_11$1 = from_html("<div class=\"pre\"> </div>"), root_12$1 = from_html("<p class=\"soft\"> </p>"), root_13 = from_html("<details class=\"thinking\"><summary> </summary><!></details>"), root_14 = from_html("<span class=\"soft\"> </span>"), root_15 = from_html("<!> <p class=\"notice end\"><span> </span> <!></p>", 1), root_16 = from_html("<button class=\"small\"> </button>"), root_17 = from_html("<article class=\"offer\"><h3> </h3><p> </p><blockquote> </blockquote><!></article>"), root_18 = from_html("<p><button class=\"quiet small seq\"> </button> </p>"), root_19 = from_html("<article class=\"turn agent writing\"><!><span class=\"caret\" aria-hidden=\"true\"></span></article>"), root_20 = from_html("<button class=\"small jump\"> </button>"), root_21 = from_html("<div class=\"chat\" role=\"log\" aria-live=\"off\" tabindex=\"-1\"><!> <!> <!> <!> <!> <!></div> <!> <!>", 1);
+var root$12 = from_html("<button class=\"quiet small center\"> </button>"), root_1$12 = from_html("<li> </li>"), root_2$10 = from_html("<details><summary><span class=\"tag wait\"> </span> </summary><ul class=\"plain-list small-text\"></ul></details>"), root_3$10 = from_html("<button class=\"quiet small\"> </button>"), root_4$10 = from_html("<div class=\"demo-note\"><p><span class=\"tag\"> </span> </p> <!> <!></div>"), root_5$6 = from_html("<div class=\"empty\"><h2> </h2><p> </p></div>"), root_6$4 = from_html("<span class=\"tag\"> </span>"), root_7$4 = from_html("<p class=\"chips small-text\"> <!></p>"), root_8$3 = from_html("<div class=\"text pre\"> </div><!>", 1), root_9$3 = from_html("<article class=\"turn user\"><div class=\"who\"><span> </span><span class=\"turn-tools\"><!> <button class=\"quiet small seq\"> </button></span></div> <!></article>"), root_10$2 = from_html("<article class=\"turn agent\"><!></article>"), root_11$1 = from_html("<div class=\"pre\"> </div>"), root_12$1 = from_html("<p class=\"soft\"> </p>"), root_13 = from_html("<details class=\"thinking\"><summary> </summary><!></details>"), root_14 = from_html("<span class=\"soft\"> </span>"), root_15 = from_html("<!> <p class=\"notice end\"><span> </span> <!></p>", 1), root_16 = from_html("<button class=\"small\"> </button>"), root_17 = from_html("<article class=\"offer\"><h3> </h3><p> </p><blockquote> </blockquote><!></article>"), root_18 = from_html("<p><button class=\"quiet small seq\"> </button> </p>"), root_19 = from_html("<article class=\"turn agent writing\"><!><span class=\"caret\" aria-hidden=\"true\"></span></article>"), root_20 = from_html("<button class=\"small jump\"> </button>"), root_21 = from_html("<div class=\"chat\" role=\"log\" aria-live=\"off\" tabindex=\"-1\"><!> <!> <!> <!> <!> <!></div> <!> <!>", 1);
 function Chat(e, n) {
 	push$1(n, !0);
 	let i = state(void 0), a = state(40), o = !0, s = state(0), c = state([]), l = user_derived(() => [...get$1(c), ...n.view.settled.entries]), u = user_derived(() => get$1(l).slice(-get$1(a))), d = user_derived(() => n.view.settled.dropped - get$1(c).length + get$1(l).length - get$1(u).length), f = user_derived(() => get$1(l).length - get$1(u).length + (get$1(c).length ? 0 : n.view.settled.dropped));
@@ -5935,7 +5703,7 @@ function Chat(e, n) {
 		i && route.go(i.session_id);
 	}), b = (e) => n.view.settled.offers.find((n) => n.seq === e), x = (e) => n.view.settled.runs.find((n) => n.id === e);
 	var S = root_21(), C = first_child(S), w = child(C), T = (e) => {
-		var n = root$10(), i = only_child(n);
+		var n = root$12(), i = only_child(n);
 		template_effect((e, n) => set_text(i, `${e ?? ""} (${n ?? ""})`), [() => t("older"), () => whole(get$1(f))]), delegated("click", n, m), append(e, n);
 	};
 	if_block(w, (e) => {
@@ -5943,14 +5711,14 @@ function Chat(e, n) {
 	});
 	var E = sibling(w, 2), D = (e) => {
 		let i = user_derived(() => n.view.state.demo);
-		var a = root_4$9(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s);
+		var a = root_4$10(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s);
 		reset(o);
 		var u = sibling(o, 2), d = (e) => {
-			var n = root_2$9(), a = child(n), o = child(a), s = only_child(o, !0), c = sibling(o);
+			var n = root_2$10(), a = child(n), o = child(a), s = only_child(o, !0), c = sibling(o);
 			reset(a);
 			var l = sibling(a);
 			each(l, 21, () => get$1(i).simulated, index, (e, n) => {
-				var i = root_1$10(), a = only_child(i, !0);
+				var i = root_1$12(), a = only_child(i, !0);
 				template_effect(() => set_text(a, get$1(n))), append(e, i);
 			}), reset(l), reset(n), template_effect((e, n) => {
 				set_text(s, e), set_text(c, ` ${n ?? ""}`);
@@ -5960,7 +5728,7 @@ function Chat(e, n) {
 			get$1(i).simulated.length && e(d);
 		});
 		var f = sibling(u, 2), p = (e) => {
-			var n = root_3$9(), a = only_child(n, !0);
+			var n = root_3$10(), a = only_child(n, !0);
 			template_effect((e) => set_text(a, e), [() => t("makeMine")]), delegated("click", n, () => y(get$1(i).slug)), append(e, n);
 		};
 		if_block(f, (e) => {
@@ -5985,7 +5753,7 @@ function Chat(e, n) {
 	each(A, 19, () => get$1(u), (e, n) => ((get$1(d) + n) % get$1(a) + get$1(a)) % get$1(a), (e, i) => {
 		var a = comment(), o = first_child(a), s = (e) => {
 			var a = root_9$3(), o = child(a), s = child(o), c = only_child(s, !0), l = sibling(s), u = child(l), d = (e) => {
-				var n = root_3$9(), a = only_child(n, !0);
+				var n = root_3$10(), a = only_child(n, !0);
 				template_effect((e) => set_text(a, e), [() => t("editResend")]), delegated("click", n, () => ui.branchFrom(get$1(i).seq - 1, h(get$1(i)))), append(e, n);
 			};
 			if_block(u, (e) => {
@@ -6291,7 +6059,7 @@ function commands(e) {
 	];
 }
 // src/panels/Composer.svelte
-var root$9 = from_html("<li><span class=\"tag\"> </span> <span class=\"grow cut\"> </span> <button type=\"button\" class=\"quiet small\"> </button><button type=\"button\" class=\"quiet small\"> </button></li>"), root_1$9 = from_html("<ul class=\"queue\"></ul>"), root_2$8 = from_html("<button type=\"button\"> <span class=\"soft\"> </span></button>"), root_3$8 = from_html("<div class=\"hints\" role=\"group\"></div>"), root_4$8 = from_html("<p class=\"soft small-text\"> </p>"), root_5$5 = from_html("<li><span class=\"tag\"> </span><button type=\"button\" class=\"quiet small icon\">✕</button></li>"), root_6$3 = from_html("<ul class=\"files-along\"></ul>"), root_7$3 = from_html("<p class=\"error-text small-text\" role=\"alert\"> </p>"), root_8$2 = from_html("<label><input type=\"radio\" name=\"steering\"/> </label>"), root_9$2 = from_html("<div class=\"row\"><div class=\"segmented\" role=\"radiogroup\"></div></div>"), root_10$1 = from_html("<button type=\"button\" class=\"quiet\"> </button>"), root_11 = from_html("<!> <button type=\"button\" class=\"quiet danger\"> </button>", 1), root_12 = from_html("<form><!> <!> <!> <!> <!> <label class=\"sr\" for=\"composer\"> </label> <textarea id=\"composer\" rows=\"2\"></textarea> <!> <div class=\"row\"><!> <button type=\"button\" class=\"quiet icon\">+</button> <input type=\"file\" multiple=\"\" hidden=\"\"/> <span class=\"grow\"></span> <button type=\"submit\"> </button></div></form>");
+var root$11 = from_html("<li><span class=\"tag\"> </span> <span class=\"grow cut\"> </span> <button type=\"button\" class=\"quiet small\"> </button><button type=\"button\" class=\"quiet small\"> </button></li>"), root_1$11 = from_html("<ul class=\"queue\"></ul>"), root_2$9 = from_html("<button type=\"button\"> <span class=\"soft\"> </span></button>"), root_3$9 = from_html("<div class=\"hints\" role=\"group\"></div>"), root_4$9 = from_html("<p class=\"soft small-text\"> </p>"), root_5$5 = from_html("<li><span class=\"tag\"> </span><button type=\"button\" class=\"quiet small icon\">✕</button></li>"), root_6$3 = from_html("<ul class=\"files-along\"></ul>"), root_7$3 = from_html("<p class=\"error-text small-text\" role=\"alert\"> </p>"), root_8$2 = from_html("<label><input type=\"radio\" name=\"steering\"/> </label>"), root_9$2 = from_html("<div class=\"row\"><div class=\"segmented\" role=\"radiogroup\"></div></div>"), root_10$1 = from_html("<button type=\"button\" class=\"quiet\"> </button>"), root_11 = from_html("<!> <button type=\"button\" class=\"quiet danger\"> </button>", 1), root_12 = from_html("<form><!> <!> <!> <!> <!> <label class=\"sr\" for=\"composer\"> </label> <textarea id=\"composer\" rows=\"2\"></textarea> <!> <div class=\"row\"><!> <button type=\"button\" class=\"quiet icon\">+</button> <input type=\"file\" multiple=\"\" hidden=\"\"/> <span class=\"grow\"></span> <button type=\"submit\"> </button></div></form>");
 function Composer(e, n) {
 	push$1(n, !0);
 	let i = [], a = user_derived(() => n.view.state), o = user_derived(() => get$1(a).run !== ""), s = state(""), c = state("followup"), l = state(!1), u = state([]), d = state(""), f = state(!1), p = 0, m = "", h = state(void 0), g = state(void 0), _ = state([]), v = -1, y = user_derived(() => `life.draft.${n.view.id}`);
@@ -6400,9 +6168,9 @@ function Composer(e, n) {
 	var N = root_12();
 	let P;
 	var F = child(N), I = (e) => {
-		var n = root_1$9();
+		var n = root_1$11();
 		each(n, 21, () => get$1(a).queue, (e) => e.id, (e, n) => {
-			var i = root$9(), a = child(i), o = only_child(a, !0), s = sibling(a, 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
+			var i = root$11(), a = child(i), o = only_child(a, !0), s = sibling(a, 2), c = only_child(s, !0), l = sibling(s, 2), u = only_child(l, !0), d = sibling(l), f = only_child(d, !0);
 			reset(i), template_effect((e, n, i, a) => {
 				set_text(o, e), set_text(c, n), set_text(u, i), set_text(f, a);
 			}, [
@@ -6417,9 +6185,9 @@ function Composer(e, n) {
 		get$1(a).queue.length && n.view.position === null && e(I);
 	});
 	var L = sibling(F, 2), R = (e) => {
-		var n = root_3$8();
+		var n = root_3$9();
 		each(n, 21, () => get$1(S), index, (e, n, i) => {
-			var a = root_2$8();
+			var a = root_2$9();
 			let o;
 			var s = child(a), c = only_child(sibling(s), !0);
 			reset(a), template_effect(() => {
@@ -6433,7 +6201,7 @@ function Composer(e, n) {
 		get$1(S).length && e(R);
 	});
 	var z = sibling(L, 2), B = (e) => {
-		var n = root_4$8(), i = only_child(n, !0);
+		var n = root_4$9(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("notLive")]), append(e, n);
 	};
 	if_block(z, (e) => {
@@ -6532,28 +6300,28 @@ delegate([
 	"change"
 ]);
 // src/panels/Dock.svelte
-var root$8 = from_html("<span class=\"hide-narrow\"> </span>"), root_1$8 = from_html("<span class=\"minus\"> </span>"), root_2$7 = from_html("<a class=\"plain hide-narrow\"> </a>"), root_3$7 = from_html("<span> </span>"), root_4$7 = from_html("<footer class=\"dock\"><span><span class=\"dot\" aria-hidden=\"true\"></span> </span> <span> </span> <span> </span> <!> <span class=\"grow\"></span> <!> <!> <!></footer>");
+var root$10 = from_html("<span class=\"hide-narrow\"> </span>"), root_1$10 = from_html("<span class=\"minus\"> </span>"), root_2$8 = from_html("<a class=\"plain hide-narrow\"> </a>"), root_3$8 = from_html("<span> </span>"), root_4$8 = from_html("<footer class=\"dock\"><span><span class=\"dot\" aria-hidden=\"true\"></span> </span> <span> </span> <span> </span> <!> <span class=\"grow\"></span> <!> <!> <!></footer>");
 function Dock(e, n) {
 	push$1(n, !0);
 	let i = user_derived(() => n.view.state.totals), a = user_derived(() => offline ? recorded().version : ui.about?.version);
-	var o = root_4$7(), s = child(o), c = sibling(child(s), 1, !0);
+	var o = root_4$8(), s = child(o), c = sibling(child(s), 1, !0);
 	reset(s);
 	var l = sibling(s, 2), u = only_child(l, !0), d = sibling(l, 2), f = only_child(d), p = sibling(d, 2), m = (e) => {
-		var n = root$8(), i = only_child(n, !0);
+		var n = root$10(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("viewOnly")]), append(e, n);
 	};
 	if_block(p, (e) => {
 		n.view.position !== null && e(m);
 	});
 	var h = sibling(p, 4), g = (e) => {
-		var n = root_1$8(), i = only_child(n, !0);
+		var n = root_1$10(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("stale")]), append(e, n);
 	};
 	if_block(h, (e) => {
 		ui.about?.stale && e(g);
 	});
 	var _ = sibling(h, 2), v = (e) => {
-		var i = root_2$7(), a = only_child(i, !0);
+		var i = root_2$8(), a = only_child(i, !0);
 		template_effect((e, n) => {
 			set_attribute(i, "href", `/s/${e ?? ""}`), set_text(a, n);
 		}, [() => encodeURIComponent(n.view.id), () => t("plainSession")]), append(e, i);
@@ -6562,7 +6330,7 @@ function Dock(e, n) {
 		offline || e(v);
 	});
 	var y = sibling(_, 2), b = (e) => {
-		var n = root_3$7(), i = only_child(n);
+		var n = root_3$8(), i = only_child(n);
 		template_effect(() => set_text(i, `Life ${get$1(a) ?? ""}`)), append(e, n);
 	};
 	if_block(y, (e) => {
@@ -6579,7 +6347,7 @@ function Dock(e, n) {
 	]), append(e, o), pop();
 }
 // src/lib/VirtualList.svelte
-var root$7 = from_html("<div role=\"listitem\" class=\"virtual-row\"><!></div>"), root_1$7 = from_html("<div class=\"virtual\"><div role=\"list\" class=\"virtual-space\"></div></div>");
+var root$9 = from_html("<div role=\"listitem\" class=\"virtual-row\"><!></div>"), root_1$9 = from_html("<div class=\"virtual\"><div role=\"list\" class=\"virtual-space\"></div></div>");
 function VirtualList(e, n) {
 	push$1(n, !0);
 	let i = prop(n, "focus", 19, () => -1), a = prop(n, "follow", 3, !1), o = state(void 0), s = state(0), c = state(600), l = user_derived(() => Math.max(0, Math.floor(get$1(s) / n.height) - 8)), u = user_derived(() => Math.min(n.count, Math.ceil((get$1(s) + get$1(c)) / n.height) + 8)), d = user_derived(() => Array.from({ length: Math.max(0, get$1(u) - get$1(l)) }, (e, n) => get$1(l) + n));
@@ -6601,10 +6369,10 @@ function VirtualList(e, n) {
 		let a = Number(e.target.closest("[data-index]")?.dataset.index ?? get$1(l)), s = Math.max(0, Math.min(n.count - 1, a + i));
 		e.preventDefault(), e.stopPropagation(), s * n.height < get$1(o).scrollTop && (get$1(o).scrollTop = s * n.height), (s + 1) * n.height > get$1(o).scrollTop + get$1(o).clientHeight && (get$1(o).scrollTop = (s + 1) * n.height - get$1(o).clientHeight), requestAnimationFrame(() => get$1(o)?.querySelector(`[data-index="${s}"] button`)?.focus());
 	}
-	var p = root_1$7(), m = child(p);
+	var p = root_1$9(), m = child(p);
 	let h;
 	each(m, 20, () => get$1(d), (e) => e, (e, i) => {
-		var a = root$7();
+		var a = root$9();
 		let o;
 		snippet(child(a), () => n.row, () => i), reset(a), template_effect(() => {
 			set_attribute(a, "aria-setsize", n.count), set_attribute(a, "aria-posinset", i + 1), set_attribute(a, "data-index", i), o = set_style(a, "", o, {
@@ -6618,7 +6386,7 @@ function VirtualList(e, n) {
 }
 delegate(["keydown"]);
 // src/panels/Files.svelte
-var root$6 = from_html("<div class=\"segmented\" role=\"radiogroup\"><label><input type=\"radio\" name=\"whole\"/> </label> <label><input type=\"radio\" name=\"whole\"/> </label></div>"), root_1$6 = from_html("<p class=\"blank\"> </p>"), root_2$6 = from_html("<span class=\"file folder\"> </span>"), root_3$6 = from_html("<span> </span><span class=\"soft num\"> </span>", 1), root_4$6 = from_html("<button class=\"file\"><span class=\"file-name\"> </span> <!> <span class=\"soft num size\"> </span></button>"), root_5$4 = from_html("<div class=\"bar\"><!> <input type=\"search\"/></div> <!> <!>", 1);
+var root$8 = from_html("<div class=\"segmented\" role=\"radiogroup\"><label><input type=\"radio\" name=\"whole\"/> </label> <label><input type=\"radio\" name=\"whole\"/> </label></div>"), root_1$8 = from_html("<p class=\"blank\"> </p>"), root_2$7 = from_html("<span class=\"file folder\"> </span>"), root_3$7 = from_html("<span> </span><span class=\"soft num\"> </span>", 1), root_4$7 = from_html("<button class=\"file\"><span class=\"file-name\"> </span> <!> <span class=\"soft num size\"> </span></button>"), root_5$4 = from_html("<div class=\"bar\"><!> <input type=\"search\"/></div> <!> <!>", 1);
 function Files(e, n) {
 	push$1(n, !0);
 	let i = state(!1), a = state(""), o = state([]), s = state(0);
@@ -6658,7 +6426,7 @@ function Files(e, n) {
 		return s;
 	}), l = user_derived(() => route.get("file"));
 	var u = root_5$4(), d = first_child(u), f = child(d), p = (e) => {
-		var n = root$6(), a = child(n);
+		var n = root$8(), a = child(n);
 		let o;
 		var s = child(a);
 		remove_input_defaults(s);
@@ -6683,7 +6451,7 @@ function Files(e, n) {
 	var m = sibling(f, 2);
 	remove_input_defaults(m), reset(d);
 	var h = sibling(d, 2), g = (e) => {
-		var n = root_1$6(), i = only_child(n, !0);
+		var n = root_1$8(), i = only_child(n, !0);
 		template_effect((e) => set_text(i, e), [() => t("noFiles")]), append(e, n);
 	}, _ = (e) => {
 		{
@@ -6691,17 +6459,17 @@ function Files(e, n) {
 				let i = user_derived(() => get$1(c)[n()]);
 				var a = comment(), o = first_child(a), s = (e) => {
 					var n = comment(), a = first_child(n), o = (e) => {
-						var n = root_2$6();
+						var n = root_2$7();
 						let a;
 						var o = only_child(n);
 						template_effect(() => {
 							a = set_style(n, "", a, { "padding-left": `${12 + get$1(i).depth * 16}px` }), set_text(o, `▾ ${get$1(i).name ?? ""}/`);
 						}), append(e, n);
 					}, s = (e) => {
-						var n = root_4$6();
+						var n = root_4$7();
 						let a;
 						var o = child(n), s = only_child(o, !0), c = sibling(o, 2), u = (e) => {
-							var n = root_3$6(), a = first_child(n), o = only_child(a, !0), s = only_child(sibling(a));
+							var n = root_3$7(), a = first_child(n), o = only_child(a, !0), s = only_child(sibling(a));
 							template_effect((e) => {
 								set_class(a, 1, `op op-${get$1(i).file.op ?? ""}`), set_text(o, e), set_text(s, `#${get$1(i).file.seq ?? ""}`);
 							}, [() => term("op_", get$1(i).file.op)]), append(e, n);
@@ -6770,6 +6538,112 @@ function Files(e, n) {
 	}, [() => t("filterFiles"), () => t("filterFiles")]), bind_value(m, () => get$1(a), (e) => set(a, e)), append(e, u), pop();
 }
 delegate(["change", "click"]);
+// src/app/diff.ts
+var MOST_EDITS = 1500;
+function diff(e, n) {
+	let i = e === "" ? [] : e.replace(/\n$/, "").split("\n"), a = n === "" ? [] : n.replace(/\n$/, "").split("\n"), o = 0;
+	for (; o < i.length && o < a.length && i[o] === a[o];) o++;
+	let s = 0;
+	for (; s < i.length - o && s < a.length - o && i[i.length - 1 - s] === a[a.length - 1 - s];) s++;
+	let c = edits(i.slice(o, i.length - s), a.slice(o, a.length - s)), l = [
+		...Array(o).fill(" "),
+		...c,
+		...Array(s).fill(" ")
+	], u = 0, d = 0;
+	return l.map((e) => {
+		let n = e === "+" ? a[d] : i[u];
+		return e !== "+" && u++, e !== "-" && d++, {
+			kind: e,
+			text: n,
+			old: e === "+" ? 0 : u,
+			now: e === "-" ? 0 : d
+		};
+	});
+}
+function edits(e, n) {
+	let i = () => [...e.map(() => "-"), ...n.map(() => "+")];
+	if (!e.length || !n.length) return i();
+	let a = Math.min(e.length + n.length, MOST_EDITS), o = [], s = new Map([[1, 0]]);
+	for (let i = 0; i <= a; i++) {
+		o.push(new Map(s));
+		for (let a = -i; a <= i; a += 2) {
+			let c = a === -i || a !== i && (s.get(a - 1) ?? -1) < (s.get(a + 1) ?? -1) ? s.get(a + 1) ?? 0 : (s.get(a - 1) ?? 0) + 1;
+			for (; c < e.length && c - a < n.length && e[c] === n[c - a];) c++;
+			if (s.set(a, c), c >= e.length && c - a >= n.length) return walk(o, e.length, n.length);
+		}
+		s = new Map(s);
+	}
+	return i();
+}
+function walk(e, n, i) {
+	let a = [];
+	for (let o = e.length - 1; o > 0; o--) {
+		let s = e[o], c = n - i, l = c === -o || c !== o && (s.get(c - 1) ?? -1) < (s.get(c + 1) ?? -1), u = l ? c + 1 : c - 1, d = s.get(u) ?? 0, f = d - u;
+		for (; n > d && i > f && n > 0 && i > 0 && !(l ? n === d : i === f);) a.push(" "), n--, i--;
+		a.push(l ? "+" : "-"), n = d, i = f;
+	}
+	for (; n > 0 && i > 0;) a.push(" "), n--, i--;
+	return a.reverse();
+}
+// src/lib/Diff.svelte
+var root$7 = from_html("<p class=\"soft\"> </p>"), root_1$7 = from_html("<div class=\"diff-gap\" aria-hidden=\"true\">⋯</div>"), root_2$6 = from_html("<!> <div><span class=\"gutter\"> </span><span class=\"gutter\"> </span><span class=\"sign\"> </span><span class=\"code-text\"> </span></div>", 1), root_3$6 = from_html("<div class=\"diff\" role=\"group\" tabindex=\"0\"></div>"), root_4$6 = from_html("<p class=\"figures\"><span class=\"plus\"> </span> <span class=\"minus\"> </span></p> <!>", 1);
+function Diff(e, n) {
+	push$1(n, !0);
+	let i = user_derived(() => diff(n.before, n.after)), a = user_derived(() => get$1(i).filter((e) => e.kind === "+").length), o = user_derived(() => get$1(i).filter((e) => e.kind === "-").length), s = user_derived(() => get$1(i).map((e, n) => ({
+		line: e,
+		near: get$1(i).slice(Math.max(0, n - 3), n + 4).some((e) => e.kind !== " ")
+	})).filter((e) => e.near).map((e) => e.line).slice(0, 2e3));
+	var c = root_4$6(), l = first_child(c), u = child(l), d = only_child(u), f = only_child(sibling(u, 2));
+	reset(l);
+	var p = sibling(l, 2), m = (e) => {
+		var n = root$7(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => t("same")]), append(e, n);
+	}, h = (e) => {
+		var i = root_3$6();
+		each(i, 21, () => get$1(s), index, (e, n, i) => {
+			var a = root_2$6(), o = first_child(a), c = (e) => {
+				append(e, root_1$7());
+			};
+			if_block(o, (e) => {
+				i > 0 && get$1(n).kind === " " && get$1(n).old - (get$1(s)[i - 1]?.old || get$1(n).old - 1) > 1 && e(c);
+			});
+			var l = sibling(o, 2);
+			let u;
+			var d = child(l), f = only_child(d, !0), p = sibling(d), m = only_child(p, !0), h = sibling(p), g = only_child(h, !0), _ = only_child(sibling(h), !0);
+			reset(l), template_effect(() => {
+				u = set_class(l, 1, "line", null, u, {
+					plus: get$1(n).kind === "+",
+					minus: get$1(n).kind === "-"
+				}), set_text(f, get$1(n).old || ""), set_text(m, get$1(n).now || ""), set_text(g, get$1(n).kind === "-" ? "−" : get$1(n).kind), set_text(_, get$1(n).text);
+			}), append(e, a);
+		}), reset(i), template_effect(() => set_attribute(i, "aria-label", n.label)), append(e, i);
+	};
+	if_block(p, (e) => {
+		!get$1(a) && !get$1(o) ? e(m) : e(h, -1);
+	}), template_effect(() => {
+		set_text(d, `+${get$1(a) ?? ""}`), set_text(f, `−${get$1(o) ?? ""}`);
+	}), append(e, c), pop();
+}
+// src/lib/Json.svelte
+var root$6 = from_html("<button class=\"quiet small\"> </button>"), root_1$6 = from_html("<div class=\"json\"><div class=\"code-head\"><span> </span><!></div> <pre tabindex=\"0\" role=\"group\"> </pre> <!></div>");
+function Json(e, n) {
+	push$1(n, !0);
+	let i = prop(n, "most", 3, 12), a = state(!1), o = user_derived(() => pretty(n.value)), s = user_derived(() => get$1(o).split("\n")), c = user_derived(() => !get$1(a) && (get$1(s).length > i() || get$1(o).length > 6e3));
+	var l = root_1$6(), u = child(l), d = child(u), f = only_child(d, !0);
+	Copy(sibling(d), { get text() {
+		return get$1(o);
+	} }), reset(u);
+	var p = sibling(u, 2), m = only_child(p, !0), h = sibling(p, 2), g = (e) => {
+		var n = root$6(), i = only_child(n, !0);
+		template_effect((e) => set_text(i, e), [() => get$1(a) ? t("showLess") : t("showAll", { n: get$1(s).length })]), delegated("click", n, () => set(a, !get$1(a))), append(e, n);
+	};
+	if_block(h, (e) => {
+		(get$1(s).length > i() || get$1(o).length > 6e3) && e(g);
+	}), reset(l), template_effect((e) => {
+		set_text(f, n.label), set_attribute(p, "aria-label", n.label), set_text(m, e);
+	}, [() => get$1(c) ? get$1(s).slice(0, i()).join("\n").slice(0, 6e3) : get$1(o).slice(0, 2e5)]), append(e, l), pop();
+}
+delegate(["click"]);
 // src/panels/Preview.svelte
 var root$5 = from_html("<p class=\"blank\"> </p>"), root_1$5 = from_html("<span> </span>"), root_2$5 = from_html("<label><input type=\"radio\" name=\"preview\"/> </label>"), root_3$5 = from_html("<a class=\"button quiet small\" download=\"\"> </a>"), root_4$5 = from_html("<li><button class=\"quiet small\"> </button> <span class=\"soft\"> </span> <code> </code></li>"), root_5$3 = from_html("<li class=\"soft\"> </li>"), root_6$2 = from_html("<ul class=\"rows\"></ul>"), root_7$2 = from_html("<p class=\"soft pad\"> </p><!>", 1), root_8$1 = from_html("<div class=\"pad\"><!></div>"), root_9$1 = from_html("<div class=\"bar\"><strong class=\"file-title\"> </strong> <!></div> <div class=\"bar\"><div class=\"segmented\" role=\"radiogroup\"></div> <!></div> <div class=\"scrolls\" role=\"group\" tabindex=\"0\"><!></div>", 1), root_10 = from_html("<!> <!>", 1);
 function Preview(e, n) {
@@ -7971,4 +7845,4 @@ var target = document.getElementById("life");
 load().then(() => {
 	target && mount(App, { target });
 });
-export { ApiError, Approval, Copy, FAMILIES, Json, PaymentCard, PaymentQuestion, Ruler, Source, Top, VirtualList, about, advance, ago, append, at, between, bind_select_value, bind_this, bind_value, child, clsx, commands, comment, decimal, delegate, delegated, duration, each, emptyState, event, family, first_child, from_html, from_svg, get, get$1, id, if_block, index, init_select, kindName, learn, micro, moment, next, noop, offline, onMount, only_child, percent, pop, prefer, prefs, prop, proxy, push$1 as push, remove_input_defaults, remove_textarea_child, reset, route, select_option, send, set, set_attribute, set_checked, set_class, set_style, set_text, set_value, sibling, snippet, state, summary, t, template_effect, term, text$2 as text, time, toJournal, to_array, ui, untrack, usd, user_derived, user_effect, whole };
+export { ApiError, Approval, Copy, Diff, FAMILIES, Json, PaymentCard, PaymentQuestion, Ruler, Source, Top, VirtualList, about, advance, ago, append, at, between, bind_select_value, bind_this, bind_value, child, clsx, commands, comment, decimal, delegate, delegated, duration, each, emptyState, event, family, first_child, from_html, from_svg, get, get$1, id, if_block, index, init_select, kindName, learn, micro, moment, next, noop, offline, onMount, only_child, percent, pop, prefer, prefs, prop, proxy, push$1 as push, remove_input_defaults, remove_textarea_child, reset, route, select_option, send, set, set_attribute, set_checked, set_class, set_style, set_text, set_value, sibling, snippet, state, summary, t, template_effect, term, text$2 as text, time, toJournal, to_array, ui, untrack, usd, user_derived, user_effect, whole };
