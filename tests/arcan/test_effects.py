@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from life.aios.json import Json
 from life.aios.policy import PolicySet
 from life.aios.ports.provider import ToolResultBlock
-from life.aios.ports.tools import ToolCall, ToolContext, ToolDefinition, ToolOutcome
+from life.aios.ports.tools import Probe, ToolCall, ToolContext, ToolDefinition, ToolOutcome
 from life.arcan.events import RunLimits
 from life.arcan.hooks import Hooks
 from life.arcan.middleware import Middleware
@@ -79,6 +79,13 @@ class Library(Workbench):
     async def _write(self, arguments: Mapping[str, Json], context: ToolContext) -> ToolOutcome:
         assert not self.running, "nothing may be read while something is written"
         return await super()._write(arguments, context)
+
+
+class Repeating(Library):
+    """A library whose probe says that reading may be repeated."""
+
+    async def probe(self, call: ToolCall, context: ToolContext, prepared: Json) -> Probe:
+        return await super().probe(ToolCall(call.call_id, "look", call.arguments), context, prepared)
 
 
 @pytest.fixture
@@ -234,11 +241,7 @@ async def test_after_a_crash_each_is_asked_about(tmp_path: Path, journal: Memory
     assert (await kinds(journal, "s")).count("ToolCallStarted") == 3
     assert "ToolCallCompleted" not in await kinds(journal, "s")
 
-    class After(Library):
-        async def probe(self, call: ToolCall, context: ToolContext, prepared: Json):  # type: ignore[no-untyped-def]
-            return await super().probe(ToolCall(call.call_id, "look", call.arguments), context, prepared)
-
-    after = After(tmp_path)
+    after = Repeating(tmp_path)
     for path in "abc":
         after.gate(path).set()
     async with runtime_on(journal, after, script(*turns[1:]), seed="second") as runtime:
@@ -248,6 +251,26 @@ async def test_after_a_crash_each_is_asked_about(tmp_path: Path, journal: Memory
                 await asyncio.sleep(0.01)
         assert await results(runtime, "s") == ["of a", "of b", "of c"]
     assert after.probes == ["look"] * 3
+
+
+async def test_after_a_crash_the_order_stays(tmp_path: Path, journal: MemoryJournal) -> None:
+    """Two of three had begun: the third does not overtake the second, which has to be asked about first."""
+    bench = Library(tmp_path)
+    turns = (calls(*reads("a", "b", "c")), says("Done."))
+    async with runtime_on(journal, bench, script(*turns), settings=replace(SETTINGS, reads_at_once=2)) as runtime:
+        await runtime.create_session("s")
+        await runtime.start("s", "Read.")
+        await bench.all_begun("a", "b")
+    after = Repeating(tmp_path)
+    for path in "abc":
+        after.gate(path).set()
+    async with runtime_on(journal, after, script(*turns[1:]), seed="second") as runtime:
+        await runtime.recover_all()
+        async with asyncio.timeout(20):
+            while (await runtime.state("s")).run is not None:
+                await asyncio.sleep(0.01)
+        assert after.begun == ["a", "b", "c"]
+        assert await results(runtime, "s") == ["of a", "of b", "of c"]
 
 
 async def test_limits_count_every_one(journal: MemoryJournal, bench: Library) -> None:

@@ -166,11 +166,12 @@ class CallRunner:
         """Stage the intents of the calls after `first` that may run while it does: what only reads, beside what only reads. Whatever is
         refused, asked about or odd waits for its turn, and so does everything behind it."""
         begun: list[Begun] = []
+        running = {first.call_id}
         if self._middleware or not self._only_reads(first):
             return begun
         while len(begun) + 1 < self._parts.settings.reads_at_once and self._interrupts.reason is None:
             state = self._log.state
-            call = next_beside(state, self._parts.clock.now_us())
+            call = next_beside(state, running, self._parts.clock.now_us())
             if call is None or not self._only_reads(call) or call.repetitions >= WARN_AT:
                 break
             if outside_skills(state.skills, call.tool_name, runs=state.totals.runs) is not None:
@@ -183,6 +184,7 @@ class CallRunner:
             one = await self._begin(call, context)
             if one is not None:
                 begun.append(one)
+                running.add(call.call_id)
         return begun
 
     def _only_reads(self, call: CallState) -> bool:

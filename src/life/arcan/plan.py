@@ -7,6 +7,7 @@ read but a person, a limit, or the breaker, which lets the model speak once more
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from life.arcan.events import LimitReached
@@ -163,11 +164,12 @@ def next_action(state: SessionState, now_us: int) -> Action:
     return _next_for_model(state, run, now_us)
 
 
-def next_beside(state: SessionState, now_us: int) -> CallState | None:
-    """The call that may be gated while those before it run; None when something else comes first."""
+def next_beside(state: SessionState, running: Collection[str], now_us: int) -> CallState | None:
+    """The call that may be gated while those before it run (`running`, by their ids); None when something else comes first, as a call
+    that a crash cut off."""
     if state.run is None or state.closed or state.vector.error_streak >= BREAKER_STREAK:
         return None
-    call = next((call for call in state.calls if call.phase not in ("running", "delegated")), None)
+    call = next((call for call in state.calls if call.call_id not in running and call.phase != "delegated"), None)
     if call is None:
         return None
     urgent = most_urgent(state.queue) if state.queue else None
