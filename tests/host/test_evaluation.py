@@ -16,7 +16,7 @@ from life.aios.ports.provider import ModelRequest
 from life.aios.record import EventRecord, Stream
 from life.aios.state import TokenUsage
 from life.arcan.providers.scripted import ScriptedCall, ScriptedProvider, ScriptedTurn
-from life.autonomic.evaluation.judging import TOOL
+from life.autonomic.evaluation.judging import TOOL, WHY
 from life.host.evaluation import Evaluator, evaluating
 from life.host.settings import EvaluationSettings, Settings
 from life.host.system import System, open_system
@@ -114,7 +114,8 @@ def scores(request: ModelRequest) -> ScriptedTurn:
     (tool,) = request.tools
     names = tool.input_schema["required"]
     assert isinstance(names, list)
-    arguments: dict[str, Json] = dict.fromkeys(map(str, names), 0.5)
+    criteria = [str(name) for name in names if name != WHY]
+    arguments: dict[str, Json] = {**dict.fromkeys(criteria, 0.5), WHY: dict.fromkeys(criteria, "Half of it is there.")}
     return ScriptedTurn(calls=(ScriptedCall(TOOL, arguments),), usage=USAGE)
 
 
@@ -135,6 +136,8 @@ async def test_a_judge_scores_and_is_charged_to_the_agent(tmp_path: Path) -> Non
         await system.runtime.create_session("s")
         found = await judged(system, Judged(system, scores))
         assert [kind.event_type for kind in found] == ["eval.AsyncCompleted", "eval.QualityChanged"]
+        assert isinstance(found[0].data, dict)
+        assert {score["explanation"] for score in found[0].data["scores"]} == {"Half of it is there."}
         (charge,) = await customs(system, "autonomic.CostCharged")
         assert isinstance(charge.data, dict) and charge.data["amount_micro_credits"] == 900
         await until(lambda: system.autonomic.homeostasis.books(system.identity.agent_id).economy.costs_micro == 2_700)

@@ -170,7 +170,15 @@ NEIGHBOURS: Final[dict[str, dict[str, Any]]] = {
     },
     "eval.AsyncCompleted": {
         "evaluator": "judge",
-        "scores": [{"evaluator": "judge", "value": 0.72, "label": "warning", "layer": "reasoning"}],
+        "scores": [
+            {
+                "evaluator": "judge",
+                "value": 0.72,
+                "label": "warning",
+                "layer": "reasoning",
+                "explanation": "The summary leaves out one source.",
+            }
+        ],
         "session_id": "every-kind",
         "run_id": "run-1",
         "duration_ms": 900,

@@ -227,7 +227,13 @@ class Evaluator:
             kinds = [custom(JUDGE_FAILED, failed)]
         else:
             judged = tuple(
-                JudgedScore(evaluator=one.evaluator, value=one.value, label=one.label, layer=one.layer)
+                JudgedScore(
+                    evaluator=one.evaluator,
+                    value=one.value,
+                    label=one.label,
+                    layer=one.layer,
+                    explanation=one.explanation,
+                )
                 for one in scores
             )
             completed = AsyncCompleted(

@@ -74,6 +74,24 @@ def test_the_exact_answer_gives_its_scores() -> None:
     assert {(score.layer, score.timing) for score in scores} == {("reasoning", "async")}
 
 
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        ({"task_completion": " The file is there. "}, "The file is there."),
+        ({"task_completion": "x" * 900}, "x" * 300),
+        ({"task_completion": ""}, None),
+        ({"task_completion": 7, "unknown": "words"}, None),
+        ({}, None),
+    ],
+)
+def test_a_judge_may_say_why(why: dict[str, Json], told: str | None) -> None:
+    """Beside its score, cut short; no words, or strange ones, take no score away."""
+    scores = read_scores(FACTS, [ToolCallChunk("1", TOOL, {**GOOD, "why": why})])
+    assert scores is not None
+    assert {score.evaluator: score.explanation for score in scores}["task_completion"] == told
+    assert read_scores(FACTS, [ToolCallChunk("1", TOOL, {**GOOD, "why": "words"})]) is None
+
+
 def test_sampling_is_of_the_run_and_near_its_share() -> None:
     """The same run always is or is not; 0 is none and 100 is all."""
     runs = [f"run-{n}" for n in range(2_000)]

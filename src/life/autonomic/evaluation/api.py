@@ -53,6 +53,7 @@ class ScoreLine(msgspec.Struct, frozen=True, kw_only=True):
     timing: Timing
     run_id: str
     sequence: int
+    explanation: str | None = None
 
 
 class SessionScores(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +210,7 @@ def _lines(kind: Custom, sequence: int) -> list[ScoreLine]:
                     label=inline.label,
                     layer=inline.layer,
                     timing="inline",
+                    explanation=inline.explanation,
                     run_id=inline.run_id,
                     sequence=sequence,
                 )
@@ -222,6 +224,7 @@ def _lines(kind: Custom, sequence: int) -> list[ScoreLine]:
                     label=one.label,
                     layer=one.layer,
                     timing="async",
+                    explanation=one.explanation,
                     run_id=judged.run_id,
                     sequence=sequence,
                 )

@@ -78,13 +78,14 @@ class InlineCompleted(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str | None = None
 
 
-class JudgedScore(msgspec.Struct, frozen=True, kw_only=True):
+class JudgedScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One of a judge's scores."""
 
     evaluator: str
     value: float
     label: Label
     layer: Layer
+    explanation: str | None = None
 
 
 class AsyncCompleted(msgspec.Struct, frozen=True, kw_only=True):
