@@ -242,6 +242,8 @@ class SpacesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether a daemon takes hires on: each is a session of its own, which may use files and nothing else."""
     min_price_micro: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Below which a hire is declined."""
+    free_hires_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 60
+    """How many unpaid hires and questions are taken on in an hour, from everybody together; from one customer a quarter of them."""
 
     def __post_init__(self) -> None:
         """ValueError for a place that can't be meant."""

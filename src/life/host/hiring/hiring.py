@@ -38,6 +38,7 @@ from life.haima.policy import Mode
 from life.haima.x402.networks import LOCAL
 from life.haima.x402.purchase import check_protected
 from life.host.errors import SettingsError
+from life.host.hiring.acceptance import FREE_PER_HOUR, Acceptance
 from life.host.hiring.escrow import HTTP_TIMEOUT_S, Funds, HouseEscrow, RemoteEscrow, audience_of
 from life.host.hiring.house import HireHouse, open_play_house
 from life.host.hiring.trust import BeliefTrust
@@ -152,9 +153,10 @@ class Hiring:
         work: Work | None = None,
         accepts: Callable[[Hire], str | None] | None = None,
         min_price_micro: int = 0,
+        free_per_hour: int = FREE_PER_HOUR,
     ) -> AsyncIterator[HireServer]:
         """Take hires on until the block ends; what is under way then goes on at the next start. By default each is a session of its own
-        under `HIRED_POLICY`, and one below the price is declined."""
+        under `HIRED_POLICY`; what is below the price, or the unpaid one too many in an hour, is declined."""
         if work is None:
             assert self._runtime is not None  # attached by the system
             work = ArcanWork(self._runtime, self._parts.clock)
@@ -162,7 +164,8 @@ class Hiring:
             self.desk,
             self._parts.link.seat,
             work,
-            accepts=accepts or (lambda hire: _too_cheap(hire, min_price_micro)),
+            accepts=accepts
+            or Acceptance(self._parts.clock, min_price_micro=min_price_micro, free_per_hour=free_per_hour),
             clock=self._parts.clock,
         )
         async with server.running():
@@ -314,12 +317,6 @@ def with_spaces(policy: PolicySet) -> PolicySet:
         max_tool_runtime_secs=max(policy.max_tool_runtime_secs, TOOL_RUNTIME_S),
         max_events_per_turn=policy.max_events_per_turn,
     )
-
-
-def _too_cheap(hire: Hire, min_price_micro: int) -> str | None:
-    if hire.price_micro < min_price_micro:
-        return f"The price is below {min_price_micro} micro-USDC."
-    return None
 
 
 def _place_of(parts: HiringParts) -> str:

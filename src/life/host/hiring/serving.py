@@ -55,7 +55,9 @@ async def serve_hiring(system: System, hosts: Sequence[str], environment: Mappin
         if hiring is not None:
             await stack.enter_async_context(hiring.watching())
         if hiring is not None and settings.work:
-            await stack.enter_async_context(hiring.at_work(min_price_micro=settings.min_price_micro))
+            await stack.enter_async_context(
+                hiring.at_work(min_price_micro=settings.min_price_micro, free_per_hour=settings.free_hires_per_hour)
+            )
         yield beside
 
 
