@@ -490,7 +490,8 @@ async def test_daemons_that_die_in_the_middle_of_a_hire(side: str, tmp_path: Pat
         finally:
             worker.kill()
         answer = msgspec.json.decode(said.encode())
-        assert answer[0] == "offered" and answer[2:] == ["paid", 5]
+        # A customer that died while it hired is told later, when the worker may have come further.
+        assert answer[0] in ("offered", "working", "delivered") and answer[2:] == ["paid", 5]
         assert await common.money.balance(wallet) == 1_000_000 - PRICE
         balances = (await common.house.books.catch_up()).accounts.balances
         assert [amount for name, amount in balances.items() if name.startswith("wallet:")] == [PRICE]

@@ -29,7 +29,7 @@ from life.spaces.engine.nats.blocks import FORMAT, Block, Kick, chained, pack
 from life.spaces.engine.nats.draft import Asked
 from life.spaces.engine.nats.engine import NatsEngine
 from life.spaces.engine.nats.errors import CutOffError, NotDurableError, OutcomeUnknownError, StreamUnfitError
-from life.spaces.engine.nats.link import Link, Stored
+from life.spaces.engine.nats.link import Link, Msg, Stored
 from life.spaces.engine.nats.names import Names
 from life.spaces.engine.nats.settings import NatsSettings
 from life.spaces.engine.port import Result
@@ -263,6 +263,29 @@ async def test_a_kick_is_in_the_log(hubs: Hubs) -> None:
     await level(hubs.left, hubs.right)
     assert hubs.left.replica.sequence == before + 1
     assert hubs.left.state.position == hubs.right.state.position
+
+
+async def test_who_came_back_after_a_kick_may_stay(hubs: Hubs) -> None:
+    """A hub hears of a kick more than once, and late: it ends what was open when it heard of it first, and nothing that was opened since.
+    The next kick is another one."""
+    heard: list[bytes] = []
+
+    async def overhear(message: Msg) -> None:
+        heard.append(message.data)
+
+    await hubs.left.link.subscribe(hubs.left.names.kick, overhear)
+    first = await hubs.right.login(hubs.tokens.token("kim"))
+    identity = first.caller.identity
+    await hubs.left.kick(identity, reason="rude")
+    assert await ended(first) == "rude"
+    await until(lambda: bool(heard))
+    back = [await hub.login(hubs.tokens.token("kim")) for hub in (hubs.left, hubs.right)]
+    for _ in range(2):
+        await hubs.left.link.tell(hubs.left.names.kick, heard[0])
+    await until(lambda: len(heard) == 3)
+    await level(hubs.left, hubs.right)
+    assert await hubs.right.kick(identity, reason="again") == 1, "the session on the hub that was asked is still open"
+    assert [await ended(session) for session in back] == ["again", "again"]
 
 
 async def test_presence_and_typing_cross_hubs(hubs: Hubs) -> None:

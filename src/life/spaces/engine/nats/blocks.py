@@ -40,6 +40,8 @@ class Kick(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = "kicked"
     key: str = ""
     """Only those that this did:key opened; empty: all."""
+    kick_id: str = ""
+    """A hub hears of it at once and once more from the log, and heeds it once: who comes back meanwhile may stay."""
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

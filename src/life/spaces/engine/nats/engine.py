@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from life.aios.errors import LifeError
 from life.aios.ids import new_id
@@ -61,6 +63,7 @@ T = TypeVar("T")
 LOOK_US: Final = 1_000_000
 """How often leases, revocations and presence are looked after."""
 SWEEP_EVERY: Final = 30
+_MOST_HEEDED: Final = 1_024
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -135,6 +138,8 @@ class NatsEngine:
         self._committed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._kick_hooks: list[Callable[[Kick], None]] = []
+        self._heeded: OrderedDict[str, None] = OrderedDict()
+        """The newest kicks that were carried out here, by their ids."""
         self._damage: SpacesError | None = None
         self._closed = False
 
@@ -333,6 +338,7 @@ class NatsEngine:
     async def throw_out(self, kick: Kick) -> int:
         """The same for one key of an identity, with any reason."""
         self._require_open()
+        kick = self._named(kick)
         ended = self._throw_out(kick)
         await self.link.tell(self.names.kick, _json.encode(kick))
         await self._writer.submit(Asked(None, SYSTEM, kick=kick))
@@ -342,7 +348,16 @@ class NatsEngine:
         """Call this for everybody who is thrown out, on whatever hub that was asked for."""
         self._kick_hooks.append(hook)
 
+    def _named(self, kick: Kick) -> Kick:
+        return replace(kick, kick_id=new_id(self._clock, self._entropy))
+
     def _throw_out(self, kick: Kick) -> int:
+        if kick.kick_id in self._heeded:
+            return 0
+        if kick.kick_id:
+            self._heeded[kick.kick_id] = None
+            if len(self._heeded) > _MOST_HEEDED:
+                self._heeded.popitem(last=False)
         ended = self._sessions.kick(kick.identity, kick.reason, key=kick.key)
         if not kick.key:
             self.fanout.end(
@@ -413,7 +428,9 @@ class NatsEngine:
             await self.submit(Sweep(), SYSTEM)
 
     async def announce(self, kick: Kick) -> None:
-        """Tell every hub whom this one has thrown out, at once and in the log; nobody waits for the log."""
+        """Throw out here, and tell every hub, at once and in the log; nobody waits for the log."""
+        kick = self._named(kick)
+        self._throw_out(kick)
         await self.link.tell(self.names.kick, _json.encode(kick))
         self._writer.submit(Asked(None, SYSTEM, kick=kick)).add_done_callback(_heed)
 
