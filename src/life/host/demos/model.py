@@ -22,6 +22,7 @@ from life.aios.state import TokenUsage
 from life.arcan.context.tokens import estimate_tokens, message_bytes, text_bytes, tokens_of_bytes
 from life.arcan.providers.pricing import price_table
 from life.arcan.providers.scripted import ScriptedCall, ScriptedProvider, ScriptedTurn
+from life.autonomic.evaluation.judging import WHY
 from life.workspace.demos.catalogue import SLUGS, demo
 from life.workspace.demos.demo import Demo, Turn
 from life.workspace.demos.script import next_turn, other_endings
@@ -112,7 +113,7 @@ def _verdict(judged: Demo, request: ModelRequest) -> ScriptedTurn:
         return ScriptedTurn(text="This run ended otherwise than the story that I was written for.")
     tool = request.tools[0]
     criteria = tool.input_schema.get("properties", {})
-    names = list(criteria) if isinstance(criteria, dict) else []
+    names = [name for name in criteria if name != WHY] if isinstance(criteria, dict) else []
     scores: dict[str, Json] = {name: judged.judge.scores.get(name, judged.judge.otherwise) for name in names}
     size = sum(map(message_bytes, request.messages)) + text_bytes(request.system)
     answer = len(msgspec.json.encode(scores))
