@@ -220,12 +220,10 @@ def decide_on_account(
     paid in counts already, and what was given back may be used for another try. It moves nothing on a chain, so the
     proposal's token and payee play no part; a person's approval is the business of whoever asks.
     """
-    if not 0 < _amount(proposal) <= MAX_AMOUNT_MICRO:
-        return _deny("amount_out_of_range", "The amount is not a positive number of micro-credits within range.")
-    if not _hosts(policy.allow_hosts, policy.deny_hosts).permits(proposal.host):
-        return _deny("host_not_allowed", f"Payments to {proposal.host or 'a nameless host'} are not allowed.")
     return (
-        _switches(policy, proposal, mode)
+        _range(proposal)
+        or _host(policy, proposal)
+        or _switches(policy, proposal, mode)
         or _ceilings(policy, proposal, _NOTHING_SPENT, soul)
         or _caps(policy, proposal, _NOTHING_SPENT, total_cap_micro)
         or ALLOW
@@ -237,23 +235,37 @@ def _deny(code: DenialCode, reason: str) -> Verdict:
 
 
 def _terms(policy: PaymentPolicy, proposal: Proposal) -> Verdict | None:
-    amount = proposal.amount_micro
-    if amount is not None and not 0 < amount <= MAX_AMOUNT_MICRO:
-        return _deny("amount_out_of_range", "The amount is not a positive number of micro-credits within range.")
+    out_of_range = _range(proposal)
+    if out_of_range is not None:
+        return out_of_range
     allowed = proposal.network_known if policy.networks is None else proposal.network in policy.networks
     if not allowed:
         return _deny("network_not_allowed", f"Payments on {proposal.network} are not allowed.")
     if not proposal.asset_known:
         return _deny("asset_not_allowed", f"The token {proposal.asset} is not one that may be spent.")
-    if amount is None:
+    if proposal.amount_micro is None:
         return _deny("amount_out_of_range", "The amount has no exact value in micro-credits.")
     if proposal.payee is None:
         return _deny("recipient_malformed", "The payee is not a well-formed address.")
-    if not _hosts(policy.allow_hosts, policy.deny_hosts).permits(proposal.host):
-        return _deny("host_not_allowed", f"Payments to {proposal.host or 'a nameless host'} are not allowed.")
+    elsewhere = _host(policy, proposal)
+    if elsewhere is not None:
+        return elsewhere
     if not _payees(policy.allow_payees, policy.deny_payees).permits(proposal.payee):
         return _deny("payee_not_allowed", f"Payments to {proposal.payee} are not allowed.")
     return None
+
+
+def _range(proposal: Proposal) -> Verdict | None:
+    amount = proposal.amount_micro
+    if amount is None or 0 < amount <= MAX_AMOUNT_MICRO:
+        return None
+    return _deny("amount_out_of_range", "The amount is not a positive number of micro-credits within range.")
+
+
+def _host(policy: PaymentPolicy, proposal: Proposal) -> Verdict | None:
+    if _hosts(policy.allow_hosts, policy.deny_hosts).permits(proposal.host):
+        return None
+    return _deny("host_not_allowed", f"Payments to {proposal.host or 'a nameless host'} are not allowed.")
 
 
 def _switches(policy: PaymentPolicy, proposal: Proposal, mode: Mode | None) -> Verdict | None:
