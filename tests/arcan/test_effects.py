@@ -230,6 +230,20 @@ async def test_time_stops_who_is_late_and_nobody_else(journal: MemoryJournal, be
         assert [getattr(kind, "status", "") for kind in outcomes] == ["ok", "timeout", "ok", "ok"]
 
 
+async def recovered(journal: MemoryJournal, root: Path) -> Repeating:
+    """The tools of a second process that took the run up and ended it, the model told of three reads in their order."""
+    after = Repeating(root)
+    for path in "abc":
+        after.gate(path).set()
+    async with runtime_on(journal, after, script(says("Done.")), seed="second") as runtime:
+        await runtime.recover_all()
+        async with asyncio.timeout(20):
+            while (await runtime.state("s")).run is not None:
+                await asyncio.sleep(0.01)
+        assert await results(runtime, "s") == ["of a", "of b", "of c"]
+    return after
+
+
 async def test_after_a_crash_each_is_asked_about(tmp_path: Path, journal: MemoryJournal) -> None:
     """Three intents and no outcome: the probe says that reading may be repeated, and the model gets three results in order."""
     bench = Library(tmp_path)
@@ -241,15 +255,7 @@ async def test_after_a_crash_each_is_asked_about(tmp_path: Path, journal: Memory
     assert (await kinds(journal, "s")).count("ToolCallStarted") == 3
     assert "ToolCallCompleted" not in await kinds(journal, "s")
 
-    after = Repeating(tmp_path)
-    for path in "abc":
-        after.gate(path).set()
-    async with runtime_on(journal, after, script(*turns[1:]), seed="second") as runtime:
-        await runtime.recover_all()
-        async with asyncio.timeout(20):
-            while (await runtime.state("s")).run is not None:
-                await asyncio.sleep(0.01)
-        assert await results(runtime, "s") == ["of a", "of b", "of c"]
+    after = await recovered(journal, tmp_path)
     assert after.probes == ["look"] * 3
 
 
@@ -261,16 +267,8 @@ async def test_after_a_crash_the_order_stays(tmp_path: Path, journal: MemoryJour
         await runtime.create_session("s")
         await runtime.start("s", "Read.")
         await bench.all_begun("a", "b")
-    after = Repeating(tmp_path)
-    for path in "abc":
-        after.gate(path).set()
-    async with runtime_on(journal, after, script(*turns[1:]), seed="second") as runtime:
-        await runtime.recover_all()
-        async with asyncio.timeout(20):
-            while (await runtime.state("s")).run is not None:
-                await asyncio.sleep(0.01)
-        assert after.begun == ["a", "b", "c"]
-        assert await results(runtime, "s") == ["of a", "of b", "of c"]
+    after = await recovered(journal, tmp_path)
+    assert after.begun == ["a", "b", "c"]
 
 
 async def test_limits_count_every_one(journal: MemoryJournal, bench: Library) -> None:

@@ -263,7 +263,9 @@ REOPENED = """async (how) => {
     if (how === "button") document.querySelector("dialog[open] header button").click();
     else document.querySelector("dialog[open]").dispatchEvent(new Event("cancel", {cancelable: true}));
     for (let turn = 0; turn < 20; turn += 1) await null;  // the page is drawn anew; the browser's own "close" is still to come
+    const closed = document.querySelector("dialog[open]") === null;
     document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "k", ctrlKey: true, bubbles: true}));
+    return closed;
 }"""
 
 
@@ -275,7 +277,7 @@ async def test_a_dialog_that_was_closed_opens_again_at_once(daemon: Served, brow
     page = watched.page
     await page.keyboard.press("Control+k")
     await expect(page.get_by_role("dialog", name="Commands")).to_be_visible()
-    await page.evaluate(REOPENED, how)
+    assert await page.evaluate(REOPENED, how), "it was not closed at all"
     await page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
     await expect(page.get_by_role("dialog", name="Commands")).to_be_visible()
     watched.check()
